@@ -101,3 +101,6 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "dpdk": "a poll-mode port that passes by the kernel",
     }
 )
+
+# What an engine alone can declare: the first comment of the table above.
+MATCHING_CAPABILITIES: Final[tuple[str, ...]] = tuple(CAPABILITIES)[: tuple(CAPABILITIES).index("fix")]
