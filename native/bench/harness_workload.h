@@ -15,7 +15,7 @@
 #ifndef MATCHMARK_HARNESS_WORKLOAD_H
 #define MATCHMARK_HARNESS_WORKLOAD_H
 
-#include "harness_abi.h"
+#include "matchmark/harness_abi.h"
 
 #define HW_REGIMES 5
 extern const char *const hw_regime_names[HW_REGIMES];

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness_abi.h"
+#include "matchmark/harness_abi.h"
 
 typedef struct plain_queue {
     _Alignas(64) _Atomic uint64_t written;

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #include "book.h"
-#include "harness_abi.h"
+#include "matchmark/harness_abi.h"
 #include "report_ring.h"
 
 #define DENSE_IDS (UINT64_C(1) << 26)        /* ids below this use the table: 256 MiB of address space, paged in as used */
@@ -21,10 +21,8 @@
 #define LEVELS_MAX (UINT32_C(1) << 24)
 #define ORDERS_READY (UINT32_C(1) << 17)
 #define SPARSE_IDS (UINT32_C(1) << 20)       /* orders resting at once whose ids are beyond the table */
-#ifndef HELD_REPORTS
-#define HELD_REPORTS 64
-#endif
-#define WINDOW_TICKS 262144
+#define HELD_REPORTS 1024                    /* handed to a driver's transport at once */
+#define WINDOW_TICKS MM_WINDOW_MAX           /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
 #define API __attribute__((visibility("default")))
 
 static struct {
@@ -105,6 +103,9 @@ MM_INLINE void forget(uint64_t id)
 }
 
 /* --- reports ----------------------------------------------------------------------------------------------------- */
+
+/* A driver's transport publishes each report at once, and producer and consumer then fight over its cache lines report by
+ * report. So reports are held and pushed many at a time; flush pushes the rest. */
 
 static _Alignas(64) mh_report held_reports[HELD_REPORTS];
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "harness_abi.h"
+#include "matchmark/harness_abi.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
