@@ -234,6 +234,7 @@ class ModelEngine:
         level.orders[order.id] = order
 
     def level_of(self, order: Order) -> Level:
+        assert order.px is not None, "a market order never rests"
         level: Level = self.books[order.sym].levels[order.side][order.px]
         return level
 
