@@ -70,7 +70,7 @@ def a_trade_names_the_resting_and_the_incoming_order(t: TradeSeen) -> Iterator[F
     elif f == "symbol" and t.resting is not None and t.incoming is not None:
         yield t.breaks(
             "D01.X6",
-            f"{e.resting} is an order in {t.resting.sym}, {e.incoming} in {t.incoming.sym}, and the trade is in {e.sym}",
+            f"{e.resting} is an order in {t.resting.sym}, {e.incoming} in {t.incoming.sym}; the trade is in {e.sym}",
             "no trade across symbols",
         )
 

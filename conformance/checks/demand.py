@@ -51,7 +51,7 @@ def demand_of(command: Command, seen: Observed, crosses: bool) -> Demand:
 
 
 def _new(c: New, seen: Observed, crosses: bool) -> Demand:
-    if c.sym not in seen.books:
+    if c.sym not in seen.symbols:
         return seen.demand_if("symbol_list", "D01.X5", f"the target does not list the symbol {c.sym}")
     if not 1 <= c.qty <= seen.quantity_max:
         return seen.demand_if("validation", "D01.X3", f"quantity {c.qty} is outside 1..{seen.quantity_max}")
@@ -74,7 +74,7 @@ def _new(c: New, seen: Observed, crosses: bool) -> Demand:
 
 
 def _cancel(c: Cancel, seen: Observed) -> Demand:
-    if c.sym not in seen.books:
+    if c.sym not in seen.symbols:
         return seen.demand_if("symbol_list", "D01.X5", f"the target does not list the symbol {c.sym}")
     order = seen.orders.get(c.orig)
     if order is None:
@@ -89,7 +89,7 @@ def _cancel(c: Cancel, seen: Observed) -> Demand:
 
 
 def _replace(c: Replace, seen: Observed) -> Demand:
-    if c.sym not in seen.books:
+    if c.sym not in seen.symbols:
         return seen.demand_if("symbol_list", "D01.X5", f"the target does not list the symbol {c.sym}")
     order = seen.orders.get(c.orig)
     if order is None:
@@ -118,6 +118,6 @@ def _replace_clause(c: Replace, order: Seen, seen: Observed) -> str:
 
 
 def _mass_cancel(c: MassCancel, seen: Observed) -> Demand:
-    if c.sym is not None and c.sym not in seen.books:
+    if c.sym is not None and c.sym not in seen.symbols:
         return seen.demand_if("symbol_list", "D01.X5", f"the target does not list the symbol {c.sym}")
     return Demand(Kind.ACCEPT, "D04.X14", "a mass cancel is carried out")

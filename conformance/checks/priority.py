@@ -96,7 +96,7 @@ def matching_goes_on_while_prices_cross(step: Step) -> Iterator[Finding]:
     if order is None or (not step.crossed_on_arrival and not step.trades):
         return
     leaves = _left_over(step, order)
-    front = step.seen.books[order.sym].front_for(order) if leaves and order.sym in step.seen.books else None
+    front = step.seen.books[order.sym].front_for(order) if leaves and order.sym in step.seen.symbols else None
     if front is None or (order.smp and front.acct == order.acct):
         return  # self_match.py judges what an own order in the way does
     clause = _clause_of_stopping(step, order)

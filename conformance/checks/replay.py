@@ -37,18 +37,26 @@ from matchmark.conformance.targets.base import TargetInfo
 Moment = TradeSeen | EndSeen | Step | Publication
 
 
+class Books(dict[str, ObservedBook]):
+    """Made as they are asked for: a target may list many symbols that a history never touches."""
+
+    def __missing__(self, sym: str) -> ObservedBook:
+        book = self[sym] = ObservedBook()
+        return book
+
+
 class Observed:
     """Everything an outsider knows after the exchanges replayed so far."""
 
     def __init__(self, info: TargetInfo) -> None:
         self.has = info.capabilities
-        self.symbols = info.instruments.symbols
+        self.symbols = dict.fromkeys(info.instruments.symbols)
         self.price_max = info.instruments.price_max_ticks
         self.quantity_max = info.instruments.quantity_max_lots
         self.forget()
 
     def forget(self) -> None:
-        self.books = {sym: ObservedBook() for sym in self.symbols}
+        self.books = Books()
         self.orders: dict[str, Seen] = {}
         self.refused: dict[str, str] = {}
         """ClOrdIDs of rejected orders, with the clause that is broken if one of them trades."""
@@ -113,7 +121,7 @@ class Observed:
                 self._remember_refusal(step, step.command, event)
 
     def _remember_refusal(self, step: Step, command: Cancel, event: CancelRejected) -> None:
-        if command.sym not in self.books:
+        if command.sym not in self.symbols:
             return
         if step.subject is None:
             self.refusals["unknown"].append((step.index, show(event), _anonymous(event, command)))
@@ -123,14 +131,14 @@ class Observed:
     def _open(self, index: int, exchange: Exchange) -> Step:
         command = exchange.command
         order = self._order_of(command) if isinstance(command, New) else None
-        crosses = order is not None and order.sym in self.books and self.books[order.sym].front_for(order) is not None
+        crosses = order is not None and order.sym in self.symbols and self.books[order.sym].front_for(order) is not None
         step = Step(index, command, exchange.events, self, demand_of(command, self, crosses), order)
         step.crossed_on_arrival = crosses
         if isinstance(command, Cancel | Replace | Status):
             step.subject = subject = self.orders.get(command.orig)
             if subject is not None:
                 step.before = Before(subject.px, subject.leaves, subject.cum, subject.over)
-        symbols = [s for s in (self.symbols if command.sym is None else (command.sym,)) if s in self.books]  # type: ignore[union-attr]
+        symbols = [s for s in (self.symbols if command.sym is None else (command.sym,)) if s in self.symbols]  # type: ignore[union-attr]
         step.top_before = {s: self.books[s].top() for s in symbols} if "top" in self.has else {}
         step.book_was_crossed = len(symbols) == 1 and self.books[symbols[0]].is_crossed()
         return step
@@ -154,7 +162,7 @@ class Observed:
 
     def _front(self, step: Step) -> Seen | None:
         order = step.order
-        return self.books[order.sym].front_for(order) if order is not None and order.sym in self.books else None
+        return self.books[order.sym].front_for(order) if order is not None and order.sym in self.symbols else None
 
     def _fault(self, step: Step, event: Trade, resting: Seen | None, incoming: Seen | None) -> str | None:
         if resting is None or incoming is None:
@@ -305,7 +313,7 @@ class Observed:
     def _settle(self, step: Step, order: Seen) -> None:
         if order.over or order.resting:
             return
-        if order.may_rest and order.sym in self.books and order.px is not None and order.leaves > 0:
+        if order.may_rest and order.sym in self.symbols and order.px is not None and order.leaves > 0:
             self.books[order.sym].add(order)
         else:
             step.unreported_lots = order.leaves

@@ -62,7 +62,7 @@ def cancel_newest_leaves_resting_orders_alone(end: EndSeen) -> Iterator[Finding]
 @rule("D02.X10", "D02.X11", on=(New, Replace))
 def an_own_order_in_the_way_is_dealt_with(step: Step) -> Iterator[Finding]:
     order = step.order
-    if order is None or order.smp is None or order.sym not in step.seen.books:
+    if order is None or order.smp is None or order.sym not in step.seen.symbols:
         return
     front = step.seen.books[order.sym].front_for(order)
     if front is None or front.acct != order.acct or front is order:

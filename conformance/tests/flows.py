@@ -1,4 +1,4 @@
-"""Random command flows for testing the checks themselves: everything in the vocabulary, good and bad, dense enough to meet."""
+"""Random command flows for testing the checks themselves: the whole vocabulary, good and bad, at few prices."""
 
 from __future__ import annotations
 
