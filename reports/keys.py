@@ -86,9 +86,7 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
     except TypeError:
-        raise KeyFileError(
-            f"{path}: the key is encrypted; matchmark takes an Ed25519 key without a passphrase"
-        ) from None
+        raise KeyFileError(f"{path}: encrypted; matchmark takes an Ed25519 key without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         raise KeyFileError(f"{path}: not a private key in PEM form; {HOW_TO_MAKE}") from None
     if not isinstance(key, Ed25519PrivateKey):
