@@ -135,3 +135,12 @@ def key_id(raw: bytes) -> str:
     """A name short enough to read out: the first 8 bytes of the key's SHA-256 in groups of four hex digits."""
     digits = hashlib.sha256(raw).hexdigest()[:16]
     return "-".join(digits[i : i + 4] for i in range(0, 16, 4))
+
+
+def own_public_key(environ: Mapping[str, str] = os.environ) -> bytes | None:
+    """The raw public half of the key that matchmark made for this user; None when it has made none."""
+    path = own_key_path(environ)
+    try:
+        return raw_public(_read_private(path).public_key())
+    except KeyFileError:
+        return None
