@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SHOWN_BEFORE = 60
-SHOWN_AFTER = 10
-SHOWN_FIRST = 10
-"""A page holds the start of a long transcript and what surrounds the finding. Shrunk transcripts are shorter than that."""
+SHOWN_BEFORE = 30
+SHOWN_AFTER = 5
+SHOWN_FIRST = 5
+"""A page holds the start of a long transcript and what surrounds the finding. Shrunk transcripts are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
