@@ -1,7 +1,7 @@
 """An engine in a shared library: our own interface (docs/so-abi.md) or the public matching-engine-benchmark harness's.
 
-The library is loaded in a process of its own (so_host.py) which speaks the subprocess protocol, so that a crash in it is
-TargetDied with the signal's name and a hang is TargetHung, and neither is the kit's end.
+The library is loaded in a process of its own (so_host.py) which speaks the subprocess protocol, so that a crash in it
+is TargetDied with the signal's name and a hang is TargetHung, and neither is the kit's end.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""The public matching-engine-benchmark harness's interface (native/include/matchmark/harness_abi.h) as the subprocess protocol.
+"""The public matching-engine-benchmark harness's interface as the subprocess protocol.
 
-It has one book, dense integer ids, limit and IOC orders, cancel and modify, and queries of the best prices. It has no
-accounts, no market orders, no word for "refused", and no memory of ended ids. So this adapter gives each order an id and
-stands where a gateway would: it answers by itself what the interface cannot carry (another symbol, a market order, a price or
-quantity that the interface has no room for, a ClOrdID used before, a stranger's order), and the capabilities that such
-answers would prove cannot be declared. Everything else goes to the engine, requests about ended and unknown orders included.
+The interface (native/include/matchmark/harness_abi.h) has one book, dense integer ids, limit and IOC orders, cancel and
+modify, and queries of the best prices. It has no accounts, no market orders, no word for "refused", and no memory of
+ended ids. So this adapter gives each order an id and stands where a gateway would: it answers by itself what the
+interface cannot carry (another symbol, a market order, a price or quantity outside docs/engine-rules.md, a ClOrdID used
+before or replaced away), and the capabilities that such answers would prove cannot be declared. Everything else goes to
+the engine, requests about ended and unknown orders included.
 
 The interface leaves the order of an ack and its message's trades open: acks are put first, trades stay in the engine's
-order, the cancel ack of an IOC remainder comes last. The quantity in a cancel ack is not defined, so leaves are the order's
-quantity less the trades that the engine reported.
+order, the cancel ack of an IOC remainder comes last. The quantity in a cancel ack is not defined, so leaves are the
+order's quantity less the trades that the engine reported.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ RANK = {ORDER_ACK: 0, MODIFY_ACK: 0, TRADE: 1, CANCEL_ACK: 2, CANCEL_REJECT: 3, 
 class Order:
     id: int
     cl: str
-    acct: str
     side: int
     px: int
     leaves: int
@@ -69,7 +69,7 @@ class HarnessBridge:
         self._library = load(self._ffi, library)
         for name in REQUIRED:
             if not hasattr(self._library, name):
-                raise Unavailable(f"it does not export {name}, which the harness's interface requires; add it (docs/so-abi.md)")
+                raise Unavailable(f"it does not export {name}, which the harness's interface requires (docs/so-abi.md)")
         self._reports = make_queue(self._ffi, self._library)
         self._start()
 
@@ -99,7 +99,7 @@ class HarnessBridge:
     def _new(self, c: Wire) -> list[Wire]:
         if reason := self._new_refusal(c):
             return [{"ev": "rejected", "cl": c["cl"], "reason": reason}]
-        order = Order(len(self._by_id) + 1, c["cl"], c["acct"], SIDES[c["side"]], c["px"], c["qty"])
+        order = Order(len(self._by_id) + 1, c["cl"], SIDES[c["side"]], c["px"], c["qty"])
         self._orders[order.cl] = self._by_id[order.id] = order
         ioc = int(c.get("tif") == "ioc")
         message = self._ffi.new("mh_new_order *", [order.id, self._sequence, order.px, order.leaves, order.side, ioc])
@@ -131,9 +131,7 @@ class HarnessBridge:
         if order is not None:
             leaves = max(1, c["new_qty"] - order.cum if "new_qty" in c else order.leaves)
             side, px = order.side, order.px
-        message = self._ffi.new(
-            "mh_modify *", [self._id_of(order), self._sequence, c.get("new_px", px), leaves, side]
-        )
+        message = self._ffi.new("mh_modify *", [self._id_of(order), self._sequence, c.get("new_px", px), leaves, side])
         return self._run(self._library.engine_on_modify, message, c)
 
     def _replace_refusal(self, c: Wire, order: Order | None) -> str | None:
@@ -150,8 +148,6 @@ class HarnessBridge:
         """Why a request about an order cannot be put to the engine."""
         if c["sym"] != self._symbol:
             return "unknown_symbol"
-        if order is not None and order.acct != c["acct"]:
-            return "unknown_order"
         return "too_late" if order is not None and order.cl != c["orig"] else None
 
     def _id_of(self, order: Order | None) -> int:
@@ -164,7 +160,8 @@ class HarnessBridge:
         reports = self._reports.collect(lambda: (call(message), self._library.engine_flush()))
         stray = [r for r in reports if r[2] != self._sequence or r[0] not in RANK]
         if stray:
-            return [{"ev": f"report of type {stray[0][0]} for message {stray[0][2]}, when message {self._sequence} was sent"}]
+            kind, _side, sequence, *_rest = stray[0]
+            return [{"ev": f"report of type {kind} for message {sequence}, when message {self._sequence} was sent"}]
         self._sequence += 1
         events = [self._event(report, c) for report in sorted(reports, key=lambda r: RANK[r[0]])]
         return events + self._top_change()
@@ -194,7 +191,8 @@ class HarnessBridge:
     def _replaced(self, order: Order, px: int, leaves: int, c: Wire) -> Wire:
         order.cl, order.px, order.leaves = c["cl"], px, leaves
         self._orders[order.cl] = order
-        return {"ev": "replaced", "cl": order.cl, "orig": c.get("orig", ""), "px": px, "leaves": leaves, "cum": order.cum}
+        names = {"cl": order.cl, "orig": c.get("orig", "")}
+        return {"ev": "replaced", **names, "px": px, "leaves": leaves, "cum": order.cum}
 
     def _name(self, order_id: int) -> str:
         order = self._by_id.get(order_id)
@@ -219,12 +217,13 @@ def _refused(c: Wire, reason: str) -> Wire:
 def _check_profile(symbols: list[str], capabilities: list[str]) -> None:
     if len(symbols) != 1:
         raise Unavailable(
-            f"[instruments] has {len(symbols)} symbols, and the harness's interface has one book; write symbols = [{symbols[0]!r}]"
+            f"[instruments] has {len(symbols)} symbols, and the harness's interface has one book; "
+            f"write symbols = [{symbols[0]!r}]"
         )
     if beyond := sorted(set(capabilities) - CAPABILITIES):
         raise Unavailable(
-            f"[target] capabilities declares {', '.join(beyond)}, which the harness's interface cannot carry; it can carry "
-            f'{", ".join(sorted(CAPABILITIES))}. Implement target_abi.h (abi = "matchmark") to be certified for more'
+            f"[target] capabilities declares {', '.join(beyond)}, which the harness's interface cannot carry; it "
+            f'can carry {", ".join(sorted(CAPABILITIES))}. Implement target_abi.h (abi = "matchmark") for more'
         )
 
 
@@ -275,7 +274,7 @@ class PushedReports:
 
 
 class OwnQueue:
-    """The engine's own transport. A thread of ours drains it while a call runs, so that no answer is too long for it."""
+    """The engine's own transport. A thread of ours drains it while a call runs: no answer is too long for it."""
 
     def __init__(self, ffi: FFI, transport: Any) -> None:
         self._ffi, self._transport = ffi, transport

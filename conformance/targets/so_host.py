@@ -1,6 +1,6 @@
 """The process that a shared library under test lives in: `python -m matchmark.conformance.targets.so_host`.
 
-Loads one library, makes one engine, says so in a line of JSON, then answers the subprocess protocol on stdin and stdout.
+Loads one library, makes one engine, says so in a line of JSON, then answers the subprocess protocol.
 What the library itself prints goes to stderr. It trusts its parent (so.py) and nothing that the library says.
 
     so_host LIBRARY ABI SYMBOLS CAPABILITIES      the last two are JSON lists
@@ -50,7 +50,7 @@ def declarations(header: str) -> str:
 
 def load(ffi: FFI, path: str) -> Any:
     try:
-        return ffi.dlopen(path, ffi.RTLD_NOW | ffi.RTLD_LOCAL)
+        return ffi.dlopen(path, os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
         raise Unavailable(
             f"it cannot be loaded: {error}. It must be a shared library for {platform.machine()} Linux, and what it links "

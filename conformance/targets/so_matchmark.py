@@ -39,7 +39,7 @@ class MatchmarkBridge:
         self._engine = self._target.create(len(symbols), error)
         if self._engine == self._ffi.NULL:
             raise Unavailable(f"create made no engine for {len(symbols)} symbols; it says: {self._text(error[0])}")
-        self._command = self._ffi.new("mmt_command *")
+        self._command: Any = self._ffi.new("mmt_command *")
         self._sink = self._ffi.callback("void(void *, const mmt_event *)", self._hear)
         self._events: list[Wire] = []
         self._forget()
@@ -94,7 +94,9 @@ class MatchmarkBridge:
                 f"{', '.join(sorted(claimed))}); make the two agree"
             )
         if extra := sorted(claimed - set(declared)):
-            raise Unavailable(f"the library claims {', '.join(extra)}, which [target] capabilities does not declare; add it")
+            raise Unavailable(
+                f"the library claims {', '.join(extra)}, which [target] capabilities does not declare; add it"
+            )
         return target
 
     def _hear(self, context: Any, event: Any) -> None:
