@@ -1,7 +1,8 @@
-"""Our own library interface (native/include/matchmark/target_abi.h) as the subprocess protocol: names to numbers and back.
+"""Our own library interface as the subprocess protocol: names to numbers and back.
 
-A number that does not fit the C struct is passed as the nearest that does; what to refuse is the engine's decision. What
-the engine says is passed on as it is: a number that stands for nothing becomes "#number", for the kit to find wrong.
+The interface is native/include/matchmark/target_abi.h. A number that does not fit its struct is passed as the nearest
+that does; what to refuse is the engine's decision. What the engine says is passed on as it is: a number that stands for
+nothing becomes "#number", for the kit to find wrong.
 """
 
 from __future__ import annotations

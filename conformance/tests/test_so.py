@@ -107,7 +107,7 @@ def test_the_harness_library_agrees_with_the_model_over_our_transport(own, start
     agrees_with_the_model(started(own / "libmatchmark_harness.so", "harness", HARNESS))
 
 
-@pytest.mark.parametrize("how", [(), ("THREADED",), ("OWN_TRANSPORT",), ("CHATTY",)], ids=str)
+@pytest.mark.parametrize("how", [(), ("THREADED",), ("OWN_TRANSPORT",), ("CHATTY",), ("PREBUILD",)], ids=str)
 def test_an_engine_nobody_here_tuned_agrees_with_the_model(libraries, started, how):
     agrees_with_the_model(started(libraries("naive_harness", *how), "harness", HARNESS), flows=6)
 
