@@ -93,13 +93,6 @@ MM_INLINE uint32_t drive(driver *d, const op *o, enum ids ids)
     return index;
 }
 
-/* The index in the id's home slot: nearly always the right one, good enough for a prefetch. */
-MM_INLINE uint32_t likely_index(const mm_id_map *m, uint32_t hash)
-{
-    uint64_t slot = m->slots[hash >> m->shift];
-    return slot >> 32 == hash ? (uint32_t)slot : 0;
-}
-
 /* Asks for what the operation will need; `stage` is how near it has come. */
 MM_INLINE void look_ahead(driver *d, const op *o, enum ids ids, int stage)
 {
@@ -110,7 +103,7 @@ MM_INLINE void look_ahead(driver *d, const op *o, enum ids ids, int stage)
         return;
     }
     if (o->type == OP_CANCEL) {
-        uint32_t index = ids == DENSE ? o->lots : likely_index(&d->map, hash);
+        uint32_t index = ids == DENSE ? o->lots : mm_id_guess(&d->map, hash);
         const mm_order *order = &d->book.orders[index];
         if (stage == AHEAD_ORDER) {
             __builtin_prefetch(order, 1);
