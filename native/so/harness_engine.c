@@ -9,6 +9,7 @@
  * Running out of memory for orders ends the process with a message: silence would be a wrong book. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "book.h"
@@ -117,21 +118,20 @@ static void push_held(void)
     engine.held = 0;
 }
 
-MM_INLINE void report(const mh_report *r)
+MM_INLINE void report(mh_words words)
 {
     if (engine.ring) {
-        mh_ring_push(engine.ring, r);
+        mh_ring_push(engine.ring, words);
         return;
     }
-    held_reports[engine.held] = *r;
+    memcpy(&held_reports[engine.held], &words, sizeof words);
     if (++engine.held == HELD_REPORTS)
         push_held();
 }
 
-MM_INLINE void say(uint8_t type, uint8_t side, uint64_t sequence, uint64_t id, int64_t price, uint32_t lots)
+MM_INLINE void say(uint8_t type, uint32_t side, uint64_t sequence, uint64_t id, int64_t price, uint32_t lots)
 {
-    mh_report r = {.type = type, .side = side, .sequence = sequence, .order_id = id, .price_ticks = price, .quantity_lots = lots};
-    report(&r);
+    report(mh_pack(type, side, sequence, id, price, lots, 0, 0));
 }
 
 /* --- matching ---------------------------------------------------------------------------------------------------- */
@@ -153,16 +153,9 @@ MM_INLINE void tell(void *context, uint32_t order, const mm_order *resting, int6
 {
     (void)order;
     const struct incoming *in = context;
-    mh_report r = {.type = MH_TRADE,
-                   .side = (uint8_t)(in->resting_side ^ 1),
-                   .sequence = in->sequence,
-                   .price_ticks = mm_price_of_key(in->resting_side, key),
-                   .quantity_lots = lots,
-                   .resting_id = resting->key,
-                   .incoming_id = in->id};
     if (!resting->leaves)
         forget(resting->key);
-    report(&r);
+    report(mh_pack(MH_TRADE, in->resting_side ^ 1, in->sequence, 0, mm_price_of_key(in->resting_side, key), lots, resting->key, in->id));
 }
 
 /* The lots that find no counterparty at `price` or better. */
@@ -219,7 +212,7 @@ MM_INLINE void on_cancel(const mh_cancel *m)
     }
     const mm_order *o = &engine.book.orders[order];
     const mm_level *l = &engine.book.levels[o->level];
-    say(MH_CANCEL_ACK, (uint8_t)l->side, m->sequence, m->order_id, mm_price_of_key(l->side, l->key), o->leaves);
+    say(MH_CANCEL_ACK, l->side & 1, m->sequence, m->order_id, mm_price_of_key(l->side, l->key), o->leaves);
     forget(m->order_id);
     mm_book_remove(&engine.book, order);
 }
@@ -234,7 +227,7 @@ MM_INLINE void on_modify(const mh_modify *m)
     uint32_t side = engine.book.levels[engine.book.orders[order].level].side;
     forget(m->order_id);
     mm_book_remove(&engine.book, order);
-    say(MH_MODIFY_ACK, (uint8_t)side, m->sequence, m->order_id, m->price_ticks, lots);
+    say(MH_MODIFY_ACK, side, m->sequence, m->order_id, m->price_ticks, lots);
     lots = match(m->order_id, m->sequence, side, m->price_ticks, lots);
     if (lots)
         rest(m->order_id, side, m->price_ticks, lots);
