@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (module_name, help_line) in COMMANDS.items():
         sub = subparsers.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
         if name == chosen:
-            module: CommandModule = importlib.import_module(module_name)  # type: ignore[assignment]
+            module: CommandModule = importlib.import_module(module_name)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(words)

@@ -217,10 +217,11 @@ class Certification:
         fd = config.getoption("--events-fd")
         self._out: IO[str] | None = None if fd is None else os.fdopen(fd, "w", buffering=1)
         path = config.getoption("--history")
-        self._history: IO[str] | None = Path(path).open("a", encoding="utf-8", buffering=1 << 20) if path else None
+        self._history: IO[str] | None = None
+        if path:
+            self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
         self._shrink = not config.getoption("--no-shrink")
         self._controlled = False
-        self._control_error: str | None = None
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
         self._answers_ns: list[int] = []

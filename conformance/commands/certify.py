@@ -166,12 +166,10 @@ def _dry_run(request: Request, levels: Sequence[str]) -> int:
     checks = checks_by_clause()
     wanted = [c for c in load() if set(c.levels) & set(levels) and (not request.clauses or c.id in request.clauses)]
     for clause in wanted:
-        print(
-            f"{clause.id:8} {clause.strength:6} {', '.join(checks.get(clause.id, [])) or 'no check: ' + str(clause.untested)}"
-        )
-    print(
-        f"{len(wanted)} clauses, {request.examples} examples a property, target {request.target}, seed {request.seed}; nothing was run"
-    )
+        its_checks = ", ".join(checks.get(clause.id, [])) or f"no check: {clause.untested}"
+        print(f"{clause.id:8} {clause.strength:6} {its_checks}")
+    asked = f"target {request.target}, seed {request.seed}, {request.examples} examples a property"
+    print(f"{len(wanted)} clauses, {asked}; nothing was run")
     return EXIT_OK if wanted else EXIT_BLOCKED
 
 
