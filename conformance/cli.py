@@ -18,10 +18,16 @@ COMMANDS = {
     "certify": ("matchmark.conformance.commands.certify", "run the suites against a target and write its certificate"),
     "clauses": ("matchmark.conformance.commands.clauses", "list the clauses of the register"),
     "explain": ("matchmark.conformance.commands.explain", "one clause or ruling: text, why, checks, mutants"),
-    "selftest": ("matchmark.conformance.commands.selftest", "run the suites against every mutant: does the kit catch them"),
+    "selftest": (
+        "matchmark.conformance.commands.selftest",
+        "run the suites against every mutant: does the kit catch them",
+    ),
     "init": ("matchmark.conformance.commands.init", "write a commented target profile to start from"),
     "report": ("matchmark.conformance.commands.report", "verify a certificate and show what it says"),
-    "third-party": ("matchmark.conformance.commands.third_party", "certify the example engines and write the page about them"),
+    "third-party": (
+        "matchmark.conformance.commands.third_party",
+        "certify the example engines and write the page about them",
+    ),
 }
 """Name, module, and the line that `matchmark --help` shows."""
 
