@@ -40,20 +40,34 @@ class Reply:
 
 
 class Driver:
-    """One example's conversation with the target. `on_failure` decides what a silent or broken target means."""
+    """A test's conversation with the target, one example after the other.
 
-    def __init__(self, target: Target, on_failure: Callable[[Driver, TargetError], None] | None = None) -> None:
+    `on_failure` decides what a silent or broken target means; `on_example` is given each example's history at its end.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        on_failure: Callable[[Driver, TargetError], None] | None = None,
+        on_example: Callable[[History], None] | None = None,
+    ) -> None:
         self.target = target
         self.info: TargetInfo = target.info
         self.history = History()
         self._numbers = itertools.count(1)
         self._on_failure = on_failure
+        self._on_example = on_example
 
     def reset(self) -> None:
         """Empty books, no known ClOrdIDs, an empty history: the next example."""
-        self.history = History()
+        self.end_example()
         self._numbers = itertools.count(1)
         self.empty()
+
+    def end_example(self) -> None:
+        if self._on_example is not None and len(self.history):
+            self._on_example(self.history)
+        self.history = History()
 
     def empty(self) -> None:
         """Reset the target alone; the history goes on (for checks about the reset itself, such as determinism)."""

@@ -1,0 +1,43 @@
+"""Builds matchmark.native._native with cffi in API mode: `cffi_modules = ["native/build_ffi.py:ffibuilder"]`.
+
+The cdef is the text between the cdef marks of the public headers, so Python and C cannot disagree about a struct.
+MATCHMARK_CFLAGS is appended to the compiler's flags (default -O3).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from cffi import FFI
+
+# setuptools wants source paths relative to the project's root, and runs this file from there.
+HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
+HEADERS = ("types.h", "engine.h")
+SOURCES = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
+
+
+def cdef_of(header: str) -> str:
+    """The declarations between the cdef marks of one public header."""
+    text = (HERE / "include" / "matchmark" / header).read_text(encoding="utf-8")
+    parts = re.findall(r"/\* cdef begin \*/(.*?)/\* cdef end \*/", text, re.DOTALL)
+    if not parts:
+        raise SystemExit(f"{header}: no text between '/* cdef begin */' and '/* cdef end */'")
+    return "".join(parts)
+
+
+ffibuilder = FFI()
+ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
+ffibuilder.set_source(
+    "matchmark.native._native",
+    '#include "matchmark/engine.h"\n',
+    sources=[str(HERE / source) for source in SOURCES],
+    include_dirs=[str(HERE / "include"), str(HERE)],
+    depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],
+    extra_compile_args=["-std=c11", "-Wall", "-Wextra", *shlex.split(os.environ.get("MATCHMARK_CFLAGS", "-O3"))],
+)
+
+if __name__ == "__main__":
+    ffibuilder.compile(verbose=True)
