@@ -83,6 +83,7 @@ class Bourse:
             self.engine.modify_order(order_id, new_price=op.get("new_px"), new_vol=volume)
         except REFUSALS as refusal:
             return [cancel_rejected(op["cl"], refusal)]
+        del self.ids[op["orig"]]
         self.ids[op["cl"]], self.cl[order_id] = order_id, op["cl"]
         trades = self.new_trades(op["sym"])
         *_, remaining, _, price, _, _ = self.record(order_id)

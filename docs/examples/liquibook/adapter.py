@@ -108,7 +108,9 @@ class Liquibook:
         delta = op["new_qty"] - order.order_qty() if op.get("new_qty") is not None else 0
         self.listen(op)
         self.book(op["sym"]).replace(order, delta, op.get("new_px") or 0)
-        self.orders[op["cl"]] = order
+        if self.recorder.cl.get(order.order_id_) == op["cl"]:  # on_replace has renamed it
+            del self.orders[op["orig"]]
+            self.orders[op["cl"]] = order
         return self.recorder.events + self.best.events
 
     def listen(self, op: Op) -> None:

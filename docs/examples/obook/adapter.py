@@ -72,6 +72,7 @@ class Obook:
             return [cancel_rejected(op["cl"], refusal)]
         if result.status == obook.Status.REJECTED:
             return [cancel_rejected(op["cl"], result.reason.name)]
+        del self.orders[op["orig"]]
         self.know(op["cl"], obook.Order(order_id, old.user, old.side, price, qty, 0), cum)
         trades = [e for e in self.published(op) if e["ev"] == "trade"]
         return [replaced(op["cl"], op["orig"], price, qty - cum, cum), *trades]
