@@ -66,7 +66,7 @@ def _row(clause: Clause, width: int) -> list[str]:
     if width < 100:  # too narrow for a column of levels
         body = f"({levels}) {body}"
     else:
-        head += f"{levels:<24}"
+        head += f"{levels:<26}"
     return textwrap.wrap(
         body, max(width, _NARROWEST), initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
     )

@@ -55,7 +55,7 @@ KEYS: dict[str, dict[str, Key]] = {
     },
     "so": {
         "library": Key(str, "path of the shared library, relative to the profile", required=True),
-        "abi": Key(str, '"matchmark" (docs/so-abi.md) or "harness" (public matching-engine-benchmark)', required=True),
+        "abi": Key(str, 'its ABI: "matchmark" (docs/so-abi.md) or "harness" (public matching-engine-benchmark)', required=True),
     },
     "options": {},
     "instruments": {
@@ -66,11 +66,11 @@ KEYS: dict[str, dict[str, Key]] = {
         "quantity_max_lots": Key(int, f"largest quantity in lots (default {QUANTITY_MAX_LOTS})"),
         "tick_size": Key(str, "price of one tick, as a decimal string (order entry)"),
         "lot_size": Key(int, "units in one lot (order entry)"),
-        "isolation": Key(str, '"reset" (default), "symbol" or "mass_cancel": what keeps examples apart'),
+        "isolation": Key(str, 'what keeps examples apart: "reset" (default), "symbol" or "mass_cancel"'),
     },
     "timing": {
         "answer_timeout_s": Key((int, float), "seconds without an answer before it counts as hung (default 5)"),
-        "grade": Key(str, '"none" (default) or "budget": whether latency budgets are judged'),
+        "grade": Key(str, 'whether latency budgets are judged: "none" (default) or "budget"'),
     },
 }
 REQUIRED_TABLES = ("target",)
