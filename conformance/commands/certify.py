@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from rich.console import Console
+
 from matchmark.conformance.certification import ASSESSABLE, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
@@ -34,7 +36,6 @@ from matchmark.reports import ReportError, write
 from matchmark.reports.keys import KeyFileError
 from matchmark.reports.results import LevelStatus, Results, Waiver
 from matchmark.reports.summary import print_summary
-from rich.console import Console
 
 NAME = "certify"
 HELP = "run the suites against a target and write its certificate"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from matchmark.native import (
     ABSENT,
     ALL_SYMBOLS,

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from matchmark.reports.certificate import FORMAT, sign, verify
 from matchmark.reports.keys import KeyFileError, key_id, own_key_path, read_public, signing_key
 from matchmark.reports.records import COVERED, Results

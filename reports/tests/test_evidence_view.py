@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from matchmark.reports.compare import Row, compare
 from matchmark.reports.latency import plot
 from matchmark.reports.records import LatencyRow

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.document import parse, readable
 from matchmark.reports.html import render

@@ -8,6 +8,7 @@ from itertools import pairwise, permutations, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.verdicts import WAIVABLE, WORST_FIRST, LevelStatus, judge_level, merge_verdicts
 
