@@ -13,6 +13,8 @@ from matchmark.conformance.verdict import Verdict
 from matchmark.reports.verdicts import LevelStatus
 
 STRENGTHS = ("MUST", "SHOULD")
+COVERED = ("results.json", "history.jsonl", "junit.xml", "certificate.html")
+"""The files of a run folder whose digests a certificate carries, those of them that are there."""
 WAIVER_STATES = ("in force", "stale", "expired", "unused")
 
 

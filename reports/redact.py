@@ -59,17 +59,14 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """A copy of a JSON value without secrets, in keys as well as in values."""
+        """A copy of a JSON value without secrets. Keys stay: they are the format's words."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self._key(k): MARK if _names_secret(k, item) else self.value(item) for k, item in value.items()}
+            return {k: MARK if _names_secret(k, item) else self.value(item) for k, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         return value
-
-    def _key(self, key: Any) -> Any:
-        return self.text(key) if isinstance(key, str) else key
 
 
 def _names_secret(key: Any, item: Any) -> bool:

@@ -85,7 +85,7 @@ class UnknownClause(KeyError):
 
 
 class Register:
-    """All clauses, in the order of the diagrams; within one: steps, performance, notes, edges, alternatives, properties."""
+    """All clauses by diagram; within one: steps, performance, notes, edge cases, alternatives, properties."""
 
     def __init__(self, diagrams: Iterable[Diagram], clauses: Iterable[Clause]) -> None:
         self._diagrams = list(diagrams)
@@ -95,7 +95,7 @@ class Register:
         try:
             return self._clauses[clause_id]
         except KeyError:
-            raise UnknownClause(clause_id, self._near(clause_id)) from None
+            raise UnknownClause(clause_id, self.near(clause_id)) from None
 
     def __iter__(self) -> Iterator[Clause]:
         return iter(self._clauses.values())
@@ -118,7 +118,7 @@ class Register:
     def diagrams(self) -> list[Diagram]:
         return list(self._diagrams)
 
-    def _near(self, clause_id: str) -> tuple[str, ...]:
+    def near(self, clause_id: str) -> tuple[str, ...]:
         """Ids that the writer may have meant: other cases and unpadded numbers first (d4.7), then near spellings."""
         loose = re.fullmatch(r"D?0*(\d+)[.\-_ ]?([PNEAX]?)0*(\d+)", clause_id.strip().upper())
         if loose and (exact := f"D{int(loose[1]):02}.{loose[2]}{loose[3]}") in self._clauses:
@@ -153,7 +153,9 @@ def _source(name: str) -> str:
 def _diagram_of(data: dict[str, object], name: str, source: str) -> tuple[Diagram, tuple[Clause, ...]]:
     tables = data.get("clause")
     if set(data) != {"diagram", "clause"} or not isinstance(tables, list):
-        raise RegisterError(f"{source}: must hold one [diagram] table and [[clause]] tables, found {', '.join(data) or 'nothing'}")
+        raise RegisterError(
+            f"{source}: must hold one [diagram] table and [[clause]] tables, found {', '.join(data) or 'nothing'}"
+        )
     head = Entry(data["diagram"], source, "[diagram]")
     lanes = head.texts("lanes")
     clauses: list[Clause] = []
@@ -164,7 +166,9 @@ def _diagram_of(data: dict[str, object], name: str, source: str) -> tuple[Diagra
         arrows += _arrow(entry, clause, lanes)
         entry.done()
         clauses.append(clause)
-    diagram = Diagram(head.text("id"), head.text("title"), head.text("summary"), head.text("clock"), lanes, tuple(arrows))
+    diagram = Diagram(
+        head.text("id"), head.text("title"), head.text("summary"), head.text("clock"), lanes, tuple(arrows)
+    )
     head.done()
     if diagram.id != name:
         raise head.fault(f"id is {diagram.id!r}; this file is for {name!r}")
@@ -176,7 +180,9 @@ def _clause(entry: Entry, diagram: str) -> Clause:
     entry.name = clause_id = entry.text("id")
     match = _ID.fullmatch(clause_id)
     if not match or match[1] != diagram:
-        raise entry.fault(f"id must be {diagram}. and a step number, or P, N, E, A or X and a number, such as {diagram}.X1")
+        raise entry.fault(
+            f"id must be {diagram}. and a step number, or P, N, E, A or X and a number, such as {diagram}.X1"
+        )
     clause = Clause(
         id=clause_id,
         diagram=diagram,
@@ -215,7 +221,9 @@ def _arrow(entry: Entry, clause: Clause, lanes: tuple[str, ...]) -> list[Arrow]:
             raise entry.fault("arrow belongs to numbered steps only; remove it")
         return []
     if len(ends) != 3 or ends[0] not in lanes or ends[1] not in lanes:
-        raise entry.fault(f'arrow must be ["from", "to", "a few words"] with both ends among the lanes {", ".join(lanes)}')
+        raise entry.fault(
+            f'arrow must be ["from", "to", "a few words"] with both ends among the lanes {", ".join(lanes)}'
+        )
     return [Arrow(clause.id, *ends)]
 
 
@@ -225,7 +233,9 @@ def _check_order(clauses: list[Clause], source: str) -> None:
             raise RegisterError(f"{source}: {clause_id} is there {times} times; give each clause its own id")
     for before, after in pairwise(clauses):
         if sort_key(before.id) > sort_key(after.id):
-            raise RegisterError(f"{source}: {after.id} stands after {before.id}; sort steps, P, N, E, A, X, each by number")
+            raise RegisterError(
+                f"{source}: {after.id} stands after {before.id}; sort steps, P, N, E, A, X, each by number"
+            )
     for number, step in enumerate((clause for clause in clauses if clause.kind == "step"), 1):
         if sort_key(step.id)[2] != number:
             raise RegisterError(f"{source}: {step.id} stands where step {number} belongs; steps have no gaps")

@@ -33,11 +33,15 @@ def rulings_of(data: Mapping[str, object], source: str = SOURCE) -> Mapping[str,
     unknown = [key for key in data if key != "ruling"]
     entries = data.get("ruling")
     if unknown or not isinstance(entries, list):
-        raise RegisterError(f"{source}: must hold [[ruling]] tables and nothing else, found {', '.join(data) or 'nothing'}")
+        raise RegisterError(
+            f"{source}: must hold [[ruling]] tables and nothing else, found {', '.join(data) or 'nothing'}"
+        )
     rulings = [_ruling(table, source, index) for index, table in enumerate(entries, 1)]
     for index, ruling in enumerate(rulings, 1):
         if ruling.id != f"R{index}":
-            raise RegisterError(f"{source}: {ruling.id} stands where R{index} belongs; number rulings R1, R2, ... in order")
+            raise RegisterError(
+                f"{source}: {ruling.id} stands where R{index} belongs; number rulings R1, R2, ... in order"
+            )
     return MappingProxyType({ruling.id: ruling for ruling in rulings})
 
 

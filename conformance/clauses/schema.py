@@ -75,7 +75,7 @@ class Entry:
     def text(self, key: str) -> str:
         value = self.maybe_text(key)
         if value is None:
-            raise self.fault(f"key {key!r} is missing; add {key} = \"...\"")
+            raise self.fault(f'key {key!r} is missing; add {key} = "..."')
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:

@@ -44,12 +44,12 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# Without these a target cannot be certified at level `matching`; the rest of this table is optional.
+# Without these a target cannot be certified at level `matching`; all others are optional.
 CORE_CAPABILITIES: Final[tuple[str, ...]] = ("limit", "market", "ioc", "cancel")
 
-CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
+# What an engine alone can have.
+MATCHING_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        # matching
         "limit": "day limit orders that rest when they do not trade",
         "market": "market orders",
         "ioc": "immediate-or-cancel limit orders",
@@ -66,6 +66,12 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "validation": "bad prices and quantities are refused by the target, not by its caller",
         "duplicate_check": "a ClOrdID used before is recognised",
         "symbol_list": "the target has a fixed list of symbols and refuses others",
+    }
+)
+
+CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **MATCHING_CAPABILITIES,
         # order entry
         "fix": "orders enter through a FIX session over TCP",
         "fix_resend": "FIX sequence numbers persist and missed messages can be had again",
@@ -87,7 +93,7 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "switchover": "an operator can hand over from primary to standby on purpose",
         # safety
         "breaker": "a circuit breaker with a clock and thresholds the profile states",
-        "rate_limit": "orders over a stated rate are deferred or refused",
+        "rate_deferral": "orders over the level 1 rate are deferred and not refused",
         "operator": "operator commands with an operator's credentials",
         # market data and ledger
         "market_data": "a subscription feed of trades, quotes and status",
@@ -101,6 +107,3 @@ CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "dpdk": "a poll-mode port that passes by the kernel",
     }
 )
-
-# What an engine alone can declare: the first comment of the table above.
-MATCHING_CAPABILITIES: Final[tuple[str, ...]] = tuple(CAPABILITIES)[: tuple(CAPABILITIES).index("fix")]
