@@ -38,7 +38,7 @@ enum mm_status_code {
 };
 
 typedef struct mm_progress {
-    uint64_t commands; /* taken from the front of the batch; the last one may still have events to come */
+    uint64_t commands; /* taken from the front of the batch; the last one may have events to come */
     uint64_t events;   /* written */
 } mm_progress;
 
@@ -73,7 +73,7 @@ void mm_engine_reset(mm_engine *engine);
 /* Takes commands in order until all are done or the buffer is full; back-pressure is a result, not an error. */
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress);
-/* 1 while the last command taken has events to come: a submit of no commands writes them. */
+/* 1 while the last command taken is not complete: a submit of no commands goes on with it and writes its events, if any. */
 int mm_engine_unfinished(const mm_engine *engine);
 
 uint64_t mm_engine_state_hash(const mm_engine *engine);
