@@ -79,8 +79,9 @@ class Bourse:
             return [cancel_rejected(op["cl"], f"not active: status {status}")]
         cum = self.cum(order_id)
         volume = op["new_qty"] - cum if op.get("new_qty") is not None else None
+        price = op.get("new_px") if op.get("new_px") != self.record(order_id)[6] else None  # "unchanged" is said by absence
         try:
-            self.engine.modify_order(order_id, new_price=op.get("new_px"), new_vol=volume)
+            self.engine.modify_order(order_id, new_price=price, new_vol=volume)
         except REFUSALS as refusal:
             return [cancel_rejected(op["cl"], refusal)]
         del self.ids[op["orig"]]

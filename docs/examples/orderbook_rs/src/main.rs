@@ -143,7 +143,7 @@ impl Adapter {
         }
     }
 
-    /// A new quantity alone is the crate's UpdateQuantity, anything else its UpdatePriceAndQuantity; both take open quantity.
+    /// At the same price this is the crate's UpdateQuantity, else its UpdatePriceAndQuantity; both take open quantity.
     fn replace(&mut self, op: &Value, sym: &str) -> Vec<Value> {
         let id = self.id(op);
         let cum = self.cum.get(&id).copied().unwrap_or(0);
@@ -153,7 +153,8 @@ impl Adapter {
             return rejected("cancel_rejected", &op["cl"], "open quantity would be negative");
         };
         let new_quantity = Quantity::new(open);
-        let update = match price.map(u128::try_from) {
+        let current = self.markets[sym].book.get_order(id).map(|o| o.price().as_u128());
+        let update = match price.map(u128::try_from).filter(|p| p.ok() != current) {
             None => OrderUpdate::UpdateQuantity {
                 order_id: id,
                 new_quantity,
