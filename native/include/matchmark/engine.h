@@ -26,7 +26,7 @@ typedef struct mm_config {
     uint32_t max_orders;    /* orders resting at once, 1 .. 2^30 */
     uint32_t max_levels;    /* price levels in use at once over all books, 1 .. 2^30 */
     uint32_t remembered_ids; /* ClOrdIDs known, live and finished, until reset, .. 2^30; 0: finished ones are forgotten at once */
-    uint32_t window_ticks;  /* prices a side indexes directly: a power of two, 64 .. 4096 */
+    uint32_t window_ticks;  /* prices a side indexes directly: a power of two, 64 .. 262144 */
     uint32_t emit_top;      /* 1: top events */
     uint64_t hash_seed;     /* of the ClOrdID map; no effect on events */
 } mm_config;
@@ -64,8 +64,9 @@ size_t mm_engine_size(const mm_config *config);
 const char *mm_config_error(const mm_config *config);
 /* `memory`: zeroed, aligned to 64 bytes, mm_engine_size long. NULL when the configuration is out of range. */
 mm_engine *mm_engine_create(void *memory, const mm_config *config);
-/* The same on memory of our own, from the system; destroy only what map made. NULL when there is no memory. */
-mm_engine *mm_engine_map(const mm_config *config, int huge_pages);
+/* The same on memory of our own, from the system; destroy only what map made. NULL when there is no memory.
+ * Resident: on huge pages where the system has them, all touched now, so that no command meets a page fault. */
+mm_engine *mm_engine_map(const mm_config *config, int resident);
 void mm_engine_destroy(mm_engine *engine);
 void mm_engine_reset(mm_engine *engine);
 
