@@ -253,7 +253,9 @@ fn cancelled(cl: &Value, leaves: u64, cum: u64, reason: impl ToString) -> Value 
 
 fn main() -> io::Result<()> {
     std::panic::set_hook(Box::new(|info| {
-        eprintln!("adapter: {info}");
+        let cause = info.payload_as_str().unwrap_or("no message");
+        let line = info.location().map_or(0, |place| place.line());
+        eprintln!("adapter: panic: {cause} (line {line} of its file)");
         std::process::exit(EXIT_ENGINE_FAILED);
     }));
     let mut out = io::stdout().lock();
