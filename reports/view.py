@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from matchmark.conformance.verdict import Verdict
@@ -186,14 +187,14 @@ def _evidence(evidence: Evidence) -> EvidenceView:
 
 
 def environment(results: Results) -> list[tuple[str, str]]:
-    """Names and values, nested tables flattened with dots."""
+    """Names and values, nested tables flattened."""
     return list(_flat(results.environment, ""))
 
 
 def _flat(value: Any, name: str) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
+            yield from _flat(item, f"{name} {key}" if name else str(key))
     else:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         yield name, text
@@ -229,7 +230,9 @@ def page(results: Results) -> dict[str, Any]:
         "diagrams": diagrams(results, views),
         "findings": findings(results, views),
         "plot": latency.plot(results.latency),
-        "gaps": [(mark(gap.verdict), gap.reason, gap.clauses) for gap in statement.gaps(results)],
+        "gaps": [
+            (mark(verdict), list(gaps)) for verdict, gaps in groupby(statement.gaps(results), lambda g: g.verdict)
+        ],
         "assumptions": statement.assumptions(results),
         "environment": environment(results),
         "started": day(results.started),
