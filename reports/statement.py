@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matchmark.conformance.verdict import Verdict
@@ -91,8 +90,3 @@ def identity(origin: str) -> str:
         "Signed with a key that the operator of the run gave. The signature shows that nothing was changed since, and "
         "who signed to anyone who knows whose key it is."
     )
-
-
-def listed(items: Sequence[str], most: int = 12) -> str:
-    """`a, b, c and 9 more`."""
-    return ", ".join(items) if len(items) <= most else f"{', '.join(items[:most])} and {len(items) - most} more"

@@ -46,7 +46,7 @@ def write(
 ) -> Written:
     """Write results.json, certificate.html and certificate.json into `out`, each whole or not at all.
 
-    history.jsonl, junit.xml and allure-results/ are the run's own; whatever of them is there is listed, and signed.
+    history.jsonl, junit.xml and allure-results/ are the run's own: what is there of them is listed, and the files signed.
     `history` may hand over the exchanges instead, as JSON objects, or the path of a file to copy. `say` is told when a
     signing key was made (default: stderr). ReportError or KeyFileError say what stands in the way.
     """
