@@ -18,6 +18,7 @@ STYLES = {
     "certified": "bold green",
     "fail": "bold red",
     "not-certified": "bold red",
+    "open": "bold yellow",
     "inconclusive": "yellow",
     "blocked": "yellow",
 }
