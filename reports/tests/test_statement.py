@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.records import Results
 from matchmark.reports.statement import assumptions, gaps, open_clauses, title
