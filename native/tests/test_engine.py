@@ -414,9 +414,9 @@ def test_a_reset_engine_is_as_good_as_new() -> None:
 
 def test_misuse_is_told_in_words(engine: Engine) -> None:
     with pytest.raises(TypeError, match="COMMAND dtype"):
-        engine.submit_into(np.zeros(3), np.empty(10, dtype=EVENT))
+        engine.submit_into(np.zeros(3), np.empty(10, dtype=EVENT))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="EVENT dtype"):
-        engine.submit_into(np.zeros(3, dtype=COMMAND), np.empty(10))
+        engine.submit_into(np.zeros(3, dtype=COMMAND), np.empty(10))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="contiguous"):
         engine.submit(np.zeros(10, dtype=COMMAND)[::2])
     with pytest.raises(ValueError, match="at least 4"):
@@ -445,7 +445,7 @@ def test_misuse_is_told_in_words(engine: Engine) -> None:
 )
 def test_a_setting_out_of_range_is_told_in_words(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        Engine(**{"symbols": 1, **settings})
+        Engine(**{"symbols": 1, **settings})  # type: ignore[arg-type]
 
 
 def test_a_closed_engine_says_so() -> None:
