@@ -150,15 +150,17 @@ class Engine:
 
     def submit(self, commands: Records) -> Records:
         """Takes a batch of COMMAND records, shape (n,); returns all their events in order, EVENT records, shape (m,)."""
-        events = np.empty(2 * len(commands) + 64, dtype=EVENT)
-        taken, written = self.submit_into(commands, events)
-        while taken < len(commands) or self.unfinished:
-            grown = np.empty(2 * len(events), dtype=EVENT)
-            grown[:written] = events[:written]
-            events = grown
-            more_taken, more_written = self.submit_into(commands[taken:], events[written:])
-            taken += more_taken
-            written += more_written
+        _check_records(commands, COMMAND, "commands")
+        events: Records = np.empty(2 * len(commands) + 64, dtype=EVENT)
+        with self._lock:
+            taken, written = self._submit(commands, events)
+            while taken < len(commands) or _lib.mm_engine_unfinished(self._engine):
+                grown: Records = np.empty(2 * len(events), dtype=EVENT)
+                grown[:written] = events[:written]
+                events = grown
+                more_taken, more_written = self._submit(commands[taken:], events[written:])
+                taken += more_taken
+                written += more_written
         return events[:written]
 
     def submit_into(self, commands: Records, events: Records) -> tuple[int, int]:
@@ -171,14 +173,16 @@ class Engine:
         _check_records(events, EVENT, "events")
         if not events.flags.writeable:
             raise ValueError("events: the array is read-only")
+        with self._lock:
+            return self._submit(commands, events)
+
+    def _submit(self, commands: Records, events: Records) -> tuple[int, int]:
         c = _ffi.from_buffer("mm_command[]", commands) if len(commands) else _ffi.NULL
         e = _ffi.from_buffer("mm_event[]", events) if len(events) else _ffi.NULL
-        with self._lock:
-            code = _submit(self._open(), c, len(commands), e, len(events), self._progress)
-            taken, written = self._progress.commands, self._progress.events
+        code = _submit(self._open(), c, len(commands), e, len(events), self._progress)
         if code == _lib.MM_SMALL_BUFFER:
             raise ValueError(f"events: room for {len(events)}, at least {_lib.MM_MIN_EVENTS} are needed")
-        return taken, written
+        return self._progress.commands, self._progress.events
 
     def execute(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -397,6 +398,22 @@ def test_window_size_seed_and_buffer_size_have_no_effect_on_events_or_state() ->
             taken += done
         seen.append((b"".join(parts), engine.state_hash()))
     assert all(s == seen[0] for s in seen)
+
+
+def test_submits_from_two_threads_do_not_mix_their_events() -> None:
+    with Engine(2, 1 << 16) as engine:
+        batches = []
+        for symbol in (0, 1):
+            commands = random_commands(20_000, symbol)
+            commands["symbol"] = symbol
+            commands["cl_ord_id"] += np.uint64(symbol << 40)
+            commands["orig_cl_ord_id"] += np.uint64(symbol << 40)
+            batches.append(commands)
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda c: [engine.submit(part) for part in np.split(c, 200)], batches))
+        for symbol, parts in enumerate(answers):
+            assert all((part["symbol"] == symbol).all() for part in parts)
+        engine.check()
 
 
 def test_a_reset_engine_is_as_good_as_new() -> None:
