@@ -184,6 +184,7 @@ def _certify(
         console.print(
             f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property",
             markup=False,
+            soft_wrap=True,
         )
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
@@ -247,4 +248,4 @@ def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[
     console.print(f"{len(outcome.tests)} checks, {examples:,} examples in {results.duration_s:.0f} s", markup=False)
     failed = [clause for clause in results.clauses if clause.evidence]
     if failed:
-        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False)
+        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False, soft_wrap=True)

@@ -36,13 +36,15 @@ INTRODUCTION = """\
 # Engines that this project did not write
 
 Written by `matchmark third-party` (`make third-party`), which certifies the engine of every folder in
-[examples/](examples/) with seed {seed} and {examples:,} examples a property, and puts its result beside that folder's notes. matchmark {version}.
+[examples/](examples/) with seed {seed} and {examples:,} examples a property, and puts its result beside that folder's
+notes. matchmark {version}.
 
 A verdict is about one released version, judged by one reading of one specification ([spec/](spec/README.md)), through
 an adapter of ours. Many of these engines are libraries for research or teaching and never promised a market order, an
-owner's cancel or a refusal of bad input: what a profile does not declare is not held against an engine, except that a certificate at level
-`{level}` needs the four core capabilities (limit, market, ioc, cancel). Every failure was confirmed by hand: the notes show it with a few
-lines against the engine's own API, without the kit and without the adapter.
+owner's cancel or a refusal of bad input: what a profile does not declare is not held against an engine, except that a
+certificate at level `{level}` needs the four core capabilities (limit, market, ioc, cancel). Failures were confirmed by
+hand: the notes show each with a few lines against the engine's own API, without the kit and without the adapter; one
+that is not confirmed yet says so.
 
 | engine | version | language | level {level} | pass | fail | other | failed clauses |
 |---|---|---|---|---|---|---|---|
@@ -256,10 +258,8 @@ def _section(example: Example, results: Results) -> str:
     lines = ["", f'## <a id="{example.name}"></a>{target.name} {target.version}', ""]
     lines += [f"**{status(results)}**. {results.level_reasons.get(LEVEL, '')}", ""]
     lines += [f"Declared: {', '.join(target.capabilities)}.", *results.notes, ""]
-    lines += [
-        f"[Profile and adapter](examples/{example.name}/), `matchmark certify --target docs/examples/{example.name}/target.toml --seed {SEED}`",
-        "",
-    ]
+    command = f"matchmark certify --target docs/examples/{example.name}/target.toml --seed {SEED}"
+    lines += [f"[Profile and adapter](examples/{example.name}/), `{command}`", ""]
     lines += _judged(example, results)
     lines += [_body(example.notes), ""]
     return "\n".join(lines)

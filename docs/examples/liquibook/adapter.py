@@ -35,8 +35,8 @@ class Recorder(liquibook.OrderListener):  # type: ignore[misc]
         self.events.append(rejected(self.cl[order.order_id_], reason))
 
     def on_fill(self, order: liquibook.Order, matched: liquibook.Order, qty: int, price: int) -> None:
-        order.fill(qty, qty * price, 0)
-        matched.fill(qty, qty * price, 0)
+        order.fill(qty, price, 0)
+        matched.fill(qty, price, 0)
         resting, incoming = self.cl[matched.order_id_], self.cl[order.order_id_]
         self.events.append(trade(self.request["sym"], price, qty, resting=resting, incoming=incoming))
 
