@@ -204,6 +204,7 @@ def test_a_level_that_nothing_failed_does_not_look_failed(sample: Sample) -> Non
 def test_each_level_is_told_once(sample: Sample) -> None:
     text = Page(render(sample("pass"))).text
     assert "Not assessed: order-entry, market-data, durability, safety, availability, wire. Not asked for." in text
+    assert "Not assessed: matching" not in text
     nothing_judged = sample("inconclusive")
     nothing_judged.levels = dict.fromkeys(nothing_judged.levels, LevelStatus.NOT_ASSESSED)
     text = Page(render(nothing_judged)).text
