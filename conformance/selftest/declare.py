@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from matchmark.reference.model import ModelEngine
 
-
 Engine = TypeVar("Engine", bound=type[ModelEngine])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from matchmark.conformance.messages import Accepted, Command, Event, New, OrdType, Rejected, Side
 from matchmark.conformance.selftest.declare import mutant
-from matchmark.reference.book import Book, Level, Order
+from matchmark.reference.book import Level, Order
 from matchmark.reference.model import ModelEngine
 
 
@@ -191,8 +191,6 @@ class RefusedWithoutReason(ModelEngine):
 )
 class UnknownSymbolGetsABook(ModelEngine):
     def known_symbol(self, sym: str) -> bool:
-        if sym not in self.books:
-            self.books[sym] = Book(sym)
         return True
 
 
@@ -203,7 +201,7 @@ class UnknownSymbolGetsABook(ModelEngine):
 )
 class UnknownSymbolIsTheFirst(ModelEngine):
     def submit(self, command: Command) -> list[Event]:
-        if isinstance(command, New) and command.sym not in self.books:
+        if isinstance(command, New) and not self.known_symbol(command.sym):
             command = replace(command, sym=self.symbols[0])
         return super().submit(command)
 
@@ -230,7 +228,7 @@ class LastSymbolSharesFirstBook(ModelEngine):
 class TradeReordersNextSymbol(ModelEngine):
     def fill_resting(self, order: Order, qty: int, level: Level) -> None:
         super().fill_resting(order, qty, level)
-        following = self.symbols[(self.symbols.index(order.sym) + 1) % len(self.symbols)]
+        following = self.symbols[(self.symbol_index[order.sym] + 1) % len(self.symbols)]
         best = self.books[following].best[Side.BUY]
         if best and len(best.orders) > 1:
             best.orders.move_to_end(next(iter(best.orders)))

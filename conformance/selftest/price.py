@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matchmark.conformance.messages import OrdType, Side, Tif
 from matchmark.conformance.selftest.declare import mutant
-from matchmark.conformance.selftest.levels import Walker
+from matchmark.conformance.selftest.walk import Walker
 from matchmark.reference.book import Book, Level, Order
 from matchmark.reference.model import ModelEngine
 

@@ -68,7 +68,7 @@ class OwnBrokerFirst(ModelEngine):
 @mutant(
     "d01_block_of_64_linked_in_front",
     breaks=("D01.X2",),
-    story="The queue was made of blocks of 64 orders, and a new block was linked before the first instead of behind the last.",
+    story="The queue was made of blocks of 64 orders, and a new block was linked in front of the first.",
 )
 class BlockLinkedInFront(ModelEngine):
     def enqueue(self, order: Order, level: Level) -> None:

@@ -48,7 +48,7 @@ class IncomingLeavesShort(CountsFills):
 @mutant(
     "d03_remaining_minus_whole_resting_order",
     breaks=("D03.5",),
-    story="The incoming order's remaining quantity went down by the resting order's original quantity, not by the trade.",
+    story="What the incoming order had left went down by the resting order's original quantity, not by the trade.",
 )
 class RemainingMinusWholeOrder(ModelEngine):
     def trade(self, incoming: Order, resting: Order, level: Level) -> None:

@@ -244,7 +244,7 @@ class IocStopsAtOwnAccount(ModelEngine):
 @mutant(
     "d02_market_ends_at_own_order",
     breaks=("D02.X5",),
-    story="A market order that met an order of its own account ended there, though no self-match prevention was asked for.",
+    story="A market order that met an own order ended there, though no self-match prevention was asked for.",
 )
 class MarketStopsAtOwnAccount(ModelEngine):
     def match(self, incoming: Order) -> None:

@@ -83,8 +83,9 @@ class TopBeforeTrade(ModelEngine):
         super().publish_top(sym)
         traded = any(isinstance(e, Trade) for e in self.events)
         for n, event in enumerate(self.events):
-            if isinstance(event, Top) and traded and prices((event.bid, event.ask)) == prices(self.before[event.sym]):
-                self.events[n] = Top(event.sym, *self.before[event.sym])
+            before = self.before.get(getattr(event, "sym", ""), (None, None))
+            if isinstance(event, Top) and traded and prices((event.bid, event.ask)) == prices(before):
+                self.events[n] = Top(event.sym, *before)
 
 
 @mutant(

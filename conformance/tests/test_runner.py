@@ -32,7 +32,8 @@ for line in sys.stdin:
         out.append({{"ev": "accepted", "cl": m["cl"], "id": m["cl"]}})
         rest = book.get(m["sym"])
         if rest and rest["side"] != m["side"]:
-            out.append({{"ev": "trade", "sym": m["sym"], "px": rest["px"], "qty": 10, "resting": rest["cl"], "incoming": m["cl"]}})
+            trade = {{"ev": "trade", "sym": m["sym"], "px": rest["px"], "qty": 10}}
+            out.append({{**trade, "resting": rest["cl"], "incoming": m["cl"]}})
             del book[m["sym"]]
         else:
             book[m["sym"]] = m
@@ -187,7 +188,8 @@ def test_a_death_or_a_hang_that_comes_back_fails_the_clause_of_answers_by_its_sh
 
 
 def test_a_death_that_does_not_come_back_is_a_doubt(suite, engine_profile, tmp_path):
-    once = f"(open({str(tmp_path / 'once')!r}, 'x'), os._exit(9)) if m.get('px') == 403 and not os.path.exists({str(tmp_path / 'once')!r}) else None"
+    flag = str(tmp_path / "once")
+    once = f"(open({flag!r}, 'x'), os._exit(9)) if m.get('px') == 403 and not os.path.exists({flag!r}) else None"
     outcome = suite(RESTS, engine_profile(once))
     assert verdicts(outcome) == {"D01.6": Verdict.INCONCLUSIVE}
     assert outcome.violations == []
@@ -208,10 +210,16 @@ def test_garbage_is_inconclusive_and_says_who_is_at_fault(suite, engine_profile)
         ("book.clear()", '"limit", "cancel"', "no trade that names them both"),
         ("pass", '"limit", "cancel", "mass_cancel"', "declares mass_cancel"),
         ("pass", '"limit", "cancel", "top"', "declares top"),
-        ("out.append({'ev': 'top', 'sym': m['sym'], 'bid': None, 'ask': None})", '"limit", "cancel"', "does not declare the capability top"),
+        (
+            "out.append({'ev': 'top', 'sym': m['sym'], 'bid': None, 'ask': None})",
+            '"limit", "cancel"',
+            "does not declare the capability top",
+        ),
     ],
 )
-def test_a_target_that_fails_the_positive_control_blocks_everything(suite, engine_profile, quirk, capabilities, complaint):
+def test_a_target_that_fails_the_positive_control_blocks_everything(
+    suite, engine_profile, quirk, capabilities, complaint
+):
     outcome = suite(RESTS, engine_profile(quirk, capabilities))
     assert outcome.blocked
     assert complaint in outcome.control_message

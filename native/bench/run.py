@@ -52,7 +52,12 @@ KINDS = {
     "python_submit": "whole engine from Python, one batch, new array of events",
 }
 # M operations/s on the machines this was planned for; printed for orientation.
-TARGETS = {"dense": (30, 18), "dense_ahead": (30, 18), "hashed": (17, 11), "hashed_ahead": (17, 11)}
+TARGETS: dict[str, tuple[int, ...]] = {
+    "dense": (30, 18),
+    "dense_ahead": (30, 18),
+    "hashed": (17, 11),
+    "hashed_ahead": (17, 11),
+}
 TARGETS |= {"python_submit_into": (10,), "python_submit": (10,)}
 FLOWS = {"base": (200, 299_641), "deep": (500_000, 297_997)}  # orders of the warm-up, trades after it
 

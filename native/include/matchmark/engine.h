@@ -4,7 +4,8 @@
  * no pointers, so it can be mapped at any address and copied with memcpy. After create nothing allocates, locks, reads a
  * clock or makes a system call, and the same commands give the same events on any machine. One thread at a time.
  *
- * Use from C or C++: include this header, compile native/{engine,engine_query,book,far_tree}.c with -Inative/include.
+ * Use from C or C++: include this header, compile native/engine*.c, native/book*.c and
+ * native/far_tree.c with -std=c11 -O3 -Inative/include -Inative.
  * To drive the book without client ids, accounts or checks, include native/book.h (it also needs book.c and far_tree.c). */
 #ifndef MATCHMARK_ENGINE_H
 #define MATCHMARK_ENGINE_H
