@@ -16,15 +16,15 @@
 #include "matchmark/harness_abi.h"
 #include "report_ring.h"
 
-#define DENSE_IDS (UINT64_C(1) << 26)        /* ids below this use the table: 256 MiB of address space, paged in as used */
-#define DENSE_IDS_READY (UINT64_C(1) << 21)  /* of it made present at start: two million orders */
-#define ORDERS_MAX (UINT32_C(1) << 26)       /* resting at once: 2 GiB of address space */
-#define LEVELS_MAX (UINT32_C(1) << 24)
-#define ORDERS_READY (UINT32_C(1) << 17)
-#define SPARSE_IDS (UINT32_C(1) << 20)       /* orders resting at once whose ids are beyond the table */
-#define HELD_REPORTS 1024                    /* handed to a driver's transport at once */
-#define WINDOW_TICKS MM_WINDOW_MAX           /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
-#define API __attribute__((visibility("default")))
+#define DENSE_IDS       (UINT64_C(1) << 26) /* ids below this use the table: 256 MiB of address space, paged in as used */
+#define DENSE_IDS_READY (UINT64_C(1) << 21) /* of it made present at start: two million orders */
+#define ORDERS_MAX      (UINT32_C(1) << 26) /* resting at once: 2 GiB of address space */
+#define LEVELS_MAX      (UINT32_C(1) << 24)
+#define ORDERS_READY    (UINT32_C(1) << 17)
+#define SPARSE_IDS      (UINT32_C(1) << 20) /* orders resting at once whose ids are beyond the table */
+#define HELD_REPORTS    1024                /* handed to a driver's transport at once */
+#define WINDOW_TICKS    MM_WINDOW_MAX       /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
+#define API             __attribute__((visibility("default")))
 
 static struct {
     mm_book book;
@@ -65,10 +65,7 @@ static void make_present(void *at, size_t bytes)
 
 /* --- ids --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t key_of(const void *owner, uint32_t index)
-{
-    return ((const mm_book *)owner)->orders[index].key;
-}
+static uint64_t key_of(const void *owner, uint32_t index) { return ((const mm_book *)owner)->orders[index].key; }
 
 static uint32_t find_sparse(uint64_t id)
 {
@@ -76,10 +73,7 @@ static uint32_t find_sparse(uint64_t id)
     return slot == MM_NO_SLOT ? 0 : (uint32_t)engine.sparse.slots[slot];
 }
 
-MM_INLINE uint32_t find(uint64_t id)
-{
-    return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id);
-}
+MM_INLINE uint32_t find(uint64_t id) { return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id); }
 
 static void remember_sparse(uint64_t id, uint32_t order)
 {
@@ -155,7 +149,8 @@ MM_INLINE void tell(void *context, uint32_t order, const mm_order *resting, int6
     const struct incoming *in = context;
     if (!resting->leaves)
         forget(resting->key);
-    report(mh_pack(MH_TRADE, in->resting_side ^ 1, in->sequence, 0, mm_price_of_key(in->resting_side, key), lots, resting->key, in->id));
+    report(mh_pack(MH_TRADE, in->resting_side ^ 1, in->sequence, 0, mm_price_of_key(in->resting_side, key), lots,
+                   resting->key, in->id));
 }
 
 /* The lots that find no counterparty at `price` or better. */
@@ -237,7 +232,8 @@ MM_INLINE void on_modify(const mh_modify *m)
 
 API void engine_init(uint64_t seed, const mh_transport *transport, void *queue)
 {
-    mm_book_config config = {.n_symbols = 1, .max_orders = ORDERS_MAX, .max_levels = LEVELS_MAX, .window_ticks = WINDOW_TICKS};
+    mm_book_config config = {
+        .n_symbols = 1, .max_orders = ORDERS_MAX, .max_levels = LEVELS_MAX, .window_ticks = WINDOW_TICKS};
     uint64_t slots = mm_id_map_slots(SPARSE_IDS);
     engine.block_bytes = mm_book_size(&config);
     engine.dense_bytes = DENSE_IDS * sizeof(uint32_t);
@@ -263,20 +259,11 @@ API void engine_shutdown(void)
     munmap(engine.sparse.slots, engine.sparse_bytes);
 }
 
-API void engine_on_new_order(const mh_new_order *order)
-{
-    on_new_order(order);
-}
+API void engine_on_new_order(const mh_new_order *order) { on_new_order(order); }
 
-API void engine_on_cancel(const mh_cancel *cancel)
-{
-    on_cancel(cancel);
-}
+API void engine_on_cancel(const mh_cancel *cancel) { on_cancel(cancel); }
 
-API void engine_on_modify(const mh_modify *modify)
-{
-    on_modify(modify);
-}
+API void engine_on_modify(const mh_modify *modify) { on_modify(modify); }
 
 /* Everything is matched when the call that delivered it returns; what the ring holds back becomes visible here. */
 API void engine_flush(void)

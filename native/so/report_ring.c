@@ -57,10 +57,7 @@ static uint32_t drain(void *queue, mh_report *out, uint32_t max)
     return (uint32_t)n;
 }
 
-static void flush(void *queue)
-{
-    mh_ring_publish(queue);
-}
+static void flush(void *queue) { mh_ring_publish(queue); }
 
 static void destroy(void *queue)
 {
