@@ -325,6 +325,20 @@ def test_prices_that_meet_never_rest_against_each_other(engine: Driver, view: Vi
     expect_book(engine, "D01.X7", view.incoming, [], "and nothing on the other side")
 
 
+@VIEWS
+@pytest.mark.clause("D01.X7")
+@pytest.mark.parametrize("fills", [3, 9, 20, 70, 300])
+def test_a_book_is_not_crossed_after_many_fills(engine: Driver, view: View, fills: int) -> None:
+    """An order that trades with everything within its limit rests only when nothing there is left."""
+    resting = [view.rest(engine, 2, 10_050 - n % 10) for n in range(fills)]
+    outside = view.rest(engine, 2, 10_030)
+    taker = view.limit(engine, 2 * fills + 5, 10_040)
+    expect(engine, "D01.X7", [2 * len(resting)], [sum(t.qty for t in taker.trades)], "everything within the limit")
+    left = [(taker.cl, view.px(10_040), 5)]
+    expect_book(engine, "D01.X7", view.resting, left, "the remainder rests")
+    expect_book(engine, "D01.X7", view.incoming, [(outside.cl, view.px(10_030), 2)], "with no price that it meets")
+
+
 def mixed_orders(engine: Driver, rng: random.Random, count: int) -> list[Event]:
     """Limit orders and, where the target has them, cancels, market and IOC orders; the same for the same generator."""
     has = engine.info.capabilities

@@ -274,7 +274,6 @@ PROFILE = Profile(
     takers=("market", "market", "market", "limit", "ioc"),
     managers=("cancel",),
     smp=("cancel_newest", "cancel_oldest"),
-    accounts=3,
 )
 
 
