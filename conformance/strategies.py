@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
 from matchmark.conformance.checks import Finding, audit
 from matchmark.conformance.checks.differential import differential
 from matchmark.conformance.driver import Driver
