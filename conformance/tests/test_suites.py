@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.catalogue import checks_by_clause
 from matchmark.conformance.checks import RULES
 from matchmark.conformance.checks.differential import CLAUSES as DIFFERENTIAL_CLAUSES
