@@ -24,7 +24,7 @@ static void fail(const char *what, uint64_t at)
 
 static mm_config config_of(const uint8_t *b)
 {
-    static const uint32_t pools[] = {1, 2, 5, 400}, ids[] = {0, 3, 40, 1000}, windows[] = {64, 128, 1024, 4096};
+    static const uint32_t pools[] = {1, 2, 5, 400}, ids[] = {0, 3, 40, 1000}, windows[] = {64, 128, 1024, 8192};
     return (mm_config){
         .n_symbols = 1 + b[0] % 3,
         .max_orders = pools[b[1] & 3],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from matchmark.native import (
     ABSENT,
     ALL_SYMBOLS,
@@ -388,8 +389,10 @@ CASES = [
     ("window", 3, 1000, 0, True, 512, 1000, 20_000),
     ("wide", 1, 1000, 1 << 20, True, 64, 5, 20_000),
     ("wide", 2, 300, 3000, False, 4096, 1000, 10_000),
+    ("wide", 2, 300, 3000, True, 262144, 1000, 4_000),
     ("drift", 1, 1000, 0, True, 64, 1000, 20_000),
     ("drift", 2, 1000, 1 << 20, False, 1024, 64, 10_000),
+    ("drift", 1, 1000, 1 << 20, False, 8192, 64, 10_000),
 ]
 
 

@@ -1,0 +1,63 @@
+# One line a habit. Everything works from a fresh clone: .venv is made on the way, nothing is installed elsewhere but what
+# the system package manager must bring (a C compiler and Python headers), and that only where it is missing and we are root.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+MATCHMARK_CFLAGS ?= -O3 -march=native
+export MATCHMARK_CFLAGS
+SECONDS ?= 600
+SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
+
+.PHONY: help build certify test check format bench fuzz selftest third-party docs wheel test-wheel flow clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: $(VENV)/.installed  ## the virtual environment with matchmark installed for work, C core built
+
+$(VENV)/.installed: .ci/system-packages $(SOURCES)
+	@PYTHON="$(PYTHON)" bash .ci/system-packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing matchmark into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=strict -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps ob-analytics==0.1.0  # its data alone: see load/bitstamp.py
+	@$(MAKE) -s -C native/so PYTHON=$(CURDIR)/$(BIN)/python
+	@touch $@
+
+certify: build   ## certify the reference matching engine at level matching; prints where the certificate is
+	@$(BIN)/matchmark certify --target native --level matching --out out/native
+
+test: build      ## all tests, on 2 cores in 30 minutes or less
+	@bash .ci/test $(BIN)
+
+check: build     ## ruff, mypy, clang-format, generated docs fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd build && ../$(BIN)/mypy -p matchmark.conformance -p matchmark.reference -p matchmark.reports -p matchmark.native -p matchmark.chaos -p matchmark.load --config-file ../pyproject.toml
+	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/python -m matchmark.conformance.commands.spec_docs --check
+
+format: build    ## rewrite sources as `make check` wants them
+	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format -i
+
+bench: build     ## throughput and latency of the native core, with floors and ratios
+	$(BIN)/python native/bench/run.py --out out/bench.json
+
+fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600
+	bash native/fuzz/run.sh $(SECONDS)
+
+selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
+	$(BIN)/matchmark selftest --out out/selftest
+
+third-party: build  ## certify the example engines and write docs/third-party.md
+	$(BIN)/matchmark third-party
+
+docs: build      ## write docs/spec from the register
+	$(BIN)/python -m matchmark.conformance.commands.spec_docs
+
+wheel: build     ## dist/*.whl
+	$(BIN)/python -m build -q --wheel
+
+clean:           ## everything that was built or written by a run
+	rm -rf $(VENV) build dist out *.egg-info native/_native*.so

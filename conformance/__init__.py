@@ -1,0 +1,1 @@
+"""The certification kit: clause register, targets, checks, suites, runner."""

@@ -1,0 +1,70 @@
+"""The console script `matchmark`: one table of commands, each in a module of its own that is read when it is used.
+
+Exit codes of every command: 0 certified, or the command did its work; 1 a clause failed; 2 usage; 3 blocked or
+inconclusive. A user never sees a traceback for what is their mistake or their engine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Protocol
+
+COMMANDS = {
+    "certify": ("matchmark.conformance.commands.certify", "run the suites against a target and write its certificate"),
+    "clauses": ("matchmark.conformance.commands.clauses", "list the clauses of the register"),
+    "explain": ("matchmark.conformance.commands.explain", "one clause or ruling: text, why, checks, mutants"),
+    "selftest": (
+        "matchmark.conformance.commands.selftest",
+        "run the suites against every mutant: does the kit catch them",
+    ),
+    "init": ("matchmark.conformance.commands.init", "write a commented target profile to start from"),
+    "report": ("matchmark.conformance.commands.report", "verify a certificate and show what it says"),
+    "third-party": (
+        "matchmark.conformance.commands.third_party",
+        "certify the example engines and write the page about them",
+    ),
+}
+"""Name, module, and the line that `matchmark --help` shows."""
+
+
+class CommandModule(Protocol):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="matchmark",
+        description="Certification kit for stock-exchange matching engines.",
+        epilog="exit codes: 0 certified or done, 1 a clause failed, 2 usage, 3 blocked or inconclusive",
+    )
+    parser.add_argument("--version", action="version", version=f"matchmark {version('matchmark')}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, (module_name, help_line) in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
+        if name == chosen:
+            module: CommandModule = importlib.import_module(module_name)
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(words)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("matchmark: stopped", file=sys.stderr)
+        return 3
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error of ours, and not worth a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,251 @@
+"""`matchmark certify`: run the suites against a target, judge it clause by clause, write the run folder."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from matchmark.conformance.certification import ASSESSABLE, results_of
+from matchmark.conformance.clauses import UnknownClause, load
+from matchmark.conformance.clauses.vocabulary import LEVELS
+from matchmark.conformance.plugin import EXAMPLES_DEFAULT
+from matchmark.conformance.progress import RunProgress
+from matchmark.conformance.runner import (
+    EXIT_BLOCKED,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    Request,
+    Run,
+    UsageError,
+    default_seed,
+)
+from matchmark.conformance.runner import (
+    run as run_suites,
+)
+from matchmark.conformance.verdict import Verdict
+from matchmark.reports import ReportError, write
+from matchmark.reports.keys import KeyFileError
+from matchmark.reports.results import LevelStatus, Results, Waiver
+from matchmark.reports.summary import print_summary
+
+NAME = "certify"
+HELP = "run the suites against a target and write its certificate"
+
+OWN_FILES = ("results.json", "certificate.html", "certificate.json", "history.jsonl", "junit.xml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", required=True, help="model, native, or the path of a target profile (FILE.toml)")
+    parser.add_argument(
+        "--level", default="matching", help=f"levels to certify, comma-separated (now: {', '.join(ASSESSABLE)})"
+    )
+    parser.add_argument(
+        "--clause", action="append", default=[], metavar="ID", help="only the checks of this clause; repeatable"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the generated examples (default: a new one, printed)")
+    parser.add_argument(
+        "--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, help="the run folder (default out/TARGET-SEED)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a key of the profile"
+    )
+    parser.add_argument(
+        "--waivers",
+        type=Path,
+        metavar="FILE",
+        help="declared deviations, each with an expiry (docs/certify-your-engine.md)",
+    )
+    parser.add_argument(
+        "--signing-key",
+        type=Path,
+        metavar="FILE",
+        help="Ed25519 key in PEM; default: MATCHMARK_SIGNING_KEY, else one of your own",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the checks that would run, and run none")
+    parser.add_argument(
+        "--exploratory",
+        action="store_true",
+        help="allow a run that cannot certify (too few examples); it never certifies",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the verdict and the path, nothing else")
+
+
+class Refused(Exception):
+    """The request cannot be carried out as it was written."""
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    try:
+        levels = _levels(args.level)
+        _known_clauses(args.clause)
+        waivers = _waivers(args.waivers)
+        request = _request(args)
+        if args.dry_run:
+            return _dry_run(request, levels)
+        return _certify(args, request, levels, waivers, console)
+    except (Refused, UsageError, UnknownClause) as error:
+        print(f"matchmark certify: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except (ReportError, KeyFileError) as error:
+        print(f"matchmark certify: {error}", file=sys.stderr)
+        return EXIT_BLOCKED
+
+
+def _levels(text: str) -> list[str]:
+    levels = [word.strip() for word in text.split(",") if word.strip()]
+    for level in levels:
+        if level not in LEVELS:
+            raise Refused(f"--level {level}: unknown; the levels are {', '.join(LEVELS)}")
+        if level not in ASSESSABLE:
+            raise Refused(
+                f"--level {level}: this version has no suites for it yet; it certifies {', '.join(ASSESSABLE)}"
+            )
+    if not levels:
+        raise Refused(f"--level: name at least one of {', '.join(ASSESSABLE)}")
+    return levels
+
+
+def _known_clauses(clauses: Sequence[str]) -> None:
+    for clause in clauses:
+        load()[clause]
+
+
+def _waivers(path: Path | None) -> list[Waiver]:
+    """[[waiver]] tables with clause, reason and expires (a date). Refused names the entry that is wrong."""
+    if path is None:
+        return []
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("waiver", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Refused(f"--waivers {path}: {getattr(error, 'strerror', None) or error}") from None
+    waivers = []
+    for number, entry in enumerate(entries, 1):
+        missing = {"clause", "reason", "expires"} - set(entry)
+        if missing:
+            raise Refused(f"--waivers {path}: waiver {number} lacks {', '.join(sorted(missing))}")
+        if not isinstance(entry["expires"], date):
+            raise Refused(f"--waivers {path}: waiver {number}: expires must be a date, as in expires = 2027-01-31")
+        _known_clauses([entry["clause"]])
+        waivers.append(Waiver(entry["clause"], str(entry["reason"]), entry["expires"].isoformat()))
+    return waivers
+
+
+def _request(args: argparse.Namespace) -> Request:
+    if args.examples < 1:
+        raise Refused(f"--examples {args.examples}: at least 1")
+    if args.examples < EXAMPLES_DEFAULT and not (args.exploratory or args.clause or args.dry_run):
+        raise Refused(
+            f"--examples {args.examples}: a certificate needs at least {EXAMPLES_DEFAULT} a property; "
+            "with --exploratory fewer will do, and nothing is certified"
+        )
+    seed = default_seed() if args.seed is None else args.seed
+    if not 0 <= seed < 2**32:
+        raise Refused(f"--seed {seed}: from 0 to {2**32 - 1}")
+    out = args.out or Path("out", f"{_slug(args.target)}-{seed}")
+    return Request(args.target, seed, args.examples, tuple(args.clause), (), tuple(args.set), out)
+
+
+def _slug(target: str) -> str:
+    path = Path(target)
+    name = path.parent.name if path.stem == "target" and path.parent.name else path.stem
+    return re.sub(r"[^\w.-]+", "-", name) or "target"
+
+
+def _dry_run(request: Request, levels: Sequence[str]) -> int:
+    from matchmark.conformance.catalogue import checks_by_clause
+
+    checks = checks_by_clause()
+    wanted = [c for c in load() if set(c.levels) & set(levels) and (not request.clauses or c.id in request.clauses)]
+    for clause in wanted:
+        its_checks = ", ".join(checks.get(clause.id, [])) or f"no check: {clause.untested}"
+        print(f"{clause.id:8} {clause.strength:6} {its_checks}")
+    asked = f"target {request.target}, seed {request.seed}, {request.examples} examples a property"
+    print(f"{len(wanted)} clauses, {asked}; nothing was run")
+    return EXIT_OK if wanted else EXIT_BLOCKED
+
+
+def _certify(
+    args: argparse.Namespace, request: Request, levels: list[str], waivers: list[Waiver], console: Console
+) -> int:
+    assert request.out is not None
+    _clear(request.out)
+    if not args.quiet:
+        console.print(
+            f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property",
+            markup=False,
+            soft_wrap=True,
+        )
+    started = datetime.now(UTC)
+    with RunProgress(_slug(request.target), args.quiet) as progress:
+        outcome = run_suites(request, progress)
+    results = results_of(
+        outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
+    )
+    written = write(
+        results, request.out, signing_key_file=args.signing_key, say=lambda text: console.print(text, markup=False)
+    )
+    code = exit_code(results, outcome, request, levels)
+    _summary(console, results, outcome, levels, args.quiet)
+    console.print(f"certificate: {written.html}", markup=False, soft_wrap=True)
+    return code
+
+
+def _clear(out: Path) -> None:
+    """An earlier run's files must not stand among this one's; anything else in the folder is left alone."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in OWN_FILES:
+            (out / name).unlink(missing_ok=True)
+        for stale in (out / "allure-results").glob("*"):
+            stale.unlink()
+    except OSError as error:
+        raise Refused(f"--out {out}: {error.strerror}") from None
+
+
+def _invocation() -> str:
+    return shlex.join(["matchmark", *sys.argv[1:]])
+
+
+def exit_code(results: Results, outcome: Run, request: Request, levels: Sequence[str]) -> int:
+    """0 certified (or, with --clause or --exploratory, all that was asked for passed); 1 a MUST clause failed; else 3."""
+    waived = {w.clause for w in results.waivers if w.state == "in force"}
+    asked = [
+        c
+        for c in results.clauses
+        if c.id in request.clauses or (not request.clauses and set(c.levels or load()[c.id].levels) & set(levels))
+    ]
+    if any(c.verdict is Verdict.FAIL and c.level == "MUST" and c.id not in waived for c in asked):
+        return EXIT_FAILED
+    if outcome.blocked:
+        return EXIT_BLOCKED
+    if request.clauses or results.exploratory:
+        open_ones = [c for c in asked if c.verdict in (Verdict.INCONCLUSIVE, Verdict.BLOCKED, Verdict.UNTESTED)]
+        passed = any(c.verdict is Verdict.PASS for c in asked)
+        return EXIT_OK if passed and not open_ones else EXIT_BLOCKED
+    return EXIT_OK if all(results.levels[level] is LevelStatus.CERTIFIED for level in levels) else EXIT_BLOCKED
+
+
+def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[str], quiet: bool) -> None:
+    if outcome.blocked:
+        console.print(f"BLOCKED: {outcome.control_message or outcome.log.strip()[-500:]}", markup=False)
+    if quiet:
+        for level in levels:
+            console.print(f"level {level}: {results.levels[level]}  {results.level_reasons[level]}", markup=False)
+        return
+    print_summary(console, results)
+    examples = sum(record.examples for record in outcome.tests)
+    console.print(f"{len(outcome.tests)} checks, {examples:,} examples in {results.duration_s:.0f} s", markup=False)
+    failed = [clause for clause in results.clauses if clause.evidence]
+    if failed:
+        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False, soft_wrap=True)

@@ -1,0 +1,362 @@
+"""The pytest plugin: runs the suites against a target and says of every test which clauses it judged, and how.
+
+    pytest --pyargs matchmark.conformance.suites --target native
+
+Fixtures for suites: `engine` (a Driver on the target, reset), `examples` (counts property examples) and
+`property_settings` (hypothesis settings of the run). Markers: `clause(*ids)` and `needs(*capabilities)`. A marker that names
+what the register does not know stops collection.
+
+A target that dies, hangs or talks nonsense never reaches hypothesis as a failing example, which would be shrunk by
+hanging again and again: the test is stopped, the failure replayed on a fresh start, and judged by whether it came back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import hypothesis
+import pytest
+
+from matchmark.conformance.clauses import Register, UnknownClause, load
+from matchmark.conformance.clauses.vocabulary import CAPABILITIES
+from matchmark.conformance.confirm import confirm
+from matchmark.conformance.control import ControlFailed, positive_control
+from matchmark.conformance.driver import Driver
+from matchmark.conformance.history import History, exchange_to_wire
+from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
+from matchmark.conformance.verdict import Verdict, violations_in
+
+EXAMPLES_DEFAULT = 1000
+EXAMPLES_JUDGED_MIN = 100
+"""A property test that found one clause broken stops early; for its other clauses it counts from so many examples on."""
+FAILURES_MAX = 5
+"""After the target died or hung in so many tests the rest are not run: each would wait for the time-out again."""
+ANSWERED_CLAUSE = "D01.X8"
+"""Every command is answered exactly once: the clause that a death or a hang breaks."""
+
+CERTIFICATION = pytest.StashKey["Certification"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("matchmark", "certification of matching engines")
+    group.addoption("--target", help="model, native, or the path of a target profile (FILE.toml)")
+    group.addoption("--target-set", action="append", default=[], metavar="T.K=V", help="override a key of the profile")
+    group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
+    group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
+    group.addoption("--no-shrink", action="store_true", help="do not look for the shortest transcript of a failure")
+    group.addoption("--history", metavar="FILE", help="write every message both ways to FILE (JSON lines)")
+    group.addoption("--events-fd", type=int, help="write progress and verdicts to this descriptor (JSON lines)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clause(*ids): the clauses of the register that this test judges")
+    config.addinivalue_line("markers", "needs(*capabilities): what the target must declare for this test to apply")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if CERTIFICATION not in config.stash and config.getoption("--target"):
+        config.stash[CERTIFICATION] = Certification(config)
+    if CERTIFICATION not in config.stash:
+        return []
+    info = config.stash[CERTIFICATION].target.info
+    return [
+        f"matchmark: target {info.name} {info.version}, seed {config.getoption('--hypothesis-seed', None)}, "
+        f"{config.getoption('--examples')} examples a property",
+        f"matchmark: declared {' '.join(sorted(info.capabilities))}",
+    ]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    certifying = [item for item in items if item.get_closest_marker("clause")]
+    if not certifying:
+        return
+    _check_names(certifying)
+    wanted = config.getoption("--clause")
+    if wanted:
+        _check_ids(load(), wanted, "--clause")
+        dropped = [item for item in certifying if not clauses_of(item) & set(wanted)]
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+    if config.getoption("--target") is None:
+        raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
+    if CERTIFICATION not in config.stash:
+        config.stash[CERTIFICATION] = Certification(config)
+    config.stash[CERTIFICATION].emit(
+        "collected", tests={item.nodeid: sorted(clauses_of(item)) for item in items if item in certifying}
+    )
+
+
+def _check_names(items: list[pytest.Item]) -> None:
+    register = load()
+    for item in items:
+        _check_ids(register, sorted(clauses_of(item)), item.nodeid)
+        unknown = needs_of(item) - set(CAPABILITIES)
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid} needs unknown capabilities: {', '.join(sorted(unknown))}")
+
+
+def _check_ids(register: Register, ids: list[str], where: str) -> None:
+    for clause in ids:
+        try:
+            register[clause]
+        except UnknownClause as error:
+            raise pytest.UsageError(f"{where}: {error}") from None
+
+
+def clauses_of(item: pytest.Item) -> set[str]:
+    return {name for marker in item.iter_markers("clause") for name in marker.args}
+
+
+def needs_of(item: pytest.Item) -> set[str]:
+    return {name for marker in item.iter_markers("needs") for name in marker.args}
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    """A Driver on the target with empty books; what is said through it is evidence."""
+    run = request.config.stash[CERTIFICATION]
+    run.require_control()
+    missing = needs_of(request.node) - run.target.info.capabilities
+    if missing:
+        run.note(request.node, Verdict.NOT_APPLICABLE, f"the target does not declare {', '.join(sorted(missing))}")
+        pytest.skip(f"not applicable: the target does not declare {', '.join(sorted(missing))}")
+    if run.failures >= FAILURES_MAX:
+        run.note(request.node, Verdict.INCONCLUSIVE, f"not run: the target failed in {FAILURES_MAX} tests before")
+        pytest.skip("the target failed too often")
+    nodeid = request.node.nodeid
+
+    def on_example(history: History) -> None:
+        run.record(nodeid, history)
+
+    def on_failure(driver: Driver, error: TargetError) -> NoReturn:
+        run.target_failed(request.node, driver.history, error)
+        pytest.skip(f"the target failed: {error}")
+
+    driver = Driver(run.target, on_failure, on_example)
+    driver.reset()
+    yield driver
+    driver.end_example()
+
+
+class Examples:
+    """How many examples a property test has tried; the certificate says it."""
+
+    def __init__(self, run: Certification, nodeid: str) -> None:
+        self.count = 0
+        self._run, self._nodeid = run, nodeid
+
+    def add(self, n: int = 1) -> None:
+        self.count += n
+        if self.count % 50 == 0:
+            self._run.emit("examples", test=self._nodeid, count=self.count)
+
+
+EXAMPLES = pytest.StashKey[Examples]()
+
+
+@pytest.fixture
+def examples(request: pytest.FixtureRequest) -> Examples:
+    counter = Examples(request.config.stash[CERTIFICATION], request.node.nodeid)
+    request.node.stash[EXAMPLES] = counter
+    return counter
+
+
+@pytest.fixture
+def property_settings(request: pytest.FixtureRequest) -> hypothesis.settings:
+    """Settings for this run's property tests: nothing is timed, nothing kept between runs, every bug reported."""
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    if not request.config.getoption("--no-shrink"):
+        phases.append(hypothesis.Phase.shrink)
+    return hypothesis.settings(
+        max_examples=request.config.getoption("--examples"),
+        deadline=None,
+        database=None,
+        phases=phases,
+        report_multiple_bugs=True,
+        print_blob=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    run = item.config.stash.get(CERTIFICATION, None)
+    if run is not None and item.get_closest_marker("clause"):
+        run.judge(item, call, report)
+    return report
+
+
+def pytest_runtest_logstart(nodeid: str, location: tuple[str, int | None, str]) -> None:
+    if _current is not None:
+        _current.emit("start", test=nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if CERTIFICATION in session.config.stash:
+        session.config.stash[CERTIFICATION].close()
+
+
+_current: Certification | None = None
+"""The run of this process; pytest_runtest_logstart is given no config to find it by."""
+
+
+class Certification:
+    """One target, one run of pytest: starts the target, takes the positive control, turns outcomes into verdicts."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        global _current
+        from matchmark.conformance.targets.open import UnknownTarget, open_target
+        from matchmark.conformance.targets.profile import ProfileError
+
+        fd = config.getoption("--events-fd")
+        self._out: IO[str] | None = None if fd is None else os.fdopen(fd, "w", buffering=1)
+        path = config.getoption("--history")
+        self._history: IO[str] | None = None
+        if path:
+            self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
+        self._shrink = not config.getoption("--no-shrink")
+        self._controlled = False
+        self._notes: dict[str, tuple[Verdict, str]] = {}
+        self._example = 0
+        self._answers_ns: list[int] = []
+        self.failures = 0
+        try:
+            self.target: Target = open_target(config.getoption("--target"), config.getoption("--target-set"))
+        except (UnknownTarget, ProfileError) as error:
+            raise pytest.UsageError(str(error)) from None
+        except TargetError as error:
+            self.emit("control", ok=False, message=str(error))
+            pytest.exit(f"BLOCKED: {error}", returncode=3)
+        info = self.target.info
+        self.emit(
+            "target",
+            name=info.name,
+            version=info.version,
+            capabilities=sorted(info.capabilities),
+            notes=list(info.notes),
+            symbols=len(info.instruments.symbols),
+        )
+        _current = self
+
+    def emit(self, kind: str, **values: Any) -> None:
+        if self._out is not None:
+            self._out.write(json.dumps({"kind": kind, **values}) + "\n")
+
+    def require_control(self) -> None:
+        """The first test pays for it; when it fails there is no second."""
+        if self._controlled:
+            return
+        self._controlled = True
+        driver = Driver(self.target)
+        try:
+            self.target.start()
+            positive_control(driver)
+        except (TargetError, ControlFailed) as error:
+            lines = [exchange_to_wire(x) for x in driver.history]
+            self.emit("control", ok=False, message=str(error), transcript=lines)
+            pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
+        self.emit("control", ok=True)
+
+    def record(self, nodeid: str, history: History) -> None:
+        self._example += 1
+        self._answers_ns += [x.done_ns - x.sent_ns for x in history]
+        if self._history is not None:
+            history.write_jsonl(self._history, test=nodeid, example=self._example)
+
+    def note(self, item: pytest.Item, verdict: Verdict, reason: str) -> None:
+        self._notes[item.nodeid] = (verdict, reason)
+
+    def target_failed(self, item: pytest.Item, history: History, error: TargetError) -> None:
+        """Judge a death, a hang or nonsense: again on a fresh start, it is the engine's; else it is a doubt."""
+        self.failures += 1
+        again = confirm(self.target, history, error)
+        self.target.close()
+        if again is None:
+            self.note(item, Verdict.INCONCLUSIVE, f"the target failed once and not again on the same commands: {error}")
+            return
+        self.note(item, Verdict.INCONCLUSIVE, f"not judged, because the target failed: {error}")
+        if isinstance(error, (TargetDied, TargetHung)):
+            self.emit("violation", test=item.nodeid, **_failure_evidence(again, str(error)))
+        elif isinstance(error, TargetGarbled):
+            self._notes[item.nodeid] = (
+                Verdict.INCONCLUSIVE,
+                f"the target does not keep to the adapter protocol: {error}",
+            )
+
+    def judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """One report a test: of its call, or of the phase that kept it from being called."""
+        if report.when != "call" and report.outcome == "passed":
+            return
+        verdict, reason = Verdict.PASS, ""
+        violations = []
+        if report.outcome == "skipped":
+            verdict, reason = self._notes.get(item.nodeid, (Verdict.INCONCLUSIVE, f"skipped: {report.longrepr}"))
+        elif report.outcome == "failed" and call.excinfo is not None:
+            violations = violations_in(call.excinfo.value)
+            if not violations:
+                verdict, reason = Verdict.INCONCLUSIVE, f"the check itself failed: {call.excinfo.exconly()[:500]}"
+        counter = item.stash.get(EXAMPLES, None)
+        count = counter.count if counter else 1
+        for violation in violations:
+            f = violation.finding
+            self.emit(
+                "violation",
+                test=item.nodeid,
+                clause=f.clause,
+                message=f.message,
+                index=f.index,
+                expected=list(f.expected),
+                actual=list(f.actual),
+                transcript=[exchange_to_wire(x) for x in violation.history],
+            )
+        if violations and counter is not None and count < EXAMPLES_JUDGED_MIN:
+            verdict = Verdict.INCONCLUSIVE
+            reason = f"its property test stopped after {count} examples, when it found another clause broken"
+        elif violations and counter is None:
+            broken = ", ".join(sorted({v.finding.clause for v in violations}))
+            verdict, reason = Verdict.INCONCLUSIVE, f"its test ended when it found {broken} broken"
+        self.emit(
+            "test",
+            test=item.nodeid,
+            clauses=sorted(clauses_of(item)),
+            verdict=verdict,
+            reason=reason,
+            examples=count,
+            property=counter is not None,
+            duration_s=round(report.duration, 3),
+        )
+
+    def close(self) -> None:
+        self.emit("latency", **_latency(self._answers_ns))
+        self.target.close()
+        if self._history is not None:
+            self._history.close()
+        self.emit("end")
+
+
+def _failure_evidence(history: History, message: str) -> dict[str, Any]:
+    return {
+        "clause": ANSWERED_CLAUSE,
+        "message": f"the command was not answered: {message}",
+        "index": len(history) - 1,
+        "expected": ["an answer, whatever it says"],
+        "actual": [message],
+        "transcript": [exchange_to_wire(x) for x in history],
+    }
+
+
+def _latency(answers_ns: list[int]) -> dict[str, Any]:
+    """Time from handing a command to the adapter until its answer was complete, as this process saw it, in ns."""
+    import numpy as np
+
+    if not answers_ns:
+        return {"count": 0}
+    p50, p99, p999, most = (int(v) for v in np.percentile(answers_ns, [50, 99, 99.9, 100]))
+    return {"count": len(answers_ns), "p50_ns": p50, "p99_ns": p99, "p999_ns": p999, "max_ns": most}

@@ -1,0 +1,229 @@
+"""Runs the suites against a target in a process of their own and gathers what they found.
+
+The child does the testing and reports over a pipe; the parent survives whatever an engine loaded into the child does to
+it. When the child is killed by the engine, the test that was running is charged, and a new child goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.verdict import Verdict
+
+SUITES = "matchmark.conformance.suites"
+RESTARTS_MAX = 5
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BLOCKED = 0, 1, 2, 3
+"""The exit codes of every command (README): 3 is blocked or inconclusive."""
+
+
+class UsageError(Exception):
+    """The run could not be set up because of what the user asked for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    target: str
+    seed: int
+    examples: int
+    clauses: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    """Only these node ids; empty for all suites."""
+    overrides: tuple[str, ...] = ()
+    out: Path | None = None
+    """The run folder, for history, JUnit and Allure files; None keeps nothing."""
+    shrink: bool = True
+
+
+@dataclass
+class Violation:
+    test: str
+    clause: str
+    message: str
+    index: int
+    expected: list[str]
+    actual: list[str]
+    transcript: list[dict[str, Any]]
+
+
+@dataclass
+class CheckRecord:
+    test: str
+    clauses: list[str]
+    verdict: Verdict
+    reason: str
+    examples: int
+    duration_s: float
+
+
+@dataclass
+class Run:
+    """What one run of the suites said, before anyone judges it."""
+
+    target: dict[str, Any] = field(default_factory=dict)
+    collected: dict[str, list[str]] = field(default_factory=dict)
+    control_ok: bool | None = None
+    control_message: str = ""
+    tests: list[CheckRecord] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    latency: list[dict[str, Any]] = field(default_factory=list)
+    log: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        return self.control_ok is not True
+
+
+Progress = Callable[[str, dict[str, Any]], None]
+"""Called with each message of the child as it comes: kind and values."""
+
+
+def run(request: Request, progress: Progress = lambda kind, values: None) -> Run:
+    """The suites, run to their end. UsageError when pytest could not be set up as asked."""
+    result = Run()
+    crashed: list[str] = []
+    for attempt in range(RESTARTS_MAX + 1):
+        finished = {t.test for t in result.tests}
+        code, running = _child(request, result, finished, attempt, progress)
+        if running is None or code >= 0:
+            break
+        crashed.append(running)
+        _charge_crash(result, running, code, again=crashed.count(running) > 1)
+    if result.control_ok is None and not result.collected:
+        raise UsageError(result.log.strip()[-2000:] or f"pytest ended with exit status {code}")
+    _account_for_unfinished(result)
+    return result
+
+
+def _child(
+    request: Request, result: Run, finished: set[str], attempt: int, progress: Progress
+) -> tuple[int, str | None]:
+    """One child from start to end: its exit status, and the test that it was in if it did not say goodbye."""
+    read_fd, write_fd = os.pipe()
+    with (
+        tempfile.TemporaryDirectory(prefix="matchmark-") as work,
+        tempfile.TemporaryFile("w+", errors="replace") as log,
+    ):
+        command = _command(request, finished, attempt, write_fd)
+        process = subprocess.Popen(
+            command,
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(write_fd,),
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": work},
+        )
+        os.close(write_fd)
+        try:
+            running = _listen(read_fd, result, progress)
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        log.seek(0)
+        result.log += log.read()
+    return code, running
+
+
+def _command(request: Request, finished: Iterable[str], attempt: int, fd: int) -> list[str]:
+    # No plugin but these and no configuration file, so that nothing of the folder the user stands in has a say.
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suites_folder())]
+    for plugin in ("matchmark.conformance.plugin", "_hypothesis_pytestplugin", "allure_pytest.plugin"):
+        command += ["-p", plugin]
+    command += ["-q", "--tb=short", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command += ["-o", "consider_namespace_packages=true", f"--hypothesis-seed={request.seed}"]
+    command += ["--target", absolute(request.target), "--examples", str(request.examples), "--events-fd", str(fd)]
+    command += [word for override in request.overrides for word in ("--target-set", override)]
+    command += [word for clause in request.clauses for word in ("--clause", clause)]
+    command += [] if request.shrink else ["--no-shrink"]
+    if request.out is not None:
+        suffix = f"-{attempt}" if attempt else ""
+        command += ["--history", str(request.out / "history.jsonl"), f"--junitxml={request.out / f'junit{suffix}.xml'}"]
+        command += [f"--alluredir={request.out / 'allure-results'}"]
+    command += [word for test in finished for word in ("--deselect", test)]
+    return [*command, *(request.tests or ("--pyargs", SUITES))]
+
+
+def absolute(target: str) -> str:
+    """The `--target` word with the path of a profile made absolute: the child runs in a folder of its own."""
+    return str(Path(target).absolute()) if target.endswith(".toml") else target
+
+
+def suites_folder() -> Path:
+    return Path(str(files(SUITES)))
+
+
+def _listen(read_fd: int, result: Run, progress: Progress) -> str | None:
+    running: str | None = None
+    with os.fdopen(read_fd, encoding="utf-8") as stream:
+        for line in stream:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                break  # half a line: the child was killed while it wrote
+            kind = message.pop("kind")
+            if kind == "start":
+                running = message["test"]
+            elif kind == "end":
+                running = None
+            else:
+                _take(result, kind, message)
+            progress(kind, message)
+    return running
+
+
+def _take(result: Run, kind: str, message: dict[str, Any]) -> None:
+    if kind == "target":
+        result.target = message
+    elif kind == "collected":
+        result.collected.update(message["tests"])
+    elif kind == "control":
+        result.control_ok = message["ok"]
+        result.control_message = message.get("message", "")
+    elif kind == "violation":
+        result.violations.append(Violation(**message))
+    elif kind == "test":
+        message.pop("property")
+        result.tests.append(CheckRecord(**{**message, "verdict": Verdict(message["verdict"])}))
+    elif kind == "latency" and message["count"]:
+        result.latency.append(message)
+
+
+def _charge_crash(result: Run, test: str, code: int, again: bool) -> None:
+    """The child died of a signal in this test: the first time is a doubt and is tried again, the second is the engine's."""
+    how = f"the process that held the engine was killed by {signal.Signals(-code).name}"
+    if not again:
+        return
+    result.tests.append(CheckRecord(test, result.collected.get(test, []), Verdict.INCONCLUSIVE, how, 0, 0.0))
+    result.violations.append(
+        Violation(test, ANSWERED_CLAUSE, f"{how}, twice in the same test", 0, ["an answer"], [how], [])
+    )
+
+
+def _account_for_unfinished(result: Run) -> None:
+    """Every collected test is judged: one that never ran says so, rather than being missed by nobody."""
+    finished = {t.test for t in result.tests}
+    reason = "not run: " + (result.control_message or "the run ended before it")
+    verdict = Verdict.BLOCKED if result.blocked else Verdict.INCONCLUSIVE
+    for test, clauses in result.collected.items():
+        if test not in finished:
+            result.tests.append(CheckRecord(test, clauses, verdict, reason, 0, 0.0))
+
+
+def default_seed() -> int:
+    """A seed for a run that named none: printed, so that the run can be had again."""
+    return time.time_ns() % 1_000_000_007

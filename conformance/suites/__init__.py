@@ -1,0 +1,1 @@
+"""The suites: a diagram of the specification a file, its worked examples first, then one property over many orders."""

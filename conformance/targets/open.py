@@ -1,0 +1,72 @@
+"""From what the user wrote after `--target` to a target: model, native, mutant:NAME or the path of a profile."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matchmark.conformance.targets.base import Target, TargetUnavailable
+from matchmark.conformance.targets.profile import Profile, ProfileError, load
+
+BUILT_IN = ("model", "native")
+
+
+class UnknownTarget(Exception):
+    """`--target` names nothing that can be certified."""
+
+
+def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
+    """The target, not yet started. UnknownTarget, ProfileError: the user's; TargetUnavailable: the target's."""
+    if spec == "model":
+        from matchmark.conformance.targets.model import ModelTarget
+
+        return ModelTarget()
+    if spec == "native":
+        from matchmark.conformance.targets.native import NativeTarget
+
+        return NativeTarget()
+    if spec.startswith("mutant:"):
+        from matchmark.conformance.selftest.mutant import mutant_target
+
+        return mutant_target(spec.removeprefix("mutant:"))
+    path = Path(spec)
+    if path.suffix != ".toml":
+        raise UnknownTarget(f"--target {spec}: expected {', '.join(BUILT_IN)} or the path of a profile (FILE.toml)")
+    if not path.is_file():
+        raise UnknownTarget(f"--target {spec}: there is no such file; `matchmark init {spec}` writes one to start from")
+    return from_profile(load(path, overrides))
+
+
+def from_profile(profile: Profile) -> Target:
+    if profile.adapter == "subprocess":
+        from matchmark.conformance.targets.prepare import prepared_command
+        from matchmark.conformance.targets.subprocess import SubprocessTarget
+
+        command, env = prepared_command(profile)
+        return SubprocessTarget(profile.info, command, profile.folder, profile.answer_timeout_s, env)
+    if profile.adapter == "so":
+        from matchmark.conformance.targets.so import SoTarget
+
+        table = profile.tables["so"]
+        return SoTarget(profile.info, profile.folder / table["library"], table["abi"], profile.answer_timeout_s)
+    return _from_class(profile)
+
+
+def _from_class(profile: Profile) -> Target:
+    module_name, _, class_name = profile.adapter.partition(":")
+    if str(profile.folder) not in sys.path:
+        sys.path.insert(0, str(profile.folder))  # a module beside the profile is found, as with the other adapters
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except ImportError as error:
+        raise TargetUnavailable(f"adapter {profile.adapter}: cannot import {module_name}: {error}") from None
+    except AttributeError:
+        raise ProfileError(f"{profile.path}: adapter {profile.adapter}: {module_name} has no {class_name}") from None
+    if not (isinstance(cls, type) and issubclass(cls, Target)):
+        raise ProfileError(
+            f"{profile.path}: adapter {profile.adapter} must be a subclass of matchmark.conformance.targets.base.Target"
+        )
+    make: Callable[..., Target] = cls
+    return make(profile.info, **profile.tables.get("options", {}))
