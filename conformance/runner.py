@@ -59,7 +59,7 @@ class Violation:
 
 
 @dataclass
-class TestRecord:
+class CheckRecord:
     test: str
     clauses: list[str]
     verdict: Verdict
@@ -76,7 +76,7 @@ class Run:
     collected: dict[str, list[str]] = field(default_factory=dict)
     control_ok: bool | None = None
     control_message: str = ""
-    tests: list[TestRecord] = field(default_factory=list)
+    tests: list[CheckRecord] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     latency: list[dict[str, Any]] = field(default_factory=list)
     log: str = ""
@@ -220,7 +220,7 @@ def _take(result: Run, kind: str, message: dict[str, Any]) -> None:
         result.violations.append(Violation(**message))
     elif kind == "test":
         message.pop("property")
-        result.tests.append(TestRecord(**{**message, "verdict": Verdict(message["verdict"])}))
+        result.tests.append(CheckRecord(**{**message, "verdict": Verdict(message["verdict"])}))
     elif kind == "latency" and message["count"]:
         result.latency.append(message)
 
@@ -230,7 +230,7 @@ def _charge_crash(result: Run, test: str, code: int, again: bool) -> None:
     how = f"the process that held the engine was killed by {signal.Signals(-code).name}"
     if not again:
         return
-    result.tests.append(TestRecord(test, result.collected.get(test, []), Verdict.INCONCLUSIVE, how, 0, 0.0))
+    result.tests.append(CheckRecord(test, result.collected.get(test, []), Verdict.INCONCLUSIVE, how, 0, 0.0))
     result.violations.append(
         Violation(test, ANSWERED_CLAUSE, f"{how}, twice in the same test", 0, ["an answer"], [how], [])
     )
@@ -243,7 +243,7 @@ def _account_for_unfinished(result: Run) -> None:
     verdict = Verdict.BLOCKED if result.blocked else Verdict.INCONCLUSIVE
     for test, clauses in result.collected.items():
         if test not in finished:
-            result.tests.append(TestRecord(test, clauses, verdict, reason, 0, 0.0))
+            result.tests.append(CheckRecord(test, clauses, verdict, reason, 0, 0.0))
 
 
 def default_seed() -> int:

@@ -1,7 +1,7 @@
 """Generated order flow: a hypothesis state machine that talks to a target, and at the end of each example judges it.
 
-Drawing is what costs time here, so each command is one integer, taken apart by Choices (the simplest choice first, which
-is where hypothesis shrinks to), and a rule draws a list of them. What a suite wants to see often is its Profile.
+Drawing is what takes time, so each command is one integer, taken apart by Choices (the simplest choice first, which is
+where hypothesis shrinks to), and a rule draws a list of them. What a suite wants to see often is its Profile.
 """
 
 from __future__ import annotations

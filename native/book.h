@@ -8,7 +8,7 @@
  * to the worst (a sell's price, a buy's price negated), so that one piece of code serves both sides.
  *
  * A side keeps the levels whose keys lie in its window [base, base + window) in a ring indexed by key modulo window, with a
- * two-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window slides after the
+ * three-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window slides after the
  * best price, at a cost that the accesses which missed it have paid for. Orders refer to their level by its index, which
  * does not change when the level moves between ring and tree.
  *
@@ -29,7 +29,7 @@ extern "C" {
 #define MM_NO_KEY INT64_MAX                   /* best key of an empty side */
 #define MM_ANY_PRICE (INT64_MAX - 1)          /* limit key of a market order: every level is good enough */
 #define MM_WINDOW_MIN 64
-#define MM_WINDOW_MAX 4096                    /* 64 words of 64 bits, one summary word */
+#define MM_WINDOW_MAX 262144                  /* a bitmap of three levels, 64 bits each */
 #define MM_POOL_MAX (UINT32_C(1) << 30)       /* the layer above needs the top bit of an order index */
 
 typedef struct mm_order {
@@ -51,7 +51,7 @@ typedef struct mm_level {
 typedef struct mm_side_book {
     int64_t best_key, base;
     int64_t far_min;  /* least key in the tree, MM_NO_KEY when it is empty */
-    uint64_t summary; /* bit w: word w of the bitmap is not zero */
+    uint64_t summary; /* bit i: sums[i] of the side is not zero; bit w of those: word w of the bitmap is not zero */
     uint32_t best, root;
     uint32_t near_levels, far_levels;
     uint32_t missed_better, missed_worse; /* accesses outside the window since it last slid */
@@ -59,7 +59,7 @@ typedef struct mm_side_book {
 } mm_side_book;
 
 typedef struct mm_book_head {
-    uint64_t bytes, sides_at, words_at, rings_at, orders_at, levels_at, links_at;
+    uint64_t bytes, sides_at, words_at, sums_at, rings_at, orders_at, levels_at, links_at;
     uint32_t n_sides, max_orders, max_levels, window;
     uint32_t free_order, fresh_order, free_level, fresh_level;
     uint32_t orders_used, levels_used;
@@ -70,7 +70,7 @@ typedef struct mm_book_head {
 typedef struct mm_book {
     mm_book_head *head;
     mm_side_book *sides;
-    uint64_t *words;
+    uint64_t *words, *sums;
     uint32_t *rings;
     mm_order *orders;
     mm_level *levels;
@@ -124,6 +124,11 @@ MM_INLINE uint64_t *mm_book_words(const mm_book *b, uint32_t side)
     return &b->words[(uint64_t)side * (b->window >> 6)];
 }
 
+MM_INLINE uint64_t *mm_book_sums(const mm_book *b, uint32_t side)
+{
+    return &b->sums[(uint64_t)side * ((b->window + 4095) >> 12)];
+}
+
 /* A level without orders, in neither ring nor tree. The caller has made sure that there is one. */
 MM_INLINE uint32_t mm_book_take_level(mm_book *b, uint32_t side, int64_t key)
 {
@@ -147,7 +152,8 @@ MM_INLINE void mm_book_put_near(mm_book *b, uint32_t side, int64_t key, uint32_t
     uint32_t at = (uint32_t)((uint64_t)key & b->mask);
     *mm_book_ring(b, side, key) = level;
     mm_book_words(b, side)[at >> 6] |= UINT64_C(1) << (at & 63);
-    s->summary |= UINT64_C(1) << (at >> 6);
+    mm_book_sums(b, side)[at >> 12] |= UINT64_C(1) << (at >> 6 & 63);
+    s->summary |= UINT64_C(1) << (at >> 12);
     s->near_levels++;
 }
 
@@ -158,8 +164,12 @@ MM_INLINE void mm_book_clear_near(mm_book *b, uint32_t side, int64_t key)
     uint64_t *word = &mm_book_words(b, side)[at >> 6];
     *mm_book_ring(b, side, key) = 0;
     *word &= ~(UINT64_C(1) << (at & 63));
-    if (!*word)
-        s->summary &= ~(UINT64_C(1) << (at >> 6));
+    if (!*word) {
+        uint64_t *sum = &mm_book_sums(b, side)[at >> 12];
+        *sum &= ~(UINT64_C(1) << (at >> 6 & 63));
+        if (!*sum)
+            s->summary &= ~(UINT64_C(1) << (at >> 12));
+    }
     s->near_levels--;
 }
 
@@ -170,8 +180,15 @@ MM_INLINE uint32_t mm_book_first_near(const mm_book *b, uint32_t side, int64_t f
     uint32_t at = (uint32_t)((uint64_t)from & b->mask), w = at >> 6;
     uint64_t bits = words[w] & (~UINT64_C(0) << (at & 63));
     if (!bits) {
-        uint64_t summary = b->sides[side].summary, after = summary & (~UINT64_C(1) << w);
-        w = (uint32_t)__builtin_ctzll(after ? after : summary);
+        const uint64_t *sums = mm_book_sums(b, side);
+        uint32_t i = w >> 6;
+        uint64_t sum = sums[i] & (~UINT64_C(1) << (w & 63));
+        if (!sum) {
+            uint64_t summary = b->sides[side].summary, after = summary & (~UINT64_C(1) << i);
+            i = (uint32_t)__builtin_ctzll(after ? after : summary);
+            sum = sums[i];
+        }
+        w = i * 64 + (uint32_t)__builtin_ctzll(sum);
         bits = words[w];
     }
     return b->rings[(uint64_t)side * b->window + w * 64 + (uint32_t)__builtin_ctzll(bits)];

@@ -18,7 +18,7 @@ const char *mm_config_error(const mm_config *c)
     if (c->remembered_ids > MM_POOL_MAX)
         return "remembered_ids must be 0 .. 1073741824";
     if (c->window_ticks < MM_WINDOW_MIN || c->window_ticks > MM_WINDOW_MAX || (c->window_ticks & (c->window_ticks - 1)))
-        return "window_ticks must be a power of two, 64 .. 4096";
+        return "window_ticks must be a power of two, 64 .. 262144";
     if (c->emit_top > 1)
         return "emit_top must be 0 or 1";
     return NULL;

@@ -102,15 +102,24 @@ def mark(verdict: Verdict) -> Mark:
     return Mark(MARKS[verdict], WORDS[verdict], verdict.lower().replace("_", "-"))
 
 
-def levels(results: Results) -> tuple[list[LevelView], list[LevelView]]:
-    """(levels with a judgement, levels not assessed). The latter join the former when there is nothing else to show."""
+def levels(results: Results) -> tuple[list[LevelView], list[tuple[str, str]]]:
+    """(the levels that the run was about, names and reason of the others grouped by reason).
+
+    It was about the levels that it judged; when it could judge none, about those not assessed for a reason of their own.
+    """
     order = {name: n for n, name in enumerate(LEVEL_ORDER)}
     views = [
         LevelView(name, LEVEL_WORDS[status], status.lower().replace("_", "-"), results.level_reasons.get(name, ""))
         for name, status in sorted(results.levels.items(), key=lambda item: (order.get(item[0], 99), item[0]))
     ]
-    judged = [view for view in views if view.css != "not-assessed"]
-    return (judged, [v for v in views if v not in judged]) if judged else (views, [])
+    reasons = Counter(view.reason for view in views)
+    shown = [view for view in views if view.css != "not-assessed"]
+    shown = shown or [view for view in views if reasons[view.reason] == 1] or views
+    others: dict[str, list[str]] = {}
+    for view in views:
+        if view not in shown:
+            others.setdefault(view.reason, []).append(view.name)
+    return shown, [(", ".join(names), reason) for reason, names in others.items()]
 
 
 def counts(clauses: Iterable[ClauseView]) -> list[tuple[Mark, int]]:

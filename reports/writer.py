@@ -54,7 +54,7 @@ def write(
     key = signing_key(signing_key_file)
     if key.new:
         (say or _to_stderr)(
-            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); --signing-key is for your own"
+            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); --signing-key FILE signs with another"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -384,7 +384,7 @@ def random_commands(n: int, seed: int) -> np.ndarray:
 def test_window_size_seed_and_buffer_size_have_no_effect_on_events_or_state() -> None:
     commands = random_commands(50_000, 1)
     seen = []
-    for window, seed in ((64, 0), (512, 5), (4096, 2**64 - 1)):
+    for window, seed in ((64, 0), (512, 5), (4096, 2**64 - 1), (16384, 1), (262144, 2)):
         with Engine(4, 1 << 16, window_ticks=window, hash_seed=seed) as engine:
             events = engine.submit(commands)
             engine.check()
@@ -440,7 +440,7 @@ def test_misuse_is_told_in_words(engine: Engine) -> None:
         {"max_levels": 1 << 31},
         {"remembered_ids": 1 << 31},
         {"window_ticks": 100},
-        {"window_ticks": 8192},
+        {"window_ticks": 524288},
     ],
 )
 def test_a_setting_out_of_range_is_told_in_words(settings: dict[str, int]) -> None:

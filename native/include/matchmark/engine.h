@@ -26,7 +26,7 @@ typedef struct mm_config {
     uint32_t max_orders;    /* orders resting at once, 1 .. 2^30 */
     uint32_t max_levels;    /* price levels in use at once over all books, 1 .. 2^30 */
     uint32_t remembered_ids; /* ClOrdIDs known, live and finished, until reset, .. 2^30; 0: finished ones are forgotten at once */
-    uint32_t window_ticks;  /* prices a side indexes directly: a power of two, 64 .. 4096 */
+    uint32_t window_ticks;  /* prices a side indexes directly: a power of two, 64 .. 262144 */
     uint32_t emit_top;      /* 1: top events */
     uint64_t hash_seed;     /* of the ClOrdID map; no effect on events */
 } mm_config;
