@@ -20,6 +20,7 @@ from typing import IO, Any, NoReturn
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.clauses import Register, UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.confirm import confirm

@@ -6,6 +6,7 @@ where hypothesis shrinks to), and a rule draws a list of them. What a suite want
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +15,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
 from matchmark.conformance.checks import Finding, audit
 from matchmark.conformance.checks.differential import differential
 from matchmark.conformance.driver import Driver
@@ -144,9 +146,10 @@ def judge(engine: Driver) -> None:
     found = sorted(audit(engine.history, engine.info) + differential(engine.history, engine.info), key=_position)
     if not found:
         return
-    here = {f.clause: f for f in reversed(found) if f.index == found[0].index}
-    violation = violation_type(found[0].clause)(found[0], engine.history)
-    violation.also = [f for clause, f in sorted(here.items()) if clause != found[0].clause]  # type: ignore[attr-defined]
+    first = found[0]
+    violation = violation_type(first.clause)(first, engine.history)
+    others = {f.clause: f for f in found if f.index == first.index and f.clause != first.clause}
+    violation.also = [violation_type(clause)(f, engine.history) for clause, f in sorted(others.items())]
     raise violation
 
 
@@ -159,7 +162,7 @@ def run_property(
 ) -> None:
     """Tries generated examples on the target; `on_end` is called once for each."""
     settings = hypothesis.settings(settings, stateful_step_count=STEPS)
-    run_state_machine_as_test(machine_for(profile, engine, on_end), settings=settings)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine_for(profile, engine, on_end), settings=settings)
 
 
 def middles(info: TargetInfo, span: int) -> list[int]:
@@ -172,7 +175,7 @@ def middles(info: TargetInfo, span: int) -> list[int]:
 def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) -> type[Flow]:
     """The state machine of a profile for a target, without what the target does not declare."""
     info = engine.info
-    symbols = info.instruments.symbols[: profile.symbols if "multi_symbol" in info.capabilities else 1]
+    symbols = _symbols(info, profile.symbols if "multi_symbol" in info.capabilities else 1)
     accounts = tuple(f"A{n + 1}" for n in range(profile.accounts if "accounts" in info.capabilities else 1))
     common = {"side": ("buy", "sell"), "acct": accounts, "sym": symbols}
     rules: dict[str, Any] = {
@@ -186,8 +189,13 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     if abuses := possible(profile.abuses, info):
         rules["abuse"] = _abuse(profile, common, abuses, info)
     body = {"engine": engine, "on_end": staticmethod(on_end), "symbols": symbols, **rules}
-    machine: type[Flow] = type(Flow)("FlowOfProfile", (Flow,), body)
-    return machine
+    return types.new_class("FlowOfProfile", (Flow,), exec_body=lambda namespace: namespace.update(body))
+
+
+def _symbols(info: TargetInfo, count: int) -> tuple[str, ...]:
+    """The first ones and the last: where a table of books is most likely to be one short."""
+    symbols = info.instruments.symbols
+    return symbols if len(symbols) <= count else (*symbols[: max(count - 1, 1)], *symbols[-1:][: count - 1])
 
 
 def _begin(prices: list[int]) -> Any:

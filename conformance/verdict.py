@@ -38,6 +38,8 @@ class ClauseViolation(AssertionError):
         super().__init__(finding, history)
         self.finding = finding
         self.history = History(list(history.exchanges))
+        self.also: list[ClauseViolation] = []
+        """Of other clauses that the same answer broke: they are reported with this one."""
 
     def __str__(self) -> str:
         f = self.finding
@@ -77,7 +79,7 @@ def violation_type(clause: str) -> type[ClauseViolation]:
 def violations_in(error: BaseException) -> list[ClauseViolation]:
     """Every ClauseViolation in an exception or a (nested) ExceptionGroup; empty when there is anything else in it."""
     if isinstance(error, ClauseViolation):
-        return [error]
+        return [error, *error.also]
     if isinstance(error, BaseExceptionGroup):
         found = [violations_in(e) for e in error.exceptions]
         return [v for part in found for v in part] if all(found) else []

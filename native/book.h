@@ -12,7 +12,9 @@
  * best price, at a cost that the accesses which missed it have paid for. Orders refer to their level by its index, which
  * does not change when the level moves between ring and tree.
  *
- * Use from C or C++: include this header, compile native/book.c and native/far_tree.c with -Inative/include -Inative. */
+ * Use from C or C++: include this header, compile native/book.c and native/far_tree.c (and book_check.c for mm_book_check)
+ * with -Inative/include -Inative. A client that keeps the index from mm_book_add and hands it to mm_book_remove needs no map;
+ * one that finds orders by ids of its own puts id_map.h on top: bench/drive.h does both. */
 #ifndef MATCHMARK_BOOK_H
 #define MATCHMARK_BOOK_H
 

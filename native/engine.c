@@ -256,6 +256,8 @@ int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, 
     r.end = events + capacity;
     uint64_t i = 0;
     bool done = engine->phase == MM_PHASE_NONE || go_on(&r);
+    for (uint64_t k = 0; n > 1 && k < n && k < AHEAD_COMMAND; k++)
+        __builtin_prefetch(&commands[k]);
     for (uint64_t k = 0; n > 1 && k < n && k < AHEAD_ID; k++)
         ask_for_ids(&r, &commands[k]);
     for (; done && i < n && mm_room(&r) >= MM_MIN_EVENTS; i++) {

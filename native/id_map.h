@@ -31,7 +31,8 @@ MM_INLINE uint64_t mm_id_map_slots(uint64_t entries)
 
 MM_INLINE mm_id_map mm_id_map_open(uint64_t *slots, uint64_t n, uint64_t seed)
 {
-    return (mm_id_map){slots, seed, (uint32_t)(n - 1), (uint32_t)(__builtin_clzll(n - 1) - 32)};
+    mm_id_map m = {slots, seed, (uint32_t)(n - 1), (uint32_t)__builtin_clz((uint32_t)(n - 1))};
+    return m;
 }
 
 MM_INLINE uint32_t mm_id_hash(const mm_id_map *m, uint64_t id)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import statement, view
 from matchmark.reports.plain import visible
 from matchmark.reports.records import ClauseResult, Results
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 STYLES = {
     "pass": "green",
     "certified": "bold green",
     "fail": "bold red",
     "not-certified": "bold red",
+    "open": "bold yellow",
     "inconclusive": "yellow",
     "blocked": "yellow",
 }

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from rich.console import Console
+
 from matchmark.conformance.certification import ASSESSABLE, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
@@ -34,7 +36,6 @@ from matchmark.reports import ReportError, write
 from matchmark.reports.keys import KeyFileError
 from matchmark.reports.results import LevelStatus, Results, Waiver
 from matchmark.reports.summary import print_summary
-from rich.console import Console
 
 NAME = "certify"
 HELP = "run the suites against a target and write its certificate"
@@ -183,6 +184,7 @@ def _certify(
         console.print(
             f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property",
             markup=False,
+            soft_wrap=True,
         )
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
@@ -246,4 +248,4 @@ def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[
     console.print(f"{len(outcome.tests)} checks, {examples:,} examples in {results.duration_s:.0f} s", markup=False)
     failed = [clause for clause in results.clauses if clause.evidence]
     if failed:
-        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False)
+        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False, soft_wrap=True)

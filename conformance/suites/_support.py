@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
+
 from matchmark.conformance.checks.finding import Finding, show
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import (

@@ -43,6 +43,22 @@ def test_commands_are_decided_in_the_order_received(engine: Driver, view: View) 
 
 
 @VIEWS
+@pytest.mark.clause("D01.5")
+@pytest.mark.parametrize("orders", range(1, 8))
+def test_an_answer_is_complete_before_the_next_command_is_decided(engine: Driver, view: View, orders: int) -> None:
+    """Nothing of a long answer is held back, published tops included, and nothing of it turns up later."""
+    resting = [view.rest(engine, 10, 10_050 - n) for n in range(orders)]
+    walk = view.limit(engine, 10 * orders + 5, 10_050 - orders)
+    answer = [Accepted(walk.cl), *(view.trade(engine, 10, 10_050 - n, r, walk) for n, r in enumerate(resting))]
+    expect(engine, "D01.5", answer, without_top(walk), "the whole answer, and nothing else")
+    next_order = view.limit(engine, 5, 10_050, acct="A3")
+    expect(engine, "D01.5", [Accepted(next_order.cl)], without_top(next_order), "the next answer is about its command")
+    if "top" in engine.info.capabilities:
+        after_walk = [view.top(engine, None, (10_050 - orders, 5))]
+        expect(engine, "D01.5", [after_walk, []], [tops(walk), tops(next_order)], "tops belong to the command's answer")
+
+
+@VIEWS
 @pytest.mark.clause("D01.6")
 def test_a_limit_order_that_does_not_cross_rests_at_its_price(engine: Driver, view: View) -> None:
     """The diagram: best ask 100.52, a buy of 100 at 100.50 trades with nothing and rests."""
@@ -107,7 +123,7 @@ def test_nobody_trades_beyond_their_limit(engine: Driver, view: View) -> None:
 
 @VIEWS
 @pytest.mark.clause("D01.X2")
-@pytest.mark.parametrize("orders", [2, 5, 300])
+@pytest.mark.parametrize("orders", [2, 5, 300, 1_100])
 def test_at_one_price_the_earlier_order_trades_first(engine: Driver, view: View, orders: int) -> None:
     """And trades out before the next one is touched; in one walk, and in many small orders."""
     resting = [view.rest(engine, 2 + n % 3, 10_050, acct=f"A{3 + n % 2}") for n in range(orders)]
@@ -178,6 +194,43 @@ def test_a_cl_ord_id_is_taken_once(engine: Driver, view: View, earlier: str) -> 
     expect_book(engine, "D01.X4", view.resting, expected, "the refused orders executed nothing and do not rest")
 
 
+@pytest.mark.needs("duplicate_check")
+@pytest.mark.clause("D01.X4")
+def test_no_cl_ord_id_is_forgotten(engine: Driver) -> None:
+    """After 1,200 more orders, most of them filled, the ClOrdIDs of the first ones are still taken."""
+    first = [engine.new(("buy", "sell")[n % 2], 1, 10_050, acct=f"A{1 + n % 2}") for n in range(8)]
+    for n in range(1_200):
+        engine.new(("buy", "sell")[n % 2], 1, 10_050, acct=f"A{1 + n % 2}")
+    for order in first:
+        reply = engine.buy(1, 10_040, cl=order.cl)
+        expect_refused(engine, "D01.X4", Rejected, reply, "the ClOrdID belongs to an order of long ago")
+
+
+@pytest.mark.needs("duplicate_check", "multi_symbol")
+@pytest.mark.clause("D01.X4")
+def test_a_cl_ord_id_is_taken_in_all_symbols(engine: Driver) -> None:
+    """It identifies an order in the whole engine, so no other symbol may have another order of that name."""
+    symbols = (engine.symbol(0), engine.symbol(1), engine.info.instruments.symbols[-1])
+    for n, here in enumerate(symbols):
+        first = engine.buy(10, 10_050, sym=here)
+        for there in symbols:
+            reply = engine.buy(5, 10_040, sym=there, cl=first.cl)
+            expect_refused(engine, "D01.X4", Rejected, reply, f"the ClOrdID belongs to order {n + 1}, in {here}")
+
+
+@pytest.mark.needs("duplicate_check", "replace")
+@pytest.mark.clause("D01.X4")
+def test_a_replace_needs_a_cl_ord_id_of_its_own(engine: Driver) -> None:
+    """Not the order's own, nor another's, live or finished: refused, and the order is as it was."""
+    order, other = engine.buy(10, 10_050), engine.buy(20, 10_049)
+    moved = engine.replace(other.cl, qty=25)
+    for taken in (order.cl, other.cl, moved.cl):
+        reply = engine.replace(order.cl, qty=5, cl=taken)
+        expect_refused(engine, "D01.X4", CancelRejected, reply, "the ClOrdID of the replace is taken")
+    left = [(order.cl, 10_050, 10), (moved.cl, 10_049, 25)]
+    expect_book(engine, "D01.X4", "sell", left, "the refused replaces changed nothing")
+
+
 @pytest.mark.needs("duplicate_check", "validation")
 @pytest.mark.clause("D01.X4")
 def test_a_rejected_order_does_not_use_up_its_cl_ord_id(engine: Driver) -> None:
@@ -219,6 +272,25 @@ def test_symbols_never_affect_one_another(engine: Driver, view: View) -> None:
         left = [(r.cl, view.px(10_050), 10 + m - (1 + n) * (m == 0)) for m, r in enumerate(resting[sym])]
         expect_book(engine, "D01.X6", view.incoming, left, f"the book of {sym} saw its own orders only", sym=sym)
         expect_book(engine, "D01.X6", view.resting, [], f"nothing else rests in {sym}", sym=sym)
+
+
+@VIEWS
+@pytest.mark.needs("multi_symbol")
+@pytest.mark.clause("D01.X6")
+def test_an_order_finds_nothing_in_other_symbols(engine: Driver, view: View) -> None:
+    """Whichever symbol it is for, first, middle or last: only its own book counts, and the others' queues stay."""
+    every = engine.info.instruments.symbols
+    symbols = list(dict.fromkeys((every[0], every[len(every) // 2], every[-1])))
+    for sym in symbols:
+        engine.reset()
+        others = {o: [view.rest(engine, 10 + n, 10_050, sym=o) for n in range(2)] for o in symbols if o != sym}
+        own = view.rest(engine, 4, 10_050, sym=sym)
+        taker = engine.new(view.incoming, 20, view.px(10_040), acct="A2", sym=sym)
+        named = [(t.sym, t.resting, t.qty) for t in taker.trades]
+        expect(engine, "D01.X6", [(sym, own.cl, 4)], named, f"{sym} has one order to trade with")
+        for other, orders in others.items():
+            left = [(r.cl, view.px(10_050), 10 + n) for n, r in enumerate(orders)]
+            expect_book(engine, "D01.X6", view.incoming, left, f"the book of {other} is as it was", sym=other)
 
 
 @VIEWS

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from matchmark.conformance.driver import Driver, Reply
-from matchmark.conformance.messages import Accepted, Trade
+from matchmark.conformance.messages import Accepted, Cancelled, Trade
 from matchmark.conformance.suites._support import VIEWS, View, expect, expect_book, sweep, tops, without_top
 
 pytestmark = pytest.mark.needs("limit")
@@ -81,6 +81,24 @@ def test_quantities_are_exact_up_to_the_largest(engine: Driver, view: View) -> N
         found[t.resting] = found.get(t.resting, 0) + t.qty
     named = {r.cl: qty for r, qty in zip(resting[1:], left, strict=True)}
     expect(engine, "D01.X9", [named], [found], "what is left of each order")
+
+
+@VIEWS
+@pytest.mark.needs("cancel")
+@pytest.mark.clause("D01.X9")
+@pytest.mark.parametrize("taken", [255, 65_535, 65_536, 70_000, 2**24 + 1, 2**31 - 2], ids=str)
+def test_leaves_and_cum_are_exact_for_large_fills(engine: Driver, view: View, taken: int) -> None:
+    """An order of the largest quantity, filled in two steps round an edge, and cancelled: both numbers are right."""
+    largest = engine.info.instruments.quantity_max_lots
+    taken = min(taken, largest - 1)
+    order = view.rest(engine, largest, 10_050)
+    for qty in (taken - 1, 1):
+        taker = view.limit(engine, qty, 10_050)
+        expected = [view.trade(engine, qty, 10_050, order, taker)]
+        expect(engine, "D01.X9", expected, taker.trades, f"a fill of {qty} lots")
+    cancel = engine.cancel(order.cl)
+    report = Cancelled(order.cl, largest - taken, taken)
+    expect(engine, "D01.X9", [report], without_top(cancel), f"{taken} of {largest} lots were filled")
 
 
 @VIEWS

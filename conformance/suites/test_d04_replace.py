@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import (
     Accepted,
     Cancelled,
     CancelRejected,
+    Event,
     MassCancelled,
     Replaced,
 )
@@ -220,14 +223,14 @@ def test_a_mass_cancel_ends_the_accounts_orders_and_no_others(engine: Driver, vi
     ended = [Cancelled(own[0].cl, 7, 3), *(Cancelled(o.cl, 10 + n, 0) for n, o in enumerate(own) if n)]
     ended.append(Cancelled(ask.cl, 7, 0))
     answer = without_top(reply)
-    expect(engine, "D04.X14", sorted(map(str, ended)), sorted(map(str, without_ev(answer))), "all own orders, once")
+    expect(engine, "D04.X14", sorted(map(str, ended)), sorted(map(str, ends_in(answer))), "all own orders, once")
     expect(engine, "D04.X14", [MassCancelled(reply.cl, 5)], answer[-1:], "the count comes last")
     expected = [(o.cl, view.px(10_050 - n // 2), 20 + n) for n, o in enumerate(foreign)]
     expect_book(engine, "D04.X14", view.incoming, expected, "the others' orders are untouched")
     expect_book(engine, "D04.X14", view.resting, [], "nothing of the account is left")
 
 
-def without_ev(answer: list[object]) -> list[object]:
+def ends_in(answer: Iterable[Event]) -> list[Event]:
     """The `cancelled` events: a mass cancel may report them in any order. Their reason is for people."""
     return [Cancelled(e.cl, e.leaves, e.cum) for e in answer if isinstance(e, Cancelled)]
 

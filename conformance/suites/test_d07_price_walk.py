@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, Rejected
 from matchmark.conformance.plugin import Examples

@@ -45,6 +45,7 @@ DRAIN_EVERY_S = 0.001
 SEED = 1
 
 REPORT = struct.Struct("<BB6xQQqI4xQQ8x")
+NEW_ORDER, CANCEL, MODIFY = range(3)
 ORDER_ACK, TRADE, CANCEL_ACK, MODIFY_ACK, CANCEL_REJECT, MODIFY_REJECT = range(6)
 RANK = {ORDER_ACK: 0, MODIFY_ACK: 0, TRADE: 1, CANCEL_ACK: 2, CANCEL_REJECT: 3, MODIFY_REJECT: 3}
 
@@ -70,6 +71,7 @@ class HarnessBridge:
         for name in REQUIRED:
             if not hasattr(self._library, name):
                 raise Unavailable(f"it does not export {name}, which the harness's interface requires (docs/so-abi.md)")
+        self._prebuild = getattr(self._library, "engine_prebuild", None)
         self._reports = make_queue(self._ffi, self._library)
         self._start()
 
@@ -103,7 +105,7 @@ class HarnessBridge:
         self._orders[order.cl] = self._by_id[order.id] = order
         ioc = int(c.get("tif") == "ioc")
         message = self._ffi.new("mh_new_order *", [order.id, self._sequence, order.px, order.leaves, order.side, ioc])
-        return self._run(self._library.engine_on_new_order, message, c)
+        return self._run(NEW_ORDER, message, c)
 
     def _new_refusal(self, c: Wire) -> str | None:
         if c["sym"] != self._symbol:
@@ -121,7 +123,7 @@ class HarnessBridge:
         if reason := self._refusal(c, order):
             return [_refused(c, reason)]
         message = self._ffi.new("mh_cancel *", [self._id_of(order), self._sequence])
-        return self._run(self._library.engine_on_cancel, message, c)
+        return self._run(CANCEL, message, c)
 
     def _replace(self, c: Wire) -> list[Wire]:
         order = self._orders.get(c["orig"])
@@ -132,7 +134,7 @@ class HarnessBridge:
             leaves = max(1, c["new_qty"] - order.cum if "new_qty" in c else order.leaves)
             side, px = order.side, order.px
         message = self._ffi.new("mh_modify *", [self._id_of(order), self._sequence, c.get("new_px", px), leaves, side])
-        return self._run(self._library.engine_on_modify, message, c)
+        return self._run(MODIFY, message, c)
 
     def _replace_refusal(self, c: Wire, order: Order | None) -> str | None:
         if "smp" in c or not ("new_px" in c or "new_qty" in c):
@@ -156,8 +158,8 @@ class HarnessBridge:
 
     # --- reports ----------------------------------------------------------------------------------------------------
 
-    def _run(self, call: Any, message: Any, c: Wire) -> list[Wire]:
-        reports = self._reports.collect(lambda: (call(message), self._library.engine_flush()))
+    def _run(self, kind: int, message: Any, c: Wire) -> list[Wire]:
+        reports = self._reports.collect(lambda: self._deliver(kind, message))
         stray = [r for r in reports if r[2] != self._sequence or r[0] not in RANK]
         if stray:
             kind, _side, sequence, *_rest = stray[0]
@@ -165,6 +167,13 @@ class HarnessBridge:
         self._sequence += 1
         events = [self._event(report, c) for report in sorted(reports, key=lambda r: RANK[r[0]])]
         return events + self._top_change()
+
+    def _deliver(self, kind: int, message: Any) -> None:
+        if self._prebuild is not None:
+            self._prebuild(kind, message)
+        lib = self._library
+        (lib.engine_on_new_order, lib.engine_on_cancel, lib.engine_on_modify)[kind](message)
+        lib.engine_flush()
 
     def _event(self, report: tuple[int, ...], c: Wire) -> Wire:
         kind, _side, _sequence, order_id, px, qty, resting_id, incoming_id = report

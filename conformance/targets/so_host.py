@@ -53,8 +53,8 @@ def load(ffi: FFI, path: str) -> Any:
         return ffi.dlopen(path, os.RTLD_NOW | os.RTLD_LOCAL)
     except OSError as error:
         raise Unavailable(
-            f"it cannot be loaded: {error}. It must be a shared library for {platform.machine()} Linux, and what it links "
-            "to must be installed"
+            f"it cannot be loaded: {error}. It must be a shared library for {platform.machine()} Linux, and what it "
+            "links to must be installed"
         ) from None
 
 

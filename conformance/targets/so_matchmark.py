@@ -1,7 +1,8 @@
-"""Our own library interface (native/include/matchmark/target_abi.h) as the subprocess protocol: names to numbers and back.
+"""Our own library interface as the subprocess protocol: names to numbers and back.
 
-A number that does not fit the C struct is passed as the nearest that does; what to refuse is the engine's decision. What
-the engine says is passed on as it is: a number that stands for nothing becomes "#number", for the kit to find wrong.
+The interface is native/include/matchmark/target_abi.h. A number that does not fit its struct is passed as the nearest
+that does; what to refuse is the engine's decision. What the engine says is passed on as it is: a number that stands for
+nothing becomes "#number", for the kit to find wrong.
 """
 
 from __future__ import annotations
@@ -73,16 +74,17 @@ class MatchmarkBridge:
             entry = self._library.matchmark_target
         except AttributeError:
             raise Unavailable(
-                'it does not export matchmark_target; implement target_abi.h (docs/so-abi.md), or set [so] abi = "harness" '
-                "if it was built for the public harness"
+                "it does not export matchmark_target; implement target_abi.h (docs/so-abi.md), or, if it was built for "
+                'the public harness, set [so] abi = "harness"'
             ) from None
         target = entry()
         if target == self._ffi.NULL:
             raise Unavailable("matchmark_target returned NULL; it must return the library's mmt_target")
         if target.abi_version != ABI_VERSION or target.struct_bytes != self._ffi.sizeof("mmt_target"):
             raise Unavailable(
-                f"it is built for version {target.abi_version} of the interface ({target.struct_bytes} bytes), this kit "
-                f"speaks version {ABI_VERSION} ({self._ffi.sizeof('mmt_target')} bytes); compile it with this kit's target_abi.h"
+                f"it is built for version {target.abi_version} of the interface, this kit speaks version {ABI_VERSION} "
+                f"({target.struct_bytes} and {self._ffi.sizeof('mmt_target')} bytes); compile it with this kit's "
+                "target_abi.h"
             )
         for member in MEMBERS:
             if getattr(target, member) == self._ffi.NULL:

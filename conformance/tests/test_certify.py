@@ -12,7 +12,7 @@ import pytest
 from matchmark.conformance.certification import results_of
 from matchmark.conformance.cli import main
 from matchmark.conformance.commands.certify import exit_code
-from matchmark.conformance.runner import Request, Run, CheckRecord, Violation
+from matchmark.conformance.runner import CheckRecord, Request, Run, Violation
 from matchmark.conformance.verdict import Verdict
 
 DEAD = """[target]

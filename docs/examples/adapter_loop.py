@@ -112,7 +112,9 @@ def _answer(adapter: Adapter, op: Op) -> list[Event]:
         where = error.__traceback__
         while where is not None and where.tb_next is not None:
             where = where.tb_next
-        place = f" at {where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else ""
+        place = (
+            f" at {os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno}" if where is not None else ""
+        )
         _die(EXIT_ENGINE_FAILED, f"{type(error).__name__}: {error}{place}, while answering {json.dumps(op)}")
 
 

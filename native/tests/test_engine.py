@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+
 from matchmark.native import (
     ABSENT,
     ALL_SYMBOLS,
@@ -399,6 +401,22 @@ def test_window_size_seed_and_buffer_size_have_no_effect_on_events_or_state() ->
     assert all(s == seen[0] for s in seen)
 
 
+def test_submits_from_two_threads_do_not_mix_their_events() -> None:
+    with Engine(2, 1 << 16) as engine:
+        batches = []
+        for symbol in (0, 1):
+            commands = random_commands(20_000, symbol)
+            commands["symbol"] = symbol
+            commands["cl_ord_id"] += np.uint64(symbol << 40)
+            commands["orig_cl_ord_id"] += np.uint64(symbol << 40)
+            batches.append(commands)
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(lambda c: [engine.submit(part) for part in np.split(c, 200)], batches))
+        for symbol, parts in enumerate(answers):
+            assert all((part["symbol"] == symbol).all() for part in parts)
+        engine.check()
+
+
 def test_a_reset_engine_is_as_good_as_new() -> None:
     commands = random_commands(20_000, 2)
     with Engine(4, 1 << 16, window_ticks=64) as engine:
@@ -414,9 +432,9 @@ def test_a_reset_engine_is_as_good_as_new() -> None:
 
 def test_misuse_is_told_in_words(engine: Engine) -> None:
     with pytest.raises(TypeError, match="COMMAND dtype"):
-        engine.submit_into(np.zeros(3), np.empty(10, dtype=EVENT))
+        engine.submit_into(np.zeros(3), np.empty(10, dtype=EVENT))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="EVENT dtype"):
-        engine.submit_into(np.zeros(3, dtype=COMMAND), np.empty(10))
+        engine.submit_into(np.zeros(3, dtype=COMMAND), np.empty(10))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="contiguous"):
         engine.submit(np.zeros(10, dtype=COMMAND)[::2])
     with pytest.raises(ValueError, match="at least 4"):
@@ -445,7 +463,7 @@ def test_misuse_is_told_in_words(engine: Engine) -> None:
 )
 def test_a_setting_out_of_range_is_told_in_words(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        Engine(**{"symbols": 1, **settings})
+        Engine(**{"symbols": 1, **settings})  # type: ignore[arg-type]
 
 
 def test_a_closed_engine_says_so() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.document import parse, readable
 from matchmark.reports.html import render
@@ -191,3 +192,9 @@ def test_results_without_register_words_still_make_a_page(sample: Sample) -> Non
 )
 def test_hidden_characters_are_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_a_level_that_nothing_failed_does_not_look_failed(sample: Sample) -> None:
+    assert '<svg class="seal open"' in render(sample("inconclusive"))
+    assert '<svg class="seal not-certified"' in render(sample("fail"))
+    assert '<svg class="seal certified"' in render(sample("pass"))

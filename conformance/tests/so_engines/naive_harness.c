@@ -5,7 +5,7 @@
  *   NO_MODIFY          lacks engine_on_modify                       LATE_REPORT       reports a cancel with the next message
  *   THREADED           reports from a thread of its own, which flush waits for
  *   OWN_TRANSPORT      brings its own queue, of few places          CHATTY            prints on stdout
- *   LAST_FIRST         gives the youngest order of a level priority */
+ *   LAST_FIRST         gives the youngest order of a level priority  PREBUILD          refuses what it was not told of before */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,12 +189,25 @@ static void rest(uint64_t id, uint32_t side, int64_t price, uint32_t lots)
 
 /* --- the interface ----------------------------------------------------------------------------------------------- */
 
+#ifdef PREBUILD
+static int prebuilt;
+
+void engine_prebuild(uint8_t type, const void *message)
+{
+    (void)message;
+    prebuilt += type == MH_NEW_ORDER;
+}
+#endif
+
 void engine_init(uint64_t seed, const mh_transport *t, void *q)
 {
     (void)seed;
     transport = t;
     queue = q;
     n_orders = messages = 0;
+#ifdef PREBUILD
+    prebuilt = 0;
+#endif
 }
 
 void engine_shutdown(void)
@@ -205,6 +218,10 @@ void engine_shutdown(void)
 void engine_on_new_order(const mh_new_order *m)
 {
     messages++;
+#ifdef PREBUILD
+    if (prebuilt < messages)
+        return;
+#endif
 #ifdef SEGV_ON_ORDER
     if (messages == SEGV_ON_ORDER)
         *(volatile int *)0 = 1;

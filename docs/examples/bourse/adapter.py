@@ -48,7 +48,9 @@ class Bourse:
         trader = self.traders.setdefault(op["acct"], len(self.traders))
         price = None if op["type"] == "market" else op.get("px")
         if op["type"] == "limit" and price is None:
-            return [rejected(op["cl"], "a limit order needs a price")]  # without one bourse would make it a market order
+            return [
+                rejected(op["cl"], "a limit order needs a price")
+            ]  # without one bourse would make it a market order
         try:
             order_id = self.engine.place_order(op["side"] == "buy", op["qty"], trader, price=price)
         except REFUSALS as refusal:
@@ -79,8 +81,11 @@ class Bourse:
             return [cancel_rejected(op["cl"], f"not active: status {status}")]
         cum = self.cum(order_id)
         volume = op["new_qty"] - cum if op.get("new_qty") is not None else None
+        price = (
+            op.get("new_px") if op.get("new_px") != self.record(order_id)[6] else None
+        )  # "unchanged" is said by absence
         try:
-            self.engine.modify_order(order_id, new_price=op.get("new_px"), new_vol=volume)
+            self.engine.modify_order(order_id, new_price=price, new_vol=volume)
         except REFUSALS as refusal:
             return [cancel_rejected(op["cl"], refusal)]
         del self.ids[op["orig"]]

@@ -198,7 +198,7 @@ public final class Adapter {
                     .riskProcessingMode(OrdersProcessingConfiguration.RiskProcessingMode.NO_RISK_PROCESSING)
                     .marginTradingMode(OrdersProcessingConfiguration.MarginTradingMode.MARGIN_TRADING_DISABLED).build())
                 .performanceCfg(PerformanceConfiguration.latencyPerformanceBuilder()
-                    .waitStrategy(CoreWaitStrategy.BLOCKING).build()).build()).build();
+                    .waitStrategy(CoreWaitStrategy.YIELDING).build()).build()).build();
         core.startup();
         Adapter adapter = new Adapter(core.getApi());
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

@@ -35,8 +35,12 @@ class Light:
         hits = [t for t in trades if t.order_id != incoming.order_id]
         taken = sum(t.trade_qty for t in trades if t.order_id == incoming.order_id)
         if taken != sum(t.trade_qty for t in hits):
-            raise ValueError(f"the engine reported {taken} lots for the incoming order and another sum for the resting ones")
-        return [trade(op["sym"], t.trade_price, t.trade_qty, resting=self.cl[t.order_id], incoming=op["cl"]) for t in hits]
+            raise ValueError(
+                f"the engine reported {taken} lots for the incoming order and another sum for the resting ones"
+            )
+        return [
+            trade(op["sym"], t.trade_price, t.trade_qty, resting=self.cl[t.order_id], incoming=op["cl"]) for t in hits
+        ]
 
     def cancel(self, op: Op) -> list[Event]:
         order = self.orders.get(op["orig"])

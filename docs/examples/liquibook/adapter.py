@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import liquibook
 from adapter_loop import Event, Op, accepted, cancel_rejected, cancelled, rejected, replaced, serve, trade
 
+REASONS = {"new": "ioc", "cancel": "requested", "replace": "nothing left open"}
+
 
 class Recorder(liquibook.OrderListener):  # type: ignore[misc]
     """Turns callbacks into events; an order is known by liquibook's own order id."""
@@ -40,8 +42,7 @@ class Recorder(liquibook.OrderListener):  # type: ignore[misc]
 
     def on_cancel(self, order: liquibook.Order) -> None:
         cl = self.cl[order.order_id_]
-        reason = "requested" if self.request["op"] == "cancel" else "ioc"
-        self.events.append(cancelled(cl, order.open_qty(), order.filled_qty(), reason))
+        self.events.append(cancelled(cl, order.open_qty(), order.filled_qty(), REASONS[self.request["op"]]))
         order.cancel()
 
     def on_cancel_reject(self, _order: liquibook.Order, reason: str) -> None:

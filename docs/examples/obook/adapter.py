@@ -3,7 +3,8 @@
 The engine numbers the orders and publishes accepted, trade, cancelled and replaced events, which are translated one by
 one. Its cancelled events carry no quantities: what is left comes from the resting book for a cancel, and from the
 order's quantity less the engine's trades for an order that never rested. A `-1` of its library, which the binding
-raises as RuntimeError, is a refusal and changes nothing.
+raises as RuntimeError, is taken for a refusal. `replace` there is a cancel and a new order under a new id, so it loses
+its place; `reduce`, which keeps it, is a command of its own and not used.
 
 The engine always keeps a user's orders from trading with one another and the specification leaves self-matches open, so
 every order is entered under a user of its own; ownership of orders is therefore not declared.
@@ -56,31 +57,20 @@ class Obook:
         ]
 
     def replace(self, op: Op) -> list[Event]:
-        """obook's own pair: `reduce` for a smaller quantity at the same price, otherwise `replace`, a cancel and a new order."""
         old = self.orders.get(op["orig"], obook.Order(UNUSED_ID, 0, 0, 1, 1, 0))
         cum = self.cum.get(op["orig"], 0)
         price = old.price if op.get("new_px") is None else op["new_px"]
         qty = old.qty if op.get("new_qty") is None else op["new_qty"]
         try:
-            if price == old.price and qty < old.qty:
-                result = self.engine.reduce(old.order_id, qty - (old.qty - self.own_qty(old)), old.user)
-                order_id = old.order_id
-            else:
-                result = self.engine.replace(old.order_id, old.user, old.side, price, qty - cum)
-                order_id = result.order_id
+            result = self.engine.replace(old.order_id, old.user, old.side, price, qty - cum)
         except RuntimeError as refusal:
             return [cancel_rejected(op["cl"], refusal)]
         if result.status == obook.Status.REJECTED:
             return [cancel_rejected(op["cl"], result.reason.name)]
         del self.orders[op["orig"]]
-        self.know(op["cl"], obook.Order(order_id, old.user, old.side, price, qty, 0), cum)
-        trades = [e for e in self.published(op) if e["ev"] == "trade"]
-        return [replaced(op["cl"], op["orig"], price, qty - cum, cum), *trades]
-
-    def own_qty(self, order: obook.Order) -> int:
-        """The quantity obook has on its record of this order, which a replaced order began anew with its leaves."""
-        resting = self.resting(order.order_id)
-        return resting.qty if resting else order.qty
+        self.know(op["cl"], obook.Order(result.order_id, old.user, old.side, price, qty, 0), cum)
+        fills = [self.fill(op, e) for e in self.engine.events() if e.kind == obook.EventKind.TRADE]
+        return [replaced(op["cl"], op["orig"], price, qty - cum, cum), *fills]
 
     def know(self, cl: str, order: obook.Order, cum: int = 0) -> None:
         self.orders[cl], self.cl[order.order_id], self.cum[cl] = order, cl, cum
@@ -96,14 +86,17 @@ class Obook:
             elif e.kind == obook.EventKind.REJECTED:
                 events.append(rejected(self.cl[e.order_id], e.reason.name))
             elif e.kind == obook.EventKind.TRADE:
-                resting, incoming = self.cl[e.maker_id], self.cl[e.taker_id]
-                self.cum[resting] += e.qty
-                self.cum[incoming] += e.qty
-                events.append(trade(op["sym"], e.price, e.qty, resting=resting, incoming=incoming))
+                events.append(self.fill(op, e))
             elif e.kind == obook.EventKind.CANCELED:
                 cl = self.cl[e.order_id]
                 events.append(cancelled(cl, self.orders[cl].qty - self.cum[cl], self.cum[cl], e.reason.name))
         return events
+
+    def fill(self, op: Op, event: obook.Event) -> Event:
+        resting, incoming = self.cl[event.maker_id], self.cl[event.taker_id]
+        self.cum[resting] += event.qty
+        self.cum[incoming] += event.qty
+        return trade(op["sym"], event.price, event.qty, resting=resting, incoming=incoming)
 
 
 serve(Obook())

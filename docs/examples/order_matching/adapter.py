@@ -2,11 +2,13 @@
 
 Orders are placed and then matched at a timestamp, which is also their time priority: every command gets the next
 microsecond, and each order is matched as soon as it is placed. Trades name both orders by the caller's ids. Prices and
-sizes are floats there; whole numbers up to 2^53 are exact. Execution at market is a limit order at 0 or infinity.
+sizes are floats there; whole numbers up to 2^53 are exact. A market order has the price 0 or infinity there, and may rest
+and trade at it: the protocol has no infinity, so a trade at infinity is written as one at 2^63-1.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +23,7 @@ from order_matching.order import LimitOrder, MarketOrder, Order
 from order_matching.orders import Orders
 
 EPOCH = datetime(2000, 1, 1)
+INFINITE_TICKS = 2**63 - 1
 
 
 class OrderMatching:
@@ -46,7 +49,8 @@ class OrderMatching:
             qty, resting, incoming = whole(fill.size), fill.book_order_id, fill.incoming_order_id
             for cl in (resting, incoming):
                 self.cum[cl] = self.cum.get(cl, 0) + qty
-            events.append(trade(op["sym"], whole(fill.price), qty, resting=resting, incoming=incoming))
+            price = INFINITE_TICKS if math.isinf(fill.price) else whole(fill.price)
+            events.append(trade(op["sym"], price, qty, resting=resting, incoming=incoming))
         return events
 
     def cancel(self, op: Op) -> list[Event]:

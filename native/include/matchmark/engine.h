@@ -4,7 +4,8 @@
  * no pointers, so it can be mapped at any address and copied with memcpy. After create nothing allocates, locks, reads a
  * clock or makes a system call, and the same commands give the same events on any machine. One thread at a time.
  *
- * Use from C or C++: include this header, compile native/{engine,engine_query,book,far_tree}.c with -Inative/include.
+ * Use from C or C++: include this header, compile native/engine*.c, native/book*.c and
+ * native/far_tree.c with -std=c11 -O3 -Inative/include -Inative.
  * To drive the book without client ids, accounts or checks, include native/book.h (it also needs book.c and far_tree.c). */
 #ifndef MATCHMARK_ENGINE_H
 #define MATCHMARK_ENGINE_H
@@ -38,7 +39,7 @@ enum mm_status_code {
 };
 
 typedef struct mm_progress {
-    uint64_t commands; /* taken from the front of the batch; the last one may still have events to come */
+    uint64_t commands; /* taken from the front of the batch; the last one may have events to come */
     uint64_t events;   /* written */
 } mm_progress;
 
@@ -73,7 +74,7 @@ void mm_engine_reset(mm_engine *engine);
 /* Takes commands in order until all are done or the buffer is full; back-pressure is a result, not an error. */
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress);
-/* 1 while the last command taken has events to come: a submit of no commands writes them. */
+/* 1 while the last command taken is not complete: a submit of no commands goes on with it and writes its events, if any. */
 int mm_engine_unfinished(const mm_engine *engine);
 
 uint64_t mm_engine_state_hash(const mm_engine *engine);

@@ -89,6 +89,9 @@ int64_t engine_query_best_ask(void); /* INT64_MAX without asks */
 uint64_t engine_query_depth_at(int64_t price_ticks, uint8_t side);
 /* Optional: the engine's own transport, or NULL to take the driver's. */
 const mh_transport *engine_get_transport(void);
+/* Optional: told of every message (type, and the message) before it is delivered, to convert it to the engine's own form.
+ * An engine that exports this may refuse to work without it. */
+void engine_prebuild(uint8_t type, const void *message);
 /* Optional: many messages in one call; each is done, and reported, before the next is looked at. */
 void engine_on_batch(const mh_message *messages, uint32_t n);
 /* cdef end */

@@ -143,7 +143,7 @@ impl Adapter {
         }
     }
 
-    /// A new quantity alone is the crate's UpdateQuantity, anything else its UpdatePriceAndQuantity; both take open quantity.
+    /// At the same price this is the crate's UpdateQuantity, else its UpdatePriceAndQuantity; both take open quantity.
     fn replace(&mut self, op: &Value, sym: &str) -> Vec<Value> {
         let id = self.id(op);
         let cum = self.cum.get(&id).copied().unwrap_or(0);
@@ -153,7 +153,8 @@ impl Adapter {
             return rejected("cancel_rejected", &op["cl"], "open quantity would be negative");
         };
         let new_quantity = Quantity::new(open);
-        let update = match price.map(u128::try_from) {
+        let current = self.markets[sym].book.get_order(id).map(|o| o.price().as_u128());
+        let update = match price.map(u128::try_from).filter(|p| p.ok() != current) {
             None => OrderUpdate::UpdateQuantity {
                 order_id: id,
                 new_quantity,
@@ -252,7 +253,9 @@ fn cancelled(cl: &Value, leaves: u64, cum: u64, reason: impl ToString) -> Value 
 
 fn main() -> io::Result<()> {
     std::panic::set_hook(Box::new(|info| {
-        eprintln!("adapter: {info}");
+        let cause = info.payload_as_str().unwrap_or("no message");
+        let line = info.location().map_or(0, |place| place.line());
+        eprintln!("adapter: panic: {cause} (line {line} of its file)");
         std::process::exit(EXIT_ENGINE_FAILED);
     }));
     let mut out = io::stdout().lock();
