@@ -148,12 +148,17 @@ class RefilledLevelInverted(Remembers):
 @mutant(
     "d07_level_used_again_never_empties",
     breaks=("D07.X3",),
-    story="A level traded out and used again was not erased the second time: its last order stayed in it, once filled.",
+    story="A level traded out and used again was not erased the second time: its last order stayed in it and traded once more.",
 )
 class RefilledLevelKeepsItsLast(Remembers):
+    def reset(self) -> None:
+        super().reset()
+        self.kept: set[int] = set()
+
     def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if self.used_before(order, level) and qty == order.leaves and len(level.orders) == 1:
-            order.cum += qty
+        last = len(level.orders) == 1 and qty == order.leaves
+        if last and self.used_before(order, level) and order.id not in self.kept:
+            self.kept.add(order.id)
             return
         super().fill_resting(order, qty, level)
 

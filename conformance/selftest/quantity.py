@@ -121,10 +121,15 @@ class HalfFilledKeepsQuantity(ModelEngine):
     story="When two orders of equal size met, the resting one stayed in the queue and traded again.",
 )
 class FilledOrderStays(ModelEngine):
-    def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if order.cum == 0 and qty == order.leaves and len(level.orders) > 1:
-            return
-        super().fill_resting(order, qty, level)
+    def trade(self, incoming: Order, resting: Order, level: Level) -> None:
+        equal = incoming.leaves == resting.leaves and len(level.orders) > 1
+        cum, state = resting.cum, resting.state
+        super().trade(incoming, resting, level)
+        if equal:
+            resting.leaves, resting.cum, resting.state = resting.cum - cum, cum, state
+            level.qty += resting.leaves
+            self.enqueue(resting, level)
+            level.orders.move_to_end(resting.id, last=False)
 
 
 @mutant(
