@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matchmark.conformance.clauses import UnknownClause, load
-from matchmark.conformance.history import History, from_json_lines
+from matchmark.conformance.history import History, read_jsonl
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
 from matchmark.conformance.runner import EXIT_BLOCKED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from matchmark.conformance.verdict import Verdict, transcript
@@ -310,7 +310,7 @@ def _shown(clauses: Sequence[ClauseResult]) -> list[str]:
 
 def _evidence(evidence: Evidence) -> list[str]:
     """The end of the transcript up to the exchange that the finding is about, then what was expected and what came."""
-    exchanges = list(from_json_lines(json.dumps(line) for line in evidence.transcript))
+    exchanges = list(read_jsonl(json.dumps(line) for line in evidence.transcript))
     index = len(exchanges) - 1 if evidence.index is None else min(evidence.index, len(exchanges) - 1)
     first = max(0, index + 1 - EXCHANGES_SHOWN)
     lines = [f"... {first} commands before ..."] if first else []
