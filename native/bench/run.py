@@ -1,9 +1,10 @@
 """Builds and runs the native core's benchmarks; prints one table and writes every sample as JSON (--out FILE).
 
-Throughput is of processor time of one thread, the kinds interleaved, median of --runs; read the ratios to `peer_tree`, an
-ordinary red-black-tree book measured in the same run, rather than the absolute figures. One-by-one kinds take an operation
-when the one before is finished; kinds named _ahead, and the engine's, take a batch and prefetch for the operations to come.
-Every run must reproduce the flow's trades to the last one; one that does not ends the program with exit code 1.
+Throughput is of processor time of one thread, the kinds interleaved, median of --runs; read the ratios to `peer_tree`,
+an ordinary red-black-tree book measured in the same run, rather than the absolute figures. One-by-one kinds take an
+operation when the one before is finished; kinds named _ahead, and the engine's, take a batch and prefetch for the
+operations to come. Every run must reproduce the flow's trades to the last one; one that does not ends the program with
+exit code 1.
 """
 
 from __future__ import annotations
