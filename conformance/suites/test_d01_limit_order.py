@@ -10,6 +10,7 @@ import random
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, CancelRejected, Event, Rejected, Side
 from matchmark.conformance.plugin import Examples

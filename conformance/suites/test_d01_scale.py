@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, Trade
 from matchmark.conformance.suites._support import VIEWS, View, expect, expect_book, sweep, tops, without_top

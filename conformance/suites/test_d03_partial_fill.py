@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, State, StatusReport, Trade
 from matchmark.conformance.plugin import Examples

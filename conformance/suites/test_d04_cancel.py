@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, CancelRejected
 from matchmark.conformance.plugin import Examples

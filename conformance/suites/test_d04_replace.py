@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import (
     Accepted,

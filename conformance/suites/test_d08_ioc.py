@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, Event
 from matchmark.conformance.plugin import Examples
