@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+
 from matchmark.conformance.checks import RULES, findings_by_rule
 from matchmark.conformance.checks.differential import ModelOfTarget
 from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES

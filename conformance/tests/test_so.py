@@ -22,6 +22,7 @@ from matchmark.conformance.messages import (
     Replaced,
     Trade,
 )
+from matchmark.conformance.random_flow import FlowMaker, history_of
 from matchmark.conformance.targets import so, so_matchmark
 from matchmark.conformance.targets.base import (
     Instruments,
@@ -32,7 +33,6 @@ from matchmark.conformance.targets.base import (
     TargetUnavailable,
 )
 from matchmark.conformance.targets.so import SoTarget
-from matchmark.conformance.tests.flows import history_of, random_flow
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = Path(__file__).resolve().parent / "so_engines"
@@ -87,7 +87,7 @@ def started():
 def agrees_with_the_model(target: SoTarget, flows: int = 40) -> None:
     for seed in range(flows):
         target.reset()
-        history = history_of(target.submit, random_flow(random.Random(seed), 150, target.info.capabilities))
+        history = history_of(target.submit, FlowMaker(random.Random(seed), target.info.capabilities).flow(150))
         assert differential(history, target.info) == []
 
 
