@@ -185,6 +185,11 @@ def middles(info: TargetInfo, span: int) -> list[int]:
     return list(dict.fromkeys(px for px in wanted if 2 * span < px <= highest)) or [max(highest // 2, 1)]
 
 
+def _reach_ticks(profile: Profile) -> int:
+    """How far from the middle its orders go, ladders with gaps and takers included: good prices must stay good."""
+    return max(profile.span_ticks, 3 * max(profile.ladder_levels))
+
+
 def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) -> type[Flow]:
     """The state machine of a profile for a target, without what the target does not declare."""
     info = engine.info
@@ -192,7 +197,7 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     accounts = tuple(f"A{n + 1}" for n in range(profile.accounts if "accounts" in info.capabilities else 1))
     common = {"side": ("buy", "sell"), "acct": accounts, "sym": symbols}
     rules: dict[str, Any] = {
-        "begin": _begin(middles(info, profile.span_ticks)),
+        "begin": _begin(middles(info, _reach_ticks(profile))),
         "quote": _quote(profile, common),
         "build": _build(profile, common),
         "take": _take(profile, common, info),

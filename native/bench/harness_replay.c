@@ -27,7 +27,7 @@
 
 #define QUEUE_REPORTS (UINT32_C(1) << 20)
 #define DRAIN_AT_ONCE 256
-#define RUNS_MAX 99
+#define RUNS_MAX      99
 
 typedef struct engine {
     void (*init)(uint64_t, const mh_transport *, void *);
@@ -77,9 +77,7 @@ static void floor_init(uint64_t seed, const mh_transport *transport, void *queue
     floor_queue = queue;
 }
 
-static void floor_nothing(void)
-{
-}
+static void floor_nothing(void) {}
 
 static void floor_say(uint8_t type, uint64_t sequence, uint64_t id)
 {
@@ -88,20 +86,11 @@ static void floor_say(uint8_t type, uint64_t sequence, uint64_t id)
         cpu_pause();
 }
 
-static void floor_new_order(const mh_new_order *m)
-{
-    floor_say(MH_ORDER_ACK, m->sequence, m->order_id);
-}
+static void floor_new_order(const mh_new_order *m) { floor_say(MH_ORDER_ACK, m->sequence, m->order_id); }
 
-static void floor_cancel(const mh_cancel *m)
-{
-    floor_say(MH_CANCEL_ACK, m->sequence, m->order_id);
-}
+static void floor_cancel(const mh_cancel *m) { floor_say(MH_CANCEL_ACK, m->sequence, m->order_id); }
 
-static void floor_modify(const mh_modify *m)
-{
-    floor_say(MH_MODIFY_ACK, m->sequence, m->order_id);
-}
+static void floor_modify(const mh_modify *m) { floor_say(MH_MODIFY_ACK, m->sequence, m->order_id); }
 
 /* --- one run ----------------------------------------------------------------------------------------------------- */
 
@@ -213,10 +202,7 @@ static double median(double *values, uint32_t n)
 }
 
 /* In millions of messages a second, of `n` messages; sorts the times. */
-static double rate(double *times_s, uint32_t runs, uint32_t n)
-{
-    return n / median(times_s, runs) / 1e6;
-}
+static double rate(double *times_s, uint32_t runs, uint32_t n) { return n / median(times_s, runs) / 1e6; }
 
 /* The engine's rates, by wall clock and processor time. */
 static seconds measure(int regime, const engine *e, const engine *floor, drain *d, const options *o)
@@ -241,8 +227,8 @@ static seconds measure(int regime, const engine *e, const engine *floor, drain *
     seconds rates = {rate(wall, o->runs, w.n), rate(cpu, o->runs, w.n)};
     double floor_rate = rate(floor_cpu, o->runs, w.n);
     printf("%-12s %8u %8llu  %6.2f %6.2f  %6.2f  %6.2f %6.2f  %4.2f  %016llx\n", hw_regime_names[regime], w.n,
-           (unsigned long long)trades, rates.wall, w.n / wall[0] / 1e6, rates.cpu, rate(floor_wall, o->runs, w.n), floor_rate,
-           rates.cpu / floor_rate, (unsigned long long)hash);
+           (unsigned long long)trades, rates.wall, w.n / wall[0] / 1e6, rates.cpu, rate(floor_wall, o->runs, w.n),
+           floor_rate, rates.cpu / floor_rate, (unsigned long long)hash);
     fflush(stdout);
     free(w.messages);
     return rates;
@@ -325,7 +311,8 @@ int main(int argc, char **argv)
     if (!d.reports)
         die("not enough memory for the reports", NULL);
     memset(d.reports, 0, o.orders * UINT64_C(3) * sizeof *d.reports); /* page faults are paid here */
-    printf("M messages/s; reports carried by %s\n", d.transport == &mh_plain_transport ? "a plain queue" : "the engine's own queue");
+    printf("M messages/s; reports carried by %s\n",
+           d.transport == &mh_plain_transport ? "a plain queue" : "the engine's own queue");
     printf("regime       messages   trades    wall   best     cpu   floor: wall cpu  of it  hash of the reports\n");
     seconds worst = {0};
     for (int regime = 0; regime < HW_REGIMES; regime++) {

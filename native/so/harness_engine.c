@@ -9,21 +9,22 @@
  * Running out of memory for orders ends the process with a message: silence would be a wrong book. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "book.h"
 #include "matchmark/harness_abi.h"
 #include "report_ring.h"
 
-#define DENSE_IDS (UINT64_C(1) << 26)        /* ids below this use the table: 256 MiB of address space, paged in as used */
-#define DENSE_IDS_READY (UINT64_C(1) << 21)  /* of it made present at start: two million orders */
-#define ORDERS_MAX (UINT32_C(1) << 26)       /* resting at once: 2 GiB of address space */
-#define LEVELS_MAX (UINT32_C(1) << 24)
-#define ORDERS_READY (UINT32_C(1) << 17)
-#define SPARSE_IDS (UINT32_C(1) << 20)       /* orders resting at once whose ids are beyond the table */
-#define HELD_REPORTS 1024                    /* handed to a driver's transport at once */
-#define WINDOW_TICKS MM_WINDOW_MAX           /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
-#define API __attribute__((visibility("default")))
+#define DENSE_IDS       (UINT64_C(1) << 26) /* ids below this use the table: 256 MiB of address space, paged in as used */
+#define DENSE_IDS_READY (UINT64_C(1) << 21) /* of it made present at start: two million orders */
+#define ORDERS_MAX      (UINT32_C(1) << 26) /* resting at once: 2 GiB of address space */
+#define LEVELS_MAX      (UINT32_C(1) << 24)
+#define ORDERS_READY    (UINT32_C(1) << 17)
+#define SPARSE_IDS      (UINT32_C(1) << 20) /* orders resting at once whose ids are beyond the table */
+#define HELD_REPORTS    1024                /* handed to a driver's transport at once */
+#define WINDOW_TICKS    MM_WINDOW_MAX       /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
+#define API             __attribute__((visibility("default")))
 
 static struct {
     mm_book book;
@@ -64,10 +65,7 @@ static void make_present(void *at, size_t bytes)
 
 /* --- ids --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t key_of(const void *owner, uint32_t index)
-{
-    return ((const mm_book *)owner)->orders[index].key;
-}
+static uint64_t key_of(const void *owner, uint32_t index) { return ((const mm_book *)owner)->orders[index].key; }
 
 static uint32_t find_sparse(uint64_t id)
 {
@@ -75,10 +73,7 @@ static uint32_t find_sparse(uint64_t id)
     return slot == MM_NO_SLOT ? 0 : (uint32_t)engine.sparse.slots[slot];
 }
 
-MM_INLINE uint32_t find(uint64_t id)
-{
-    return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id);
-}
+MM_INLINE uint32_t find(uint64_t id) { return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id); }
 
 static void remember_sparse(uint64_t id, uint32_t order)
 {
@@ -117,21 +112,20 @@ static void push_held(void)
     engine.held = 0;
 }
 
-MM_INLINE void report(const mh_report *r)
+MM_INLINE void report(mh_words words)
 {
     if (engine.ring) {
-        mh_ring_push(engine.ring, r);
+        mh_ring_push(engine.ring, words);
         return;
     }
-    held_reports[engine.held] = *r;
+    memcpy(&held_reports[engine.held], &words, sizeof words);
     if (++engine.held == HELD_REPORTS)
         push_held();
 }
 
-MM_INLINE void say(uint8_t type, uint8_t side, uint64_t sequence, uint64_t id, int64_t price, uint32_t lots)
+MM_INLINE void say(uint8_t type, uint32_t side, uint64_t sequence, uint64_t id, int64_t price, uint32_t lots)
 {
-    mh_report r = {.type = type, .side = side, .sequence = sequence, .order_id = id, .price_ticks = price, .quantity_lots = lots};
-    report(&r);
+    report(mh_pack(type, side, sequence, id, price, lots, 0, 0));
 }
 
 /* --- matching ---------------------------------------------------------------------------------------------------- */
@@ -153,16 +147,10 @@ MM_INLINE void tell(void *context, uint32_t order, const mm_order *resting, int6
 {
     (void)order;
     const struct incoming *in = context;
-    mh_report r = {.type = MH_TRADE,
-                   .side = (uint8_t)(in->resting_side ^ 1),
-                   .sequence = in->sequence,
-                   .price_ticks = mm_price_of_key(in->resting_side, key),
-                   .quantity_lots = lots,
-                   .resting_id = resting->key,
-                   .incoming_id = in->id};
     if (!resting->leaves)
         forget(resting->key);
-    report(&r);
+    report(mh_pack(MH_TRADE, in->resting_side ^ 1, in->sequence, 0, mm_price_of_key(in->resting_side, key), lots,
+                   resting->key, in->id));
 }
 
 /* The lots that find no counterparty at `price` or better. */
@@ -219,7 +207,7 @@ MM_INLINE void on_cancel(const mh_cancel *m)
     }
     const mm_order *o = &engine.book.orders[order];
     const mm_level *l = &engine.book.levels[o->level];
-    say(MH_CANCEL_ACK, (uint8_t)l->side, m->sequence, m->order_id, mm_price_of_key(l->side, l->key), o->leaves);
+    say(MH_CANCEL_ACK, l->side & 1, m->sequence, m->order_id, mm_price_of_key(l->side, l->key), o->leaves);
     forget(m->order_id);
     mm_book_remove(&engine.book, order);
 }
@@ -234,7 +222,7 @@ MM_INLINE void on_modify(const mh_modify *m)
     uint32_t side = engine.book.levels[engine.book.orders[order].level].side;
     forget(m->order_id);
     mm_book_remove(&engine.book, order);
-    say(MH_MODIFY_ACK, (uint8_t)side, m->sequence, m->order_id, m->price_ticks, lots);
+    say(MH_MODIFY_ACK, side, m->sequence, m->order_id, m->price_ticks, lots);
     lots = match(m->order_id, m->sequence, side, m->price_ticks, lots);
     if (lots)
         rest(m->order_id, side, m->price_ticks, lots);
@@ -244,7 +232,8 @@ MM_INLINE void on_modify(const mh_modify *m)
 
 API void engine_init(uint64_t seed, const mh_transport *transport, void *queue)
 {
-    mm_book_config config = {.n_symbols = 1, .max_orders = ORDERS_MAX, .max_levels = LEVELS_MAX, .window_ticks = WINDOW_TICKS};
+    mm_book_config config = {
+        .n_symbols = 1, .max_orders = ORDERS_MAX, .max_levels = LEVELS_MAX, .window_ticks = WINDOW_TICKS};
     uint64_t slots = mm_id_map_slots(SPARSE_IDS);
     engine.block_bytes = mm_book_size(&config);
     engine.dense_bytes = DENSE_IDS * sizeof(uint32_t);
@@ -270,20 +259,11 @@ API void engine_shutdown(void)
     munmap(engine.sparse.slots, engine.sparse_bytes);
 }
 
-API void engine_on_new_order(const mh_new_order *order)
-{
-    on_new_order(order);
-}
+API void engine_on_new_order(const mh_new_order *order) { on_new_order(order); }
 
-API void engine_on_cancel(const mh_cancel *cancel)
-{
-    on_cancel(cancel);
-}
+API void engine_on_cancel(const mh_cancel *cancel) { on_cancel(cancel); }
 
-API void engine_on_modify(const mh_modify *modify)
-{
-    on_modify(modify);
-}
+API void engine_on_modify(const mh_modify *modify) { on_modify(modify); }
 
 /* Everything is matched when the call that delivered it returns; what the ring holds back becomes visible here. */
 API void engine_flush(void)

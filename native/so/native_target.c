@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#define EVENTS_AT_ONCE 256
+#define EVENTS_AT_ONCE     256
 #define RESTING_ORDERS_MAX (UINT32_C(1) << 21)
-#define CL_ORD_IDS_MAX (UINT32_C(1) << 22)
-#define WINDOW_TICKS 4096
+#define CL_ORD_IDS_MAX     (UINT32_C(1) << 22)
+#define WINDOW_TICKS       4096
 #ifndef MATCHMARK_VERSION
 #define MATCHMARK_VERSION "unversioned"
 #endif
@@ -25,8 +25,8 @@ SAME_PLACE(cl_ord_id);
 SAME_PLACE(orig_cl_ord_id);
 SAME_PLACE(price_ticks);
 SAME_PLACE(quantity_lots);
-_Static_assert(MMT_STATUS == (int)MM_STATUS && MMT_SMP_CANCEL_OLDEST == (int)MM_SMP_CANCEL_OLDEST && MMT_ABSENT == MM_ABSENT &&
-                   MMT_ALL_SYMBOLS == MM_ALL_SYMBOLS,
+_Static_assert(MMT_STATUS == (int)MM_STATUS && MMT_SMP_CANCEL_OLDEST == (int)MM_SMP_CANCEL_OLDEST &&
+                   MMT_ABSENT == MM_ABSENT && MMT_ALL_SYMBOLS == MM_ALL_SYMBOLS,
                "one set of command codes");
 _Static_assert(MMT_TOP == (int)MM_EV_TOP && MMT_STATE_CANCELLED == (int)MM_CANCELLED, "one set of event codes");
 
@@ -64,15 +64,9 @@ static void *create(uint32_t n_symbols, const char **error)
     return engine;
 }
 
-static void destroy(void *engine)
-{
-    mm_engine_destroy(engine);
-}
+static void destroy(void *engine) { mm_engine_destroy(engine); }
 
-static void reset(void *engine)
-{
-    mm_engine_reset(engine);
-}
+static void reset(void *engine) { mm_engine_reset(engine); }
 
 static mmt_event told(const mm_event *e)
 {
@@ -129,7 +123,4 @@ static const mmt_target target = {
     .submit = submit,
 };
 
-__attribute__((visibility("default"))) const mmt_target *matchmark_target(void)
-{
-    return &target;
-}
+__attribute__((visibility("default"))) const mmt_target *matchmark_target(void) { return &target; }

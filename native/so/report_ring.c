@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+_Static_assert(sizeof(mh_words) == sizeof(mh_report) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "mh_pack makes reports");
+
 static void *create(uint32_t capacity)
 {
     uint64_t n = MH_PUBLISH_EVERY;
@@ -34,7 +36,9 @@ static int push(void *queue, const mh_report *report)
             return 0;
         }
     }
-    mh_ring_push(ring, report);
+    mh_words words;
+    memcpy(&words, report, sizeof words);
+    mh_ring_push(ring, words);
     return 1;
 }
 
@@ -53,10 +57,7 @@ static uint32_t drain(void *queue, mh_report *out, uint32_t max)
     return (uint32_t)n;
 }
 
-static void flush(void *queue)
-{
-    mh_ring_publish(queue);
-}
+static void flush(void *queue) { mh_ring_publish(queue); }
 
 static void destroy(void *queue)
 {

@@ -33,10 +33,7 @@ static void *create(uint32_t n_symbols, const char **error)
 #endif
 }
 
-static void destroy(void *e)
-{
-    (void)e;
-}
+static void destroy(void *e) { (void)e; }
 
 static void submit(void *e, const mmt_command *c, mmt_sink sink, void *context)
 {
@@ -59,7 +56,4 @@ static const mmt_target target = {VERSION, sizeof(mmt_target), "broken", "1", CA
 #endif
                                   submit};
 
-const mmt_target *matchmark_target(void)
-{
-    return &target;
-}
+const mmt_target *matchmark_target(void) { return &target; }

@@ -38,10 +38,7 @@ static void *push_held(void *nothing)
     return nothing;
 }
 
-static void report(const mh_report *r)
-{
-    held[n_held++] = *r;
-}
+static void report(const mh_report *r) { held[n_held++] = *r; }
 
 void engine_flush(void)
 {
@@ -57,9 +54,7 @@ static void report(const mh_report *r)
         ;
 }
 
-void engine_flush(void)
-{
-}
+void engine_flush(void) {}
 #endif
 
 static void say(uint8_t type, uint64_t sequence, uint64_t id, uint32_t side, int64_t price, uint32_t lots)
@@ -75,7 +70,12 @@ static void say(uint8_t type, uint64_t sequence, uint64_t id, uint32_t side, int
         return;
     }
 #endif
-    mh_report r = {.type = type, .side = (uint8_t)side, .sequence = sequence, .order_id = id, .price_ticks = price, .quantity_lots = lots};
+    mh_report r = {.type = type,
+                   .side = (uint8_t)side,
+                   .sequence = sequence,
+                   .order_id = id,
+                   .price_ticks = price,
+                   .quantity_lots = lots};
     report(&r);
 }
 
@@ -112,17 +112,11 @@ static uint32_t own_drain(void *q, mh_report *out, uint32_t max)
     return n;
 }
 
-static void own_nothing(void *q)
-{
-    (void)q;
-}
+static void own_nothing(void *q) { (void)q; }
 
 static const mh_transport own_transport = {own_create, own_push, own_drain, own_nothing, own_nothing};
 
-const mh_transport *engine_get_transport(void)
-{
-    return &own_transport;
-}
+const mh_transport *engine_get_transport(void) { return &own_transport; }
 #endif
 
 /* --- the book ---------------------------------------------------------------------------------------------------- */
@@ -141,10 +135,7 @@ static void take_out(int at)
         orders[at] = orders[at + 1];
 }
 
-static int better(uint32_t side, int64_t a, int64_t b)
-{
-    return side ? a < b : a > b;
-}
+static int better(uint32_t side, int64_t a, int64_t b) { return side ? a < b : a > b; }
 
 /* The order that trades first on that side, -1 if there is none; orders stand in the array as they came. */
 static int first(uint32_t side)
@@ -169,8 +160,13 @@ static uint32_t match(uint64_t id, uint64_t sequence, uint32_t side, int64_t pri
     while (lots && (at = first(!side)) >= 0 && !better(side, orders[at].price, price)) {
         struct resting *r = &orders[at];
         uint32_t traded = lots < r->lots ? lots : r->lots;
-        mh_report t = {.type = MH_TRADE, .side = (uint8_t)side, .sequence = sequence, .price_ticks = r->price,
-                       .quantity_lots = traded, .resting_id = r->id, .incoming_id = id};
+        mh_report t = {.type = MH_TRADE,
+                       .side = (uint8_t)side,
+                       .sequence = sequence,
+                       .price_ticks = r->price,
+                       .quantity_lots = traded,
+                       .resting_id = r->id,
+                       .incoming_id = id};
         report(&t);
         lots -= traded;
         r->lots -= traded;
@@ -210,10 +206,7 @@ void engine_init(uint64_t seed, const mh_transport *t, void *q)
 #endif
 }
 
-void engine_shutdown(void)
-{
-    n_orders = 0;
-}
+void engine_shutdown(void) { n_orders = 0; }
 
 void engine_on_new_order(const mh_new_order *m)
 {

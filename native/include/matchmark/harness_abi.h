@@ -62,7 +62,7 @@ typedef struct mh_report {
     uint8_t type, side, pad[6];
     uint64_t sequence, order_id; /* a trade has order_id 0 */
     int64_t price_ticks;
-    uint32_t quantity_lots, pad2; /* of a cancel ack: not defined, engines differ */
+    uint32_t quantity_lots, pad2;     /* of a cancel ack: not defined, engines differ */
     uint64_t resting_id, incoming_id; /* of a trade */
     uint64_t pad3;
 } mh_report;

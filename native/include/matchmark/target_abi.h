@@ -18,7 +18,7 @@ extern "C" {
 /* Grows when anything below changes its meaning or place; the kit refuses a library of another version. */
 #define MMT_ABI_VERSION 1
 /* No price, no quantity. */
-#define MMT_ABSENT INT64_MIN
+#define MMT_ABSENT      INT64_MIN
 /* The symbol of a mass cancel over all symbols. */
 #define MMT_ALL_SYMBOLS UINT32_MAX
 
@@ -64,21 +64,21 @@ typedef struct mmt_event {
     uint8_t kind, state, pad[2]; /* state: of a status report */
     uint32_t symbol;             /* of a trade or top */
     uint64_t cl_ord_id;          /* of a trade: the incoming order */
-    uint64_t other_cl_ord_id;    /* of a trade: the resting order; of a replaced or status report: the order that was meant */
-    uint64_t order_id;           /* of an accepted */
-    int64_t price_ticks;         /* of a trade or replaced; of a top: the best bid, MMT_ABSENT for none */
-    int64_t quantity_lots;       /* traded, or leaves, or the count of a mass cancel; of a top: lots at the best bid */
-    int64_t cum_lots;            /* of a replaced, cancelled or status report */
+    uint64_t other_cl_ord_id; /* of a trade: the resting order; of a replaced or status report: the order that was meant */
+    uint64_t order_id;        /* of an accepted */
+    int64_t price_ticks;      /* of a trade or replaced; of a top: the best bid, MMT_ABSENT for none */
+    int64_t quantity_lots;    /* traded, or leaves, or the count of a mass cancel; of a top: lots at the best bid */
+    int64_t cum_lots;         /* of a replaced, cancelled or status report */
     int64_t ask_price_ticks, ask_quantity_lots; /* of a top */
-    const char *reason;          /* of a rejected, cancelled or cancel rejected: for people */
+    const char *reason;                         /* of a rejected, cancelled or cancel rejected: for people */
 } mmt_event;
 
 typedef void (*mmt_sink)(void *context, const mmt_event *event);
 
 typedef struct mmt_target {
-    uint32_t abi_version;     /* MMT_ABI_VERSION */
-    uint32_t struct_bytes;    /* sizeof(mmt_target) */
-    const char *name;         /* UTF-8 */
+    uint32_t abi_version;  /* MMT_ABI_VERSION */
+    uint32_t struct_bytes; /* sizeof(mmt_target) */
+    const char *name;      /* UTF-8 */
     const char *version;
     const char *capabilities; /* separated by blanks: "limit market ioc cancel ...", the words of `matchmark clauses` */
     /* An engine for symbols 0 .. n_symbols - 1 with empty books, or NULL with *error set to a text that says why. */
