@@ -83,7 +83,8 @@ def _tasks(plan: Plan, profile: Path, launch: Launch) -> Iterator[Callable[[], R
         request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
         yield partial(run_process, PROCESSES[name], request, launch)
     for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):
-        clauses = () if plan.full else mutant.breaks[:1]
+        # Whichever test meets a death or a hang charges it to the clause about answers.
+        clauses = () if plan.full or mutant.breaks[0] == ANSWERED_CLAUSE else mutant.breaks[:1]
         request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
         yield partial(run_mutant, mutant, request, launch)
 

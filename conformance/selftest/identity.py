@@ -251,15 +251,15 @@ class WashRule(ModelEngine):
 
 
 @mutant(
-    "d01_fourth_order_of_an_account_at_a_price_refused",
+    "d01_second_order_of_an_account_at_a_price_refused",
     breaks=("D01.X12", "D01.6"),
-    story="A limit of three orders an account and price, meant for market makers' quotes, held for everybody.",
+    story="A limit of one order an account and price, meant for market makers' quotes, held for everybody.",
 )
-class FourthOrderRefused(ModelEngine):
+class SecondOrderRefused(ModelEngine):
     def refusal_of_new(self, command: New) -> str | None:
         reason = super().refusal_of_new(command)
         if reason or command.px is None or command.tif == "ioc":
             return reason
         level = self.books[command.sym].levels[command.side].get(command.px)
         own = [order for order in level.orders.values() if order.acct == command.acct] if level else []
-        return "too many orders at this price" if len(own) >= 3 else None
+        return "too many orders at this price" if own else None

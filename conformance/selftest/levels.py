@@ -101,7 +101,7 @@ class BestLostWhenCancelled(ModelEngine):
 
 @mutant(
     "d07_next_level_found_within_64_ticks_only",
-    breaks=("D07.X3", "D01.X10"),
+    breaks=("D07.X5", "D01.X10"),
     story="The next level was looked for in one 64-bit word of the price bitmap, so one further off was not found.",
 )
 class BitmapWord(BookOfMutant):

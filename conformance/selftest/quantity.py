@@ -111,7 +111,9 @@ class SecondLevelShort(ModelEngine):
 )
 class HalfFilledKeepsQuantity(ModelEngine):
     def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if order.leaves != 2 * qty:
+        if order.leaves == 2 * qty:
+            level.qty -= qty
+        else:
             super().fill_resting(order, qty, level)
 
 
@@ -134,7 +136,7 @@ class FilledOrderStays(ModelEngine):
 
 @mutant(
     "d02_trade_for_zero",
-    breaks=("D02.6",),
+    breaks=("D02.X3", "D02.6"),
     story="A filled order stayed in the queue until the next order found it empty and traded nothing with it.",
 )
 class TradeForZero(ModelEngine):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+
 from matchmark.conformance.clauses import load
 from matchmark.conformance.selftest.matrix import Matrix, Row, must_clauses
 
