@@ -1,7 +1,7 @@
-"""How a check says that a clause is broken, and how verdicts of many tests make one.
+"""How a check says that a clause is broken: the exception, its text, and the words for verdicts.
 
-Order, worst first (design of the register): FAIL, INCONCLUSIVE, PASS. NOT_APPLICABLE, UNTESTED and BLOCKED say why there
-is no judgement and never hide one.
+How several become one is decided in reports/verdicts.py: the worst stands, and a part that was blocked or left out outweighs
+any number that passed.
 """
 
 from __future__ import annotations

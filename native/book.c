@@ -15,7 +15,10 @@ static uint64_t part(uint64_t *at, uint64_t bytes)
 
 static mm_book_head layout(const mm_book_config *c)
 {
-    mm_book_head h = {.n_sides = 2 * c->n_symbols, .max_orders = c->max_orders, .max_levels = c->max_levels, .window = c->window_ticks};
+    mm_book_head h = {.n_sides = 2 * c->n_symbols,
+                      .max_orders = c->max_orders,
+                      .max_levels = c->max_levels,
+                      .window = c->window_ticks};
     uint64_t at = 0;
     part(&at, sizeof(mm_book_head));
     h.sides_at = part(&at, h.n_sides * sizeof(mm_side_book));
@@ -156,9 +159,9 @@ static void slide(mm_book *b, uint32_t side, int64_t best)
     b->head->slides++;
 }
 
-/* Whether an access at `key`, outside the window, makes sliding worth it. A slide moves at most the levels in the ring out
- * and the levels it passes in, so it waits for a number of misses in proportion: no sequence of commands can make the
- * window cost more than a constant number of tree operations for each miss. */
+/* Whether an access at `key`, outside the window, makes sliding worth it. A slide moves at most the levels in the ring
+ * out and the levels it passes in, so it waits for a number of misses in proportion: no sequence of commands can make
+ * the window cost more than a constant number of tree operations for each miss. */
 static bool slide_is_due(mm_book *b, mm_side_book *s, int64_t key)
 {
     if (key < s->base)

@@ -1,20 +1,21 @@
 /* Limit order books: price levels in price order, first in first out within a level, all from preallocated pools.
  *
- * What may live here: levels, queues, matching, best prices. What may not: accounts' rights, client ids, order types; an
- * order's `key` and `account` are carried for the layer above and never looked at.
+ * What may live here: levels, queues, matching, best prices. What may not: accounts' rights, client ids, order types;
+ * an order's `key` and `account` are carried for the layer above and never looked at.
  *
- * Orders and levels are indexes into pools shared by all books of one block; index 0 means none. A *side* is one half of
- * one symbol's book: number 2 * symbol + (0 buy, 1 sell). Inside a side a price is a *key* that ascends from the best price
- * to the worst (a sell's price, a buy's price negated), so that one piece of code serves both sides.
+ * Orders and levels are indexes into pools shared by all books of one block; index 0 means none. A *side* is one half
+ * of one symbol's book: number 2 * symbol + (0 buy, 1 sell). Inside a side a price is a *key* that ascends from the
+ * best price to the worst (a sell's price, a buy's price negated), so that one piece of code serves both sides.
  *
- * A side keeps the levels whose keys lie in its window [base, base + window) in a ring indexed by key modulo window, with a
- * three-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window slides after the
- * best price, at a cost that the accesses which missed it have paid for. Orders refer to their level by its index, which
- * does not change when the level moves between ring and tree.
+ * A side keeps the levels whose keys lie in its window [base, base + window) in a ring indexed by key modulo window,
+ * with a three-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window
+ * slides after the best price, at a cost that the accesses which missed it have paid for. Orders refer to their level
+ * by its index, which does not change when the level moves between ring and tree.
  *
- * Use from C or C++: include this header, compile native/book.c and native/far_tree.c (and book_check.c for mm_book_check)
- * with -Inative/include -Inative. A client that keeps the index from mm_book_add and hands it to mm_book_remove needs no map;
- * one that finds orders by ids of its own puts id_map.h on top: bench/drive.h does both. */
+ * Use from C or C++: include this header, compile native/book.c and native/far_tree.c (and book_check.c for
+ * mm_book_check) with -Inative/include -Inative. A client that keeps the index from mm_book_add and hands it to
+ * mm_book_remove needs no map; one that finds orders by ids of its own puts id_map.h on top: bench/drive.h does
+ * both. */
 #ifndef MATCHMARK_BOOK_H
 #define MATCHMARK_BOOK_H
 
@@ -28,11 +29,11 @@
 extern "C" {
 #endif
 
-#define MM_NO_KEY INT64_MAX                   /* best key of an empty side */
-#define MM_ANY_PRICE (INT64_MAX - 1)          /* limit key of a market order: every level is good enough */
+#define MM_NO_KEY     INT64_MAX       /* best key of an empty side */
+#define MM_ANY_PRICE  (INT64_MAX - 1) /* limit key of a market order: every level is good enough */
 #define MM_WINDOW_MIN 64
-#define MM_WINDOW_MAX 262144                  /* a bitmap of three levels, 64 bits each */
-#define MM_POOL_MAX (UINT32_C(1) << 30)       /* the layer above needs the top bit of an order index */
+#define MM_WINDOW_MAX 262144              /* a bitmap of three levels, 64 bits each */
+#define MM_POOL_MAX   (UINT32_C(1) << 30) /* the layer above needs the top bit of an order index */
 
 typedef struct mm_order {
     uint64_t key;        /* the caller's */
@@ -84,7 +85,8 @@ typedef struct mm_book_config {
     uint32_t n_symbols, max_orders, max_levels, window_ticks;
 } mm_book_config;
 
-/* Bytes of a block; the configuration must be in range (n_symbols 1..2^24, pools 1..MM_POOL_MAX, window a power of two). */
+/* Bytes of a block; the configuration must be in range (n_symbols 1..2^24, pools 1..MM_POOL_MAX, window a power of
+ * two). */
 size_t mm_book_size(const mm_book_config *config);
 /* `memory`: zeroed, aligned to 64. */
 void mm_book_create(void *memory, const mm_book_config *config);
@@ -248,8 +250,8 @@ MM_INLINE bool mm_book_levels_full(const mm_book *b)
 
 /* Puts an order at the back of the level of `key` and says which it is. Room for it, and for its level, must have been
  * made sure of; lots is at least 1. */
-MM_INLINE uint32_t mm_book_add(mm_book *b, uint32_t side, int64_t key, uint64_t order_key, uint32_t account, uint32_t leaves,
-                               uint32_t cum)
+MM_INLINE uint32_t mm_book_add(mm_book *b, uint32_t side, int64_t key, uint64_t order_key, uint32_t account,
+                               uint32_t leaves, uint32_t cum)
 {
     mm_book_head *h = b->head;
     uint32_t n = h->free_order;
@@ -316,7 +318,8 @@ MM_INLINE void mm_book_reduce(mm_book *b, uint32_t order, uint32_t leaves)
 }
 
 enum mm_match_step { MM_STEP_TRADE, MM_STEP_REMOVE, MM_STEP_STOP };
-/* Asked before each trade: trade with this order, take it out instead (its end has then been reported), or stop here. */
+/* Asked before each trade: trade with this order, take it out instead (its end has then been reported), or stop
+ * here. */
 typedef enum mm_match_step (*mm_match_ask)(void *context, uint32_t order, const mm_order *resting);
 /* Told of each trade; `resting` already has its leaves and cum of after the trade, leaves 0 if it is done. */
 typedef void (*mm_match_tell)(void *context, uint32_t order, const mm_order *resting, int64_t key, uint32_t lots);

@@ -1,4 +1,5 @@
-/* The engine's life and its submit loop. Rules are in engine_orders.c and engine_requests.c, queries in engine_query.c. */
+/* The engine's life and its submit loop. Rules are in engine_orders.c and engine_requests.c, queries in
+ * engine_query.c. */
 #define _DEFAULT_SOURCE
 #include "engine_internal.h"
 
@@ -184,9 +185,10 @@ static bool take(mm_run *r, const mm_command *c)
     return done;
 }
 
-/* Commands of a batch are looked at before their turn, to have the memory that they will need on its way: first the id's
- * slot in the map, then the order, then its level and neighbours. What is read then may be out of date when the turn
- * comes; it only decides what is prefetched. Always inlined: gcc drops calls of functions that do nothing but prefetch. */
+/* Commands of a batch are looked at before their turn, to have the memory that they will need on its way: first the
+ * id's slot in the map, then the order, then its level and neighbours. What is read then may be out of date when the
+ * turn comes; it only decides what is prefetched. Always inlined: gcc drops calls of functions that do nothing but
+ * prefetch. */
 enum { AHEAD_COMMAND = 32, AHEAD_ID = 18, AHEAD_ORDER = 12, AHEAD_LEVEL = 6 };
 
 MM_INLINE void ask_for_ids(const mm_run *r, const mm_command *c)

@@ -1,15 +1,15 @@
 /* Open-addressing map from a 64-bit id to a 31- or 32-bit index, 8 bytes a slot: the id's hash above, the index below.
  *
- * The map does not store ids: whoever looks one up says how to read the id at an index (`key_of`). Linear probing; the home
- * slot is the top bits of the hash, so that erasing can close the gap without reading any id. Index 0 means an empty slot.
- * Never more than two thirds full, which the owner guarantees by sizing it with mm_id_map_slots. */
+ * The map does not store ids: whoever looks one up says how to read the id at an index (`key_of`). Linear probing; the
+ * home slot is the top bits of the hash, so that erasing can close the gap without reading any id. Index 0 means an
+ * empty slot. Never more than two thirds full, which the owner guarantees by sizing it with mm_id_map_slots. */
 #ifndef MATCHMARK_ID_MAP_H
 #define MATCHMARK_ID_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MM_INLINE static inline __attribute__((always_inline, unused))
+#define MM_INLINE  static inline __attribute__((always_inline, unused))
 #define MM_NO_SLOT UINT32_MAX
 
 typedef struct mm_id_map {

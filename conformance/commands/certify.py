@@ -31,9 +31,12 @@ from matchmark.conformance.runner import (
 from matchmark.conformance.runner import (
     run as run_suites,
 )
+from matchmark.conformance.targets.open import redactor_for
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
+from matchmark.reports.allure import write_environment
 from matchmark.reports.keys import KeyFileError
+from matchmark.reports.redact import Redactor
 from matchmark.reports.results import LevelStatus, Results, Waiver
 from matchmark.reports.summary import print_summary
 
@@ -192,8 +195,15 @@ def _certify(
     results = results_of(
         outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
     )
+    redactor = redactor_for(request.target)
+    _take_secrets_out(request.out, redactor)
+    write_environment(request.out / "allure-results", results)
     written = write(
-        results, request.out, signing_key_file=args.signing_key, say=lambda text: console.print(text, markup=False)
+        results,
+        request.out,
+        signing_key_file=args.signing_key,
+        redactor=redactor,
+        say=lambda text: console.print(text, markup=False),
     )
     code = exit_code(results, outcome, request, levels)
     _summary(console, results, outcome, levels, args.quiet)
@@ -211,6 +221,14 @@ def _clear(out: Path) -> None:
             stale.unlink()
     except OSError as error:
         raise Refused(f"--out {out}: {error.strerror}") from None
+
+
+def _take_secrets_out(out: Path, redactor: Redactor) -> None:
+    """Of what pytest and Allure wrote themselves."""
+    for path in [*out.glob("junit*.xml"), *(out / "allure-results").glob("*")]:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if (clean := redactor.text(text)) != text:
+            path.write_text(clean, encoding="utf-8")
 
 
 def _invocation() -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matchmark.conformance.clauses import UnknownClause, load
+from matchmark.conformance.clauses.vocabulary import CORE_CAPABILITIES
 from matchmark.conformance.history import History, read_jsonl
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
 from matchmark.conformance.runner import EXIT_BLOCKED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
@@ -46,7 +47,7 @@ certificate at level `{level}` needs the four core capabilities (limit, market, 
 hand: the notes show each with a few lines against the engine's own API, without the kit and without the adapter; one
 that is not confirmed yet says so.
 
-| engine | version | language | level {level} | pass | fail | other | failed clauses |
+| engine | version | language | level {level} | pass | fail | other | failed clauses, missing core capabilities |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -56,14 +57,27 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Confirmation:
+    """A section of the notes, `## D04.X1, D04.3: cause`: clauses that failed for one cause, shown by hand."""
+
+    cause: str
+    clauses: tuple[str, ...]
+    body: str
+
+
+@dataclass(frozen=True)
 class Example:
-    """One folder of docs/examples; `language` and `confirmed` (clause ids) are read from its notes."""
+    """One folder of docs/examples; all but name and profile is read from its notes."""
 
     name: str
     profile: Path
-    notes: str
     language: str
-    confirmed: frozenset[str]
+    about: str
+    confirmations: tuple[Confirmation, ...]
+
+    @property
+    def confirmed(self) -> set[str]:
+        return {clause for c in self.confirmations for clause in c.clauses}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,15 +128,24 @@ def _example(profile: Path) -> Example:
     language = re.search(r"^- language: (.+)$", notes, re.MULTILINE)
     if language is None:
         raise Refused(f"{path}: lacks a line `- language: ...`, which the page's table shows")
-    confirmed = frozenset(
-        id for line in re.findall(r"^## (D\d\d.*)$", notes, re.MULTILINE) for id in re.findall(r"D\d\d\.\w+", line)
-    )
-    for clause in sorted(confirmed):
+    about, *sections = re.split(r"^## (?=D\d\d\.)", notes, flags=re.MULTILINE)
+    plain = re.sub(r"^(# |- language: ).*\n", "", about, flags=re.MULTILINE).strip()
+    confirmations = tuple(_confirmation(path, section) for section in sections)
+    return Example(profile.parent.name, profile, language[1].strip(), plain, confirmations)
+
+
+def _confirmation(notes: Path, section: str) -> Confirmation:
+    title, _, body = section.partition("\n")
+    ids, colon, cause = title.partition(":")
+    if not colon:
+        raise Refused(f"{notes}: the heading {title!r} must be clauses, a colon and the cause, as in `## D04.X1: ...`")
+    clauses = tuple(word.strip() for word in ids.split(","))
+    for clause in clauses:
         try:
             load()[clause]
         except UnknownClause as error:
-            raise Refused(f"{path}: {error}") from None
-    return Example(profile.parent.name, profile, notes, language[1].strip(), confirmed)
+            raise Refused(f"{notes}: {error}") from None
+    return Confirmation(cause.strip(), clauses, body.strip())
 
 
 def _chosen(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
@@ -234,6 +257,7 @@ def _row(example: Example, results: Results) -> str:
     shown = ", ".join(failed[:LIST_SHOWN]) + (
         f" and {len(failed) - LIST_SHOWN} more" if len(failed) > LIST_SHOWN else ""
     )
+    lacks = [f"lacks {name}" for name in CORE_CAPABILITIES if name not in target.capabilities]
     other = counts[Verdict.INCONCLUSIVE] + counts[Verdict.BLOCKED]
     cells = [
         f"[{cell(target.name)}](#{example.name})",
@@ -243,7 +267,7 @@ def _row(example: Example, results: Results) -> str:
         str(counts[Verdict.PASS]),
         str(counts[Verdict.FAIL]),
         f"{counts[Verdict.NOT_APPLICABLE]} n/a" + (f", {other} open" if other else ""),
-        shown,
+        "; ".join(filter(None, [shown, *lacks])),
     ]
     return f"| {' | '.join(cells)} |\n"
 
@@ -260,30 +284,30 @@ def _section(example: Example, results: Results) -> str:
     lines += [f"Declared: {', '.join(target.capabilities)}.", *results.notes, ""]
     command = f"matchmark certify --target docs/examples/{example.name}/target.toml --seed {SEED}"
     lines += [f"[Profile and adapter](examples/{example.name}/), `{command}`", ""]
-    lines += _judged(example, results)
-    lines += [_body(example.notes), ""]
+    lines += [example.about, ""]
+    failed = {clause.id: clause for clause in failures(results)}
+    for confirmation in example.confirmations:
+        clauses = [failed.pop(clause) for clause in confirmation.clauses if clause in failed]
+        if clauses:
+            title = confirmation.cause[0].upper() + confirmation.cause[1:]
+            lines += [f"### {title}", "", *_shown(clauses), "By hand:", "", confirmation.body, ""]
+    for clause in failed.values():
+        lines += [f"### {clause.id}, not confirmed by hand yet", "", *_shown([clause])]
+    open_clauses = [c.id for c in results.clauses if c.verdict in (Verdict.INCONCLUSIVE, Verdict.BLOCKED)]
+    if open_clauses:
+        lines += [f"Not brought to an end: {', '.join(open_clauses)}.", ""]
     return "\n".join(lines)
 
 
-def _judged(example: Example, results: Results) -> list[str]:
-    lines: list[str] = []
-    shown: dict[str, str] = {}
-    for clause in failures(results):
-        confirmation = "" if clause.id in example.confirmed else " *(not confirmed by hand yet)*"
-        lines.append(f"- **{clause.id}** {clause.reason}{confirmation}")
-        if not clause.evidence:
-            continue
-        evidence = min(clause.evidence, key=lambda e: (len(e.transcript) or EXAMPLES_DEFAULT, e.test))
-        block = "\n".join(_evidence(evidence))
-        if block in shown:
-            lines.append(f"  Shown by the transcript of {shown[block]}.")
-        else:
-            shown[block] = clause.id
-            lines += ["", *(f"      {line}".rstrip() for line in block.splitlines()), ""]
-    open_clauses = [c.id for c in results.clauses if c.verdict in (Verdict.INCONCLUSIVE, Verdict.BLOCKED)]
-    if open_clauses:
-        lines += ["", f"Not brought to an end: {', '.join(open_clauses)}."]
-    return [*lines, ""]
+def _shown(clauses: Sequence[ClauseResult]) -> list[str]:
+    """What the run says of clauses with one cause: a line each, and the shortest transcript of them all."""
+    lines = [f"- **{clause.id}** {clause.reason}" for clause in clauses]
+    evidence = [e for clause in clauses for e in clause.evidence if e.transcript]
+    if not evidence:
+        return [*lines, ""]
+    shortest = min(evidence, key=lambda e: (len(e.transcript), e.clause, e.test))
+    wire = (f"    {line}".rstrip() for line in _evidence(shortest))
+    return [*lines, "", f"As the kit saw it ({shortest.clause}):", "", *wire, ""]
 
 
 def _evidence(evidence: Evidence) -> list[str]:
@@ -307,14 +331,3 @@ def _shortened(lines: Sequence[str]) -> list[str]:
     if len(lines) <= LINES_SHOWN:
         return list(lines)
     return [*lines[: LINES_SHOWN - 2], f"   ... {len(lines) - LINES_SHOWN + 1} more ...", lines[-1]]
-
-
-def _body(notes: str) -> str:
-    """The notes one heading level down, without their title and without the lines that the table has."""
-    lines = [line for line in notes.splitlines() if not re.match(r"# |- language: ", line)]
-    fenced = False
-    out = []
-    for line in lines:
-        fenced ^= line.startswith("```")
-        out.append(f"#{line}" if line.startswith("#") and not fenced else line)
-    return "\n".join(out).strip()

@@ -1,7 +1,7 @@
 """Diagram 1: a limit order is accepted, rests in the book, and is found there by its price and its place.
 
-What the diagram implies for every order is judged here too: limits, priority, bad input, symbols, determinism. Many
-levels and large numbers are in test_d01_scale.py.
+What the diagram implies for every order is judged here too: limits, priority, one answer each, determinism. Bad input,
+ClOrdIDs and symbols are in test_d01_identity.py, many levels and large numbers in test_d01_scale.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from matchmark.conformance.driver import Driver, Reply
-from matchmark.conformance.messages import Accepted, Cancelled, CancelRejected, Event, Rejected, Side
+from matchmark.conformance.messages import Accepted, CancelRejected, Event, Rejected, Side
 from matchmark.conformance.plugin import Examples
 from matchmark.conformance.strategies import Profile, run_property
 from matchmark.conformance.suites._support import (
@@ -20,7 +20,6 @@ from matchmark.conformance.suites._support import (
     View,
     expect,
     expect_book,
-    expect_refused,
     sweep,
     tops,
     violate,
@@ -61,12 +60,13 @@ def test_an_answer_is_complete_before_the_next_command_is_decided(engine: Driver
 
 @VIEWS
 @pytest.mark.clause("D01.6")
-def test_a_limit_order_that_does_not_cross_rests_at_its_price(engine: Driver, view: View) -> None:
-    """The diagram: best ask 100.52, a buy of 100 at 100.50 trades with nothing and rests."""
+@pytest.mark.parametrize("px", [10_050, 10_049, 10_047, 10_001, 9_973, 1])
+def test_a_limit_order_that_does_not_cross_rests_at_its_price(engine: Driver, view: View, px: int) -> None:
+    """The diagram: best ask 100.52, a buy of 100 at 100.50 trades with nothing and rests. So it does at any other price."""
     engine.new(view.incoming, 100, view.px(10_052), acct="A2")
-    passive = view.rest(engine, 100, 10_050)
+    passive = view.rest(engine, 100, px)
     expect(engine, "D01.6", [Accepted(passive.cl)], without_top(passive), "it is accepted and causes no trade")
-    expected = [(passive.cl, view.px(10_050), 100)]
+    expected = [(passive.cl, view.px(px), 100)]
     expect_book(engine, "D01.6", view.incoming, expected, "it rests with its whole quantity at its own price")
 
 
@@ -75,7 +75,7 @@ def test_a_limit_order_that_does_not_cross_rests_at_its_price(engine: Driver, vi
 def test_an_accepted_order_is_acknowledged_once_with_an_id_of_its_own(engine: Driver, view: View) -> None:
     """First of all events about it; no two orders share an id, also across sides and after trades."""
     ids: dict[str, str] = {}
-    for n in range(60):
+    for n in range(600):
         reply = engine.new((Side.BUY, Side.SELL)[n % 2], 1 + n % 4, view.px(10_050 + n % 3), acct=f"A{1 + n % 2}")
         expect(engine, "D01.8", [Accepted(reply.cl)], reply.events[:1], "the acknowledgement comes first")
         again = [e for e in reply.events[1:] if isinstance(e, Accepted)]
@@ -136,182 +136,6 @@ def test_at_one_price_the_earlier_order_trades_first(engine: Driver, view: View,
     expect_book(engine, "D01.X2", view.incoming, left, "the queue is in order of arrival")
 
 
-BAD_NUMBERS = (
-    "quantity 0",
-    "quantity -1",
-    "quantity beyond the largest",
-    "price 0",
-    "price -1",
-    "price beyond the largest",
-)
-
-
-@VIEWS
-@pytest.mark.needs("validation")
-@pytest.mark.clause("D01.X3")
-@pytest.mark.parametrize("what", [*BAD_NUMBERS, "no price", "quantity 2^32 + 5", "quantity 2^64 + 5"])
-def test_a_bad_price_or_quantity_is_rejected(engine: Driver, view: View, what: str) -> None:
-    """With a reason, and it changes nothing: the order is not there afterwards, in no shortened form either."""
-    resting = view.rest(engine, 10, 10_050)
-    limits = engine.info.instruments
-    qty, px = {
-        "quantity 0": (0, 10_050),
-        "quantity -1": (-1, 10_050),
-        "quantity beyond the largest": (limits.quantity_max_lots + 1, 10_050),
-        "quantity 2^32 + 5": (2**32 + 5, 10_050),
-        "quantity 2^64 + 5": (2**64 + 5, 10_050),
-        "price 0": (5, 0),
-        "price -1": (5, -1),
-        "price beyond the largest": (5, limits.price_max_ticks + 1),
-        "no price": (5, None),
-    }[what]
-    for side in (view.incoming, view.resting):
-        reply = engine.new(side, qty, px, type="limit", acct="A2")
-        expect_refused(engine, "D01.X3", Rejected, reply, f"a limit order with {what} is rejected")
-    expect_book(engine, "D01.X3", view.incoming, [(resting.cl, view.px(10_050), 10)], "the book is as it was")
-    expect_book(engine, "D01.X3", view.resting, [], "nothing of the rejected orders rests")
-
-
-CANCELLED = pytest.param("cancelled", marks=pytest.mark.needs("cancel"))
-
-
-@VIEWS
-@pytest.mark.needs("duplicate_check")
-@pytest.mark.clause("D01.X4")
-@pytest.mark.parametrize("earlier", ["live", "part-filled", "filled", "filled as incoming", CANCELLED])
-def test_a_cl_ord_id_is_taken_once(engine: Driver, view: View, earlier: str) -> None:
-    """Whatever became of the order that had it: the second is rejected with a reason and executes nothing."""
-    first = view.rest(engine, 10, 10_050)
-    if earlier in ("filled", "filled as incoming", "part-filled"):
-        taker = view.limit(engine, 4 if earlier == "part-filled" else 10, 10_050)
-        first = taker if earlier == "filled as incoming" else first
-    elif earlier == "cancelled":
-        engine.cancel(first.cl)
-    counter = engine.new(view.incoming, 7, view.px(10_060), acct="A2")
-    for acct, side, px in (("A1", view.resting, 10_070), ("A3", view.incoming, 10_000)):
-        reply = engine.new(side, 5, view.px(px), acct=acct, cl=first.cl)
-        expect_refused(engine, "D01.X4", Rejected, reply, f"the ClOrdID belongs to an order that is {earlier}")
-    expected = [(counter.cl, view.px(10_060), 7)]
-    expect_book(engine, "D01.X4", view.resting, expected, "the refused orders executed nothing and do not rest")
-
-
-@pytest.mark.needs("duplicate_check")
-@pytest.mark.clause("D01.X4")
-def test_no_cl_ord_id_is_forgotten(engine: Driver) -> None:
-    """After 1,200 more orders, most of them filled, the ClOrdIDs of the first ones are still taken."""
-    first = [engine.new(("buy", "sell")[n % 2], 1, 10_050, acct=f"A{1 + n % 2}") for n in range(8)]
-    for n in range(1_200):
-        engine.new(("buy", "sell")[n % 2], 1, 10_050, acct=f"A{1 + n % 2}")
-    for order in first:
-        reply = engine.buy(1, 10_040, cl=order.cl)
-        expect_refused(engine, "D01.X4", Rejected, reply, "the ClOrdID belongs to an order of long ago")
-
-
-@pytest.mark.needs("duplicate_check", "multi_symbol")
-@pytest.mark.clause("D01.X4")
-def test_a_cl_ord_id_is_taken_in_all_symbols(engine: Driver) -> None:
-    """It identifies an order in the whole engine, so no other symbol may have another order of that name."""
-    symbols = (engine.symbol(0), engine.symbol(1), engine.info.instruments.symbols[-1])
-    for n, here in enumerate(symbols):
-        first = engine.buy(10, 10_050, sym=here)
-        for there in symbols:
-            reply = engine.buy(5, 10_040, sym=there, cl=first.cl)
-            expect_refused(engine, "D01.X4", Rejected, reply, f"the ClOrdID belongs to order {n + 1}, in {here}")
-
-
-@pytest.mark.needs("duplicate_check", "replace")
-@pytest.mark.clause("D01.X4")
-def test_a_replace_needs_a_cl_ord_id_of_its_own(engine: Driver) -> None:
-    """Not the order's own, nor another's, live or finished: refused, and the order is as it was."""
-    order, other = engine.buy(10, 10_050), engine.buy(20, 10_049)
-    moved = engine.replace(other.cl, qty=25)
-    for taken in (order.cl, other.cl, moved.cl):
-        reply = engine.replace(order.cl, qty=5, cl=taken)
-        expect_refused(engine, "D01.X4", CancelRejected, reply, "the ClOrdID of the replace is taken")
-    left = [(order.cl, 10_050, 10), (moved.cl, 10_049, 25)]
-    expect_book(engine, "D01.X4", "sell", left, "the refused replaces changed nothing")
-
-
-@pytest.mark.needs("duplicate_check", "validation")
-@pytest.mark.clause("D01.X4")
-def test_a_rejected_order_does_not_use_up_its_cl_ord_id(engine: Driver) -> None:
-    """Nothing became of it, so a corrected order may come under the same ClOrdID."""
-    bad = engine.buy(0, 10_050)
-    expect_refused(engine, "D01.X3", Rejected, bad, "quantity 0")
-    good = engine.buy(10, 10_050, cl=bad.cl)
-    expect(engine, "D01.X4", [Accepted(good.cl)], without_top(good), "the ClOrdID was still free")
-
-
-@VIEWS
-@pytest.mark.needs("symbol_list")
-@pytest.mark.clause("D01.X5")
-def test_an_unknown_symbol_is_rejected(engine: Driver, view: View) -> None:
-    """With a reason; no book comes into being for it, however often it is asked for."""
-    resting = view.rest(engine, 10, 10_050)
-    for side in (view.resting, view.incoming):
-        reply = engine.new(side, 5, 10_050, sym="NO-SUCH-SYMBOL", acct="A2")
-        expect_refused(engine, "D01.X5", Rejected, reply, "the symbol is not on the list")
-    if "cancel" in engine.info.capabilities:
-        cancel = engine.cancel(resting.cl, sym="NO-SUCH-SYMBOL")
-        expect_refused(engine, "D01.X5", CancelRejected, cancel, "the symbol is not on the list")
-    expect_book(engine, "D01.X5", view.incoming, [(resting.cl, view.px(10_050), 10)], "the listed symbol is untouched")
-
-
-@VIEWS
-@pytest.mark.needs("multi_symbol")
-@pytest.mark.clause("D01.X6")
-def test_symbols_never_affect_one_another(engine: Driver, view: View) -> None:
-    """Orders that would cross, in the first, second and last symbol: none trades with another symbol's."""
-    last = len(engine.info.instruments.symbols) - 1
-    symbols = list(dict.fromkeys((engine.symbol(0), engine.symbol(1), engine.symbol(last))))
-    resting = {sym: [view.rest(engine, 10 + n, 10_050, sym=sym) for n in range(2)] for sym in symbols}
-    for n, sym in enumerate(symbols):
-        taker = engine.new(view.incoming, 1 + n, view.px(10_050), acct="A2", sym=sym)
-        named = [(t.sym, t.resting, t.qty) for t in taker.trades]
-        expect(engine, "D01.X6", [(sym, resting[sym][0].cl, 1 + n)], named, f"an order in {sym} trades in {sym}")
-    for n, sym in enumerate(symbols):
-        left = [(r.cl, view.px(10_050), 10 + m - (1 + n) * (m == 0)) for m, r in enumerate(resting[sym])]
-        expect_book(engine, "D01.X6", view.incoming, left, f"the book of {sym} saw its own orders only", sym=sym)
-        expect_book(engine, "D01.X6", view.resting, [], f"nothing else rests in {sym}", sym=sym)
-
-
-@VIEWS
-@pytest.mark.needs("multi_symbol")
-@pytest.mark.clause("D01.X6")
-def test_an_order_finds_nothing_in_other_symbols(engine: Driver, view: View) -> None:
-    """Whichever symbol it is for, first, middle or last: only its own book counts, and the others' queues stay."""
-    every = engine.info.instruments.symbols
-    symbols = list(dict.fromkeys((every[0], every[len(every) // 2], every[-1])))
-    for sym in symbols:
-        engine.reset()
-        others = {o: [view.rest(engine, 10 + n, 10_050, sym=o) for n in range(2)] for o in symbols if o != sym}
-        own = view.rest(engine, 4, 10_050, sym=sym)
-        taker = engine.new(view.incoming, 20, view.px(10_040), acct="A2", sym=sym)
-        named = [(t.sym, t.resting, t.qty) for t in taker.trades]
-        expect(engine, "D01.X6", [(sym, own.cl, 4)], named, f"{sym} has one order to trade with")
-        for other, orders in others.items():
-            left = [(r.cl, view.px(10_050), 10 + n) for n, r in enumerate(orders)]
-            expect_book(engine, "D01.X6", view.incoming, left, f"the book of {other} is as it was", sym=other)
-
-
-@VIEWS
-@pytest.mark.needs("multi_symbol", "cancel")
-@pytest.mark.clause("D01.X6")
-def test_a_cancel_in_one_symbol_leaves_the_others_alone(engine: Driver, view: View) -> None:
-    """Orders at the same price in two symbols; a cancel names both the order and its symbol."""
-    here, there = engine.symbol(0), engine.symbol(1)
-    orders = [view.rest(engine, 10, 10_050, sym=sym) for sym in (here, there, here, there)]
-    expect(
-        engine, "D01.X6", [Cancelled(orders[0].cl, 10, 0)], without_top(engine.cancel(orders[0].cl, sym=here)), "cancel"
-    )
-    elsewhere = engine.cancel(orders[1].cl, sym=here)
-    expect_refused(engine, "D01.X6", CancelRejected, elsewhere, f"that order is in {there}")
-    px = view.px(10_050)
-    expect_book(engine, "D01.X6", view.incoming, [(orders[2].cl, px, 10)], f"left in {here}", sym=here)
-    left = [(orders[1].cl, px, 10), (orders[3].cl, px, 10)]
-    expect_book(engine, "D01.X6", view.incoming, left, f"left in {there}", sym=there)
-
-
 @VIEWS
 @pytest.mark.clause("D01.X7")
 @pytest.mark.parametrize("through_ticks", [0, 1, 30])
@@ -324,6 +148,20 @@ def test_prices_that_meet_never_rest_against_each_other(engine: Driver, view: Vi
     left = [(taker.cl, view.px(10_050 - through_ticks), 5)]
     expect_book(engine, "D01.X7", view.resting, left, "only the remainder is in the book")
     expect_book(engine, "D01.X7", view.incoming, [], "and nothing on the other side")
+
+
+@VIEWS
+@pytest.mark.clause("D01.X7")
+@pytest.mark.parametrize("fills", [3, 9, 20, 70, 300])
+def test_a_book_is_not_crossed_after_many_fills(engine: Driver, view: View, fills: int) -> None:
+    """An order that trades with everything within its limit rests only when nothing there is left."""
+    resting = [view.rest(engine, 2, 10_050 - n % 10) for n in range(fills)]
+    outside = view.rest(engine, 2, 10_030)
+    taker = view.limit(engine, 2 * fills + 5, 10_040)
+    expect(engine, "D01.X7", [2 * len(resting)], [sum(t.qty for t in taker.trades)], "everything within the limit")
+    left = [(taker.cl, view.px(10_040), 5)]
+    expect_book(engine, "D01.X7", view.resting, left, "the remainder rests")
+    expect_book(engine, "D01.X7", view.incoming, [(outside.cl, view.px(10_030), 2)], "with no price that it meets")
 
 
 def mixed_orders(engine: Driver, rng: random.Random, count: int) -> list[Event]:
@@ -368,6 +206,19 @@ def test_every_command_is_answered_once(engine: Driver) -> None:
         known = {x.command.cl for x in engine.history if hasattr(x.command, "cl")}
         named = [t for t in reply.trades if not {t.resting, t.incoming} <= known]
         expect(engine, "D01.X8", [], named, "trades name orders that were sent")
+
+
+@pytest.mark.needs("duplicate_check")
+@pytest.mark.clause("D01.X8")
+def test_a_refused_command_is_answered_once(engine: Driver) -> None:
+    """By its refusal alone: no other report, of it or of the order whose ClOrdID it tried to take."""
+    order = engine.buy(10, 10_050)
+    duplicate = engine.sell(5, 10_060, cl=order.cl)
+    expect(engine, "D01.X8", [Rejected(order.cl)], duplicate.events, "a refused order has one event")
+    if "cancel" in engine.info.capabilities:
+        cancel = engine.cancel("never-sent")
+        expect(engine, "D01.X8", [CancelRejected(cancel.cl)], cancel.events, "a refused cancel has one event")
+    expect_book(engine, "D01.X8", "sell", [(order.cl, 10_050, 10)], "and the order is untouched")
 
 
 PROFILE = Profile(

@@ -64,6 +64,22 @@ def test_a_limit_is_kept_to_the_tick_at_the_edge(engine: Driver, view: View, edg
 
 @VIEWS
 @pytest.mark.clause("D01.X9")
+@pytest.mark.parametrize("low_ticks", [1, 10_050])
+def test_prices_far_apart_are_compared_rightly(engine: Driver, view: View, edge_ticks: int, low_ticks: int) -> None:
+    """However far a limit is from the price that it meets: on one side it trades, on the other it rests."""
+    bid, ask = view.resting == "buy", view.resting == "sell"
+    passive, far = (low_ticks, edge_ticks) if ask else (edge_ticks, low_ticks)
+    order = rest(engine, view.resting, 5, passive)
+    crossing = engine.new(view.incoming, 5, far, acct="A2")
+    answer = [Accepted(crossing.cl), Trade(engine.symbol(), passive, 5, order.cl, crossing.cl)]
+    expect(engine, "D01.X9", answer, without_top(crossing), f"a limit of {far} reaches {passive}")
+    low, high = rest(engine, "buy", 5, low_ticks), rest(engine, "sell", 5, edge_ticks)
+    left = [(low.cl, low_ticks, 5)] if bid else [(high.cl, edge_ticks, 5)]
+    expect_book(engine, "D01.X9", view.incoming, left, "a buy far below a sell rests, and so does the sell")
+
+
+@VIEWS
+@pytest.mark.clause("D01.X9")
 def test_quantities_are_exact_up_to_the_largest(engine: Driver, view: View) -> None:
     """Orders of the largest quantity, alone and five of them in one level, more than one order may have."""
     largest = engine.info.instruments.quantity_max_lots

@@ -189,6 +189,19 @@ def test_each_fill_is_reported_once(engine: Driver, view: View, fills: int) -> N
     expect(engine, "D02.X4", expected, incoming.trades, f"{fills} fills, {fills} reports")
 
 
+@VIEWS
+@pytest.mark.clause("D02.X4")
+@pytest.mark.parametrize("over", [0, 5], ids=["filled", "left over"])
+@pytest.mark.parametrize("levels", [1, 2, 3, 5, 20])
+def test_no_fill_of_a_walk_is_left_out(engine: Driver, view: View, levels: int, over: int) -> None:
+    """Two orders in each level: every one has its report, the one that empties its level too."""
+    places = [(10_050 - n // 2, 4 + n % 3) for n in range(2 * levels)]
+    resting = [view.rest(engine, qty, px) for px, qty in places]
+    incoming = view.market(engine, sum(qty for _, qty in places) + over)
+    expected = [view.trade(engine, qty, px, r, incoming) for (px, qty), r in zip(places, resting, strict=True)]
+    expect(engine, "D02.X4", expected, incoming.trades, "each fill has one report")
+
+
 # Self-match prevention (ruling R16): two own orders behind a stranger's, at one price and at the next.
 
 
@@ -275,7 +288,6 @@ PROFILE = Profile(
     takers=("market", "market", "market", "limit", "ioc"),
     managers=("cancel",),
     smp=("cancel_newest", "cancel_oldest"),
-    accounts=3,
 )
 
 

@@ -200,3 +200,26 @@ def test_init_writes_a_profile_once(tmp_path, capsys):
     assert main(["init", "mine.toml"]) == 2
     assert "--force" in words(capsys)
     assert Path("mine.toml").read_text().startswith("# Target profile")
+
+
+def test_a_secret_of_the_profile_is_in_no_file_of_the_run_folder(tmp_path, capsys, monkeypatch):
+    secret = "hunter2-hunter2"
+    monkeypatch.setenv("ENGINE_PASSPHRASE", secret)
+    profile = tmp_path / "target.toml"
+    engine = (
+        "import sys, json\nfor line in sys.stdin:\n    m = json.loads(line)\n    if m['op'] != 'reset':\n"
+        "        print(json.dumps({'ev': 'rejected', 'cl': m['cl'], 'reason': sys.argv[1]}))\n"
+        '    print(\'{"ev":"done"}\', flush=True)\n'
+    )
+    (tmp_path / "engine.py").write_text(engine)
+    profile.write_text(
+        '[target]\nname = "secretive"\nversion = "1"\nadapter = "subprocess"\ncapabilities = ["limit"]\n'
+        f'[subprocess]\ncommand = ["{sys.executable}", "engine.py", "${{ENGINE_PASSPHRASE}}"]\n'
+    )
+    out = tmp_path / "run"
+    assert main(["certify", "--target", str(profile), "--seed", "1", "--out", str(out)]) == 3
+    assert secret not in words(capsys)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    for path in files:
+        assert secret not in path.read_text(errors="replace"), path

@@ -1,6 +1,7 @@
-/* How the time of one operation depends on the number of resting orders, 10 to 10,000,000, and the memory that one takes.
- * usage: resting_bench RUNS. Output as book_bench's; the flow's name is the number of orders, 20 a level on up to 1,000
- * levels a side. Operations: 45% limits at a random level, 45% cancels of a random order, 10% IOC at the best price. */
+/* How the time of one operation depends on the number of resting orders, 10 to 10,000,000, and the memory that one
+ * takes. usage: resting_bench RUNS. Output as book_bench's; the flow's name is the number of orders, 20 a level on up
+ * to 1,000 levels a side. Operations: 45% limits at a random level, 45% cancels of a random order, 10% IOC at the best
+ * price. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -98,10 +99,17 @@ MM_INLINE double p50_ns(uint64_t resting, enum ids ids, uint32_t *ticks)
     return ticks_to_ns(ticks[TIMED / 2]);
 }
 
-static double p50_dense(uint64_t resting, uint32_t *ticks) { return p50_ns(resting, DENSE, ticks); }
-static double p50_hashed(uint64_t resting, uint32_t *ticks) { return p50_ns(resting, HASHED, ticks); }
+static double p50_dense(uint64_t resting, uint32_t *ticks)
+{
+    return p50_ns(resting, DENSE, ticks);
+}
+static double p50_hashed(uint64_t resting, uint32_t *ticks)
+{
+    return p50_ns(resting, HASHED, ticks);
+}
 
-/* Bytes that room for one more resting order costs, from the sizes of two engines: order, order id and share of the map. */
+/* Bytes that room for one more resting order costs, from the sizes of two engines: order, order id and share of the
+ * map. */
 static void print_memory(uint32_t orders)
 {
     mm_config config = {1, orders, 1, 0, 64, 0, 0}, none = {1, 1, 1, 0, 64, 0, 0};

@@ -1,8 +1,10 @@
-/* libFuzzer target: bytes become an engine's configuration and commands; the engine's events must be the naive engine's,
- * byte for byte, its state hash too, and every invariant must hold (mm_engine_check). Built with ASan and UBSan by run.sh.
+/* libFuzzer target: bytes become an engine's configuration and commands; the engine's events must be the naive
+ * engine's, byte for byte, its state hash too, and every invariant must hold (mm_engine_check). Built with ASan and
+ * UBSan by run.sh.
  *
- * Six bytes of configuration, then eight a command: op, the small fields, account and symbol, id, orig, price, quantity, and
- * how the batch is cut. Ids, prices and accounts come from small sets, so that they meet. */
+ * Six bytes of configuration, then eight a command: op, the small fields, account and symbol, id, orig, price,
+ * quantity, and how the batch is cut. Ids, prices and accounts come from small sets, so that they meet. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,7 @@ static void fail(const char *what, uint64_t at)
 
 static mm_config config_of(const uint8_t *b)
 {
-    static const uint32_t pools[] = {1, 2, 5, 400}, ids[] = {0, 3, 40, 1000}, windows[] = {64, 128, 1024, 4096};
+    static const uint32_t pools[] = {1, 2, 5, 400}, ids[] = {0, 3, 40, 1000}, windows[] = {64, 128, 1024, 8192};
     return (mm_config){
         .n_symbols = 1 + b[0] % 3,
         .max_orders = pools[b[1] & 3],
@@ -38,15 +40,16 @@ static int64_t price_of(uint8_t b)
 {
     static const int64_t odd[] = {MM_ABSENT, 0, -1, INT64_MAX, MM_MAX_PRICE, MM_MAX_PRICE + 1, 1, INT64_MIN + 1};
     if (b < 160)
-        return 1000 + b % 16;             /* close together */
+        return 1000 + b % 16; /* close together */
     if (b < 240)
-        return 1000 + (b - 160) * 37;     /* over some windows */
+        return 1000 + (b - 160) * 37; /* over some windows */
     return b < 248 ? INT64_C(1) << (b - 240) * 7 : odd[b - 248];
 }
 
 static int64_t quantity_of(uint8_t b)
 {
-    static const int64_t odd[] = {MM_ABSENT, 0, -1, INT64_MAX, MM_MAX_QUANTITY, MM_MAX_QUANTITY + 1, INT64_MIN + 1, 1000};
+    static const int64_t odd[] = {MM_ABSENT,     0,   -1, INT64_MAX, MM_MAX_QUANTITY, MM_MAX_QUANTITY + 1,
+                                  INT64_MIN + 1, 1000};
     return b < 248 ? 1 + b % 32 : odd[b - 248];
 }
 
@@ -78,11 +81,37 @@ static void must_hold(const mm_engine *e, uint64_t at)
         fail(fault, at);
 }
 
+static mm_engine *make(const mm_config *config)
+{
+    size_t bytes = mm_engine_size(config);
+    void *memory = aligned_alloc(64, bytes);
+    if (!memory)
+        abort();
+    memset(memory, 0, bytes);
+    return mm_engine_create(memory, config);
+}
+
+/* An engine holds no pointers: a copy goes on as if it were the original, which is gone. */
+static mm_engine *move(mm_engine *e, const mm_config *config)
+{
+    size_t bytes = mm_engine_size(config);
+    void *copy = aligned_alloc(64, bytes);
+    if (!copy)
+        abort();
+    memcpy(copy, e, bytes);
+    free(e);
+    return copy;
+}
+
 /* Takes all commands in batches whose sizes the input chooses, through a buffer of `room` events. */
-static uint64_t submit_all(mm_engine *e, const mm_command *c, uint64_t n, const uint8_t *cuts, uint64_t room)
+static uint64_t submit_all(mm_engine **engine, const mm_config *config, bool moves, const mm_command *c, uint64_t n,
+                           const uint8_t *cuts, uint64_t room)
 {
     uint64_t written = 0;
+    mm_engine *e = *engine;
     for (uint64_t taken = 0; taken < n || mm_engine_unfinished(e);) {
+        if (moves)
+            e = *engine = move(e, config);
         uint64_t batch = taken < n ? 1 + cuts[taken * COMMAND_BYTES] % 50 : 0;
         mm_event *buffer = malloc(room * sizeof *buffer); /* on the heap, where ASan sees one event too many */
         mm_progress p;
@@ -127,10 +156,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(expected + wanted, naive.events, naive.n_events * sizeof(mm_event));
         wanted += naive.n_events;
     }
-    mm_engine *e = mm_engine_map(&config, 0);
-    if (!e)
-        fail("no memory", 0);
-    uint64_t got = submit_all(e, commands, n, data + CONFIG_BYTES + 7, MM_MIN_EVENTS + data[5] % ROOM_MAX);
+    mm_engine *e = make(&config);
+    uint64_t got = submit_all(&e, &config, data[4] & 0x20, commands, n, data + CONFIG_BYTES + 7,
+                              MM_MIN_EVENTS + data[5] % ROOM_MAX);
     for (uint64_t i = 0; i < got && i < wanted; i++) {
         if (memcmp(&actual[i], &expected[i], sizeof(mm_event)) != 0)
             fail("event differs from the naive engine's", i);
@@ -139,6 +167,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fail("another number of events than the naive engine", got);
     if (mm_engine_state_hash(e) != naive_state_hash(&naive))
         fail("state hash differs from the naive engine's", n);
-    mm_engine_destroy(e);
+    free(e);
     return 0;
 }

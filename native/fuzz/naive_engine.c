@@ -69,7 +69,8 @@ static bool ahead_of(const naive_order *a, const naive_order *b)
 }
 
 /* The best resting order of a side that comes after `floor` (NULL: of all) and, with an account, is its own. */
-static naive_order *first_after(naive_engine *n, uint32_t symbol, uint32_t side, const naive_order *floor, const uint32_t *account)
+static naive_order *first_after(naive_engine *n, uint32_t symbol, uint32_t side, const naive_order *floor,
+                                const uint32_t *account)
 {
     naive_order *best = NULL;
     for (uint32_t i = 0; i < n->n_orders; i++) {
@@ -266,7 +267,8 @@ static void take_replace(naive_engine *n, const mm_command *c)
     in.leaves = c->quantity_lots == MM_ABSENT ? o->leaves : (uint32_t)c->quantity_lots - o->cum;
     bool keeps = in.price == o->price && in.leaves <= o->leaves;
     end_order(n, o, MM_CANCELLED);
-    emit_order(n, MM_EV_REPLACED, &in, in.cum ? MM_PARTIALLY_FILLED : MM_STATE_NEW)->other_cl_ord_id = c->orig_cl_ord_id;
+    emit_order(n, MM_EV_REPLACED, &in, in.cum ? MM_PARTIALLY_FILLED : MM_STATE_NEW)->other_cl_ord_id =
+        c->orig_cl_ord_id;
     if (keeps)
         n->orders[n->n_orders++] = in;
     else
@@ -389,8 +391,8 @@ uint64_t naive_state_hash(const naive_engine *n)
             if (same && p->arrival < o->arrival && (!ahead || p->arrival > ahead->arrival))
                 ahead = p;
         }
-        uint64_t h = 0, fields[] = {o->symbol, o->side, (uint64_t)o->price, o->leaves, o->cum, o->account, o->id,
-                                    ahead ? ahead->id : 0};
+        uint64_t h = 0, fields[] = {o->symbol,  o->side, (uint64_t)o->price,   o->leaves, o->cum,
+                                    o->account, o->id,   ahead ? ahead->id : 0};
         for (unsigned f = 0; f < sizeof fields / sizeof *fields; f++)
             h = mix(h ^ fields[f]) + UINT64_C(0x9E3779B97F4A7C15);
         sum += h;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fuzzes the native engine: fuzz/run.sh [SECONDS] [SEED]. Needs clang. Prints the seed; what breaks the engine is kept in
-# build/fuzz/ and the command that repeats it is printed. Exit 1 when something was found, 2 when it could not be built.
+# build/fuzz/ and the command that repeats it is printed. Exit 1 when something was found, 2 when it could not run.
 # The corpus in native/fuzz/corpus is read; what is new goes to build/fuzz/corpus. To fold that in:
 #   build/fuzz/fuzz_engine -merge=1 native/fuzz/corpus build/fuzz/corpus
 set -u
@@ -23,6 +23,11 @@ if ./fuzz_engine -seed="$seed" -max_total_time="$seconds" -max_len=2054 -print_f
     echo "fuzz: nothing found"
 else
     tail -40 "$out/log.txt"
-    echo "fuzz: FOUND a failure; repeat with: $out/fuzz_engine $(ls -t "$out"/crash-* "$out"/timeout-* "$out"/oom-* 2>/dev/null | head -1)" >&2
+    found=$(find "$out" -maxdepth 1 -newer "$out/fuzz_engine" \( -name 'crash-*' -o -name 'timeout-*' -o -name 'oom-*' -o -name 'leak-*' \))
+    if [ -z "$found" ]; then
+        echo "fuzz: stopped before its time, nothing found until then; the log is $out/log.txt" >&2
+        exit 2
+    fi
+    echo "fuzz: FOUND a failure; repeat with: $out/fuzz_engine $found" >&2
     exit 1
 fi

@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import bourse
 from adapter_loop import (
     Event,
-    Level,
     Op,
     TopOfBook,
     accepted,
@@ -28,6 +27,7 @@ from adapter_loop import (
     trade,
 )
 
+NO_BID, NO_ASK = 0, bourse.MAX_PRICE
 ACTIVE, CANCELLED, REJECTED = 1, 3, 4
 REFUSALS = (OverflowError, TypeError)
 """What the binding raises for a number that is negative, too large or missing."""
@@ -121,11 +121,9 @@ class Bourse:
 
     def top(self, sym: str) -> list[Event]:
         bid, ask = self.engine.bid_ask()
-        return self.watch.event(sym, level(bid, self.engine.best_bid_vol()), level(ask, self.engine.best_ask_vol()))
-
-
-def level(price: int, quantity: int) -> Level:
-    return (price, quantity) if quantity else None
+        best_bid = None if bid == NO_BID else (bid, self.engine.best_bid_vol())
+        best_ask = None if ask == NO_ASK else (ask, self.engine.best_ask_vol())
+        return self.watch.event(sym, best_bid, best_ask)
 
 
 serve(Bourse())

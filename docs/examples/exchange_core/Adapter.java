@@ -1,10 +1,10 @@
-// exchange-core (Java) as a subprocess target: the whole pipeline behind its ExchangeApi, risk engine switched off.
+// exchange-core (Java) as a subprocess target: its order book OrderBookDirectImpl, one instrument.
 //
-// The caller numbers orders, users and symbols. The full answer to a command carries a result code and the chain of
-// matcher events: a TRADE for every resting order hit, REJECT with what an immediate-or-cancel order left over, REDUCE
-// with what a cancel took away. The chain is not in order of time there (REJECT is put at its head), so the trades are
-// written first. Prices and sizes are signed 64-bit integers. Best prices come from an order book
-// request after each command.
+// The book is the matching component that exchange-core's pipeline runs, taken alone and called directly, so that the answer to a
+// command is there when the call returns. The caller numbers orders and users. A command comes back with a result code
+// and a chain of matcher events: a TRADE for every resting order hit, REJECT with what an immediate-or-cancel order
+// left over, REDUCE with what a cancel took away. The chain is not in order of time there (REJECT is put at its head),
+// so the trades are written first. Prices and sizes are signed 64-bit integers. Best prices come from a snapshot.
 //
 // There is no market order, only limits and immediate-or-cancel; an order can be moved in price or reduced but not
 // enlarged, so replace is not declared.
@@ -14,26 +14,20 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
-import exchange.core2.core.ExchangeApi;
-import exchange.core2.core.ExchangeCore;
+import exchange.core2.collections.objpool.ObjectsPool;
 import exchange.core2.core.common.CoreSymbolSpecification;
-import exchange.core2.core.common.CoreWaitStrategy;
 import exchange.core2.core.common.L2MarketData;
 import exchange.core2.core.common.MatcherEventType;
 import exchange.core2.core.common.MatcherTradeEvent;
 import exchange.core2.core.common.OrderAction;
 import exchange.core2.core.common.OrderType;
 import exchange.core2.core.common.SymbolType;
-import exchange.core2.core.common.api.ApiAddUser;
-import exchange.core2.core.common.api.ApiCancelOrder;
-import exchange.core2.core.common.api.ApiPlaceOrder;
-import exchange.core2.core.common.api.ApiReset;
-import exchange.core2.core.common.api.binary.BatchAddSymbolsCommand;
 import exchange.core2.core.common.cmd.CommandResultCode;
 import exchange.core2.core.common.cmd.OrderCommand;
-import exchange.core2.core.common.config.ExchangeConfiguration;
-import exchange.core2.core.common.config.OrdersProcessingConfiguration;
-import exchange.core2.core.common.config.PerformanceConfiguration;
+import exchange.core2.core.common.config.LoggingConfiguration;
+import exchange.core2.core.orderbook.IOrderBook;
+import exchange.core2.core.orderbook.OrderBookDirectImpl;
+import exchange.core2.core.orderbook.OrderBookEventsHelper;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
@@ -45,25 +39,20 @@ import java.util.Map;
 
 public final class Adapter {
     private static final int EXIT_ENGINE_FAILED = 70; // EX_SOFTWARE: the engine threw instead of answering
-    private static final int SYMBOLS = 8; // S0..S7, as in the profile; any other name becomes an id the engine never saw
-    private static final int UNKNOWN_SYMBOL = 999;
     private static final long UNUSED_ID = Long.MAX_VALUE;
 
-    private final ExchangeApi api;
+    private final IOrderBook book = new OrderBookDirectImpl(
+        CoreSymbolSpecification.builder().symbolId(1).type(SymbolType.CURRENCY_EXCHANGE_PAIR)
+            .baseCurrency(1).quoteCurrency(2).baseScaleK(1).quoteScaleK(1).build(),
+        ObjectsPool.createDefaultTestPool(), OrderBookEventsHelper.NON_POOLED_EVENTS_HELPER, LoggingConfiguration.DEFAULT);
     private final Map<String, Long> ids = new HashMap<>();
     private final Map<Long, String> names = new HashMap<>();
     private final Map<Long, Long> executed = new HashMap<>();
     private final Map<String, Long> users = new HashMap<>();
-    private final Map<Integer, JsonObject> tops = new HashMap<>();
+    private JsonObject top = new JsonObject();
 
-    private Adapter(ExchangeApi api) {
-        this.api = api;
-    }
-
-    private List<JsonObject> answer(JsonObject op) throws Exception {
+    private List<JsonObject> answer(JsonObject op) {
         switch (op.get("op").getAsString()) {
-            case "reset":
-                return reset();
             case "new":
                 return enter(op);
             case "cancel":
@@ -73,48 +62,35 @@ public final class Adapter {
         }
     }
 
-    private List<JsonObject> reset() throws Exception {
-        require(api.submitCommandAsync(ApiReset.builder().build()).get(), "reset");
-        List<CoreSymbolSpecification> symbols = new ArrayList<>();
-        for (int id = 1; id <= SYMBOLS; id++) {
-            symbols.add(CoreSymbolSpecification.builder().symbolId(id).type(SymbolType.CURRENCY_EXCHANGE_PAIR)
-                .baseCurrency(1).quoteCurrency(2).baseScaleK(1).quoteScaleK(1).build());
-        }
-        require(api.submitBinaryDataAsync(new BatchAddSymbolsCommand(symbols)).get(), "add symbols");
-        for (Map<?, ?> map : List.of(ids, names, executed, users, tops)) {
-            map.clear();
-        }
-        return List.of();
-    }
-
-    private List<JsonObject> enter(JsonObject op) throws Exception {
+    private List<JsonObject> enter(JsonObject op) {
         long id = names.size() + 1L;
         String cl = op.get("cl").getAsString();
-        OrderCommand done = api.submitCommandAsyncFullResponse(ApiPlaceOrder.builder()
-            .orderId(id).uid(user(op)).symbol(symbol(op)).price(op.get("px").getAsLong()).size(op.get("qty").getAsLong())
-            .reservePrice(op.get("px").getAsLong())
-            .action(op.get("side").getAsString().equals("buy") ? OrderAction.BID : OrderAction.ASK)
-            .orderType(op.get("tif").getAsString().equals("ioc") ? OrderType.IOC : OrderType.GTC).build()).get();
+        long price = op.get("px").getAsLong();
+        OrderCommand command = OrderCommand.newOrder(
+            op.get("tif").getAsString().equals("ioc") ? OrderType.IOC : OrderType.GTC,
+            id, user(op), price, price, op.get("qty").getAsLong(),
+            op.get("side").getAsString().equals("buy") ? OrderAction.BID : OrderAction.ASK);
+        CommandResultCode code = IOrderBook.processCommand(book, command);
         names.put(id, cl);
-        if (done.resultCode != CommandResultCode.SUCCESS) {
-            return List.of(event("rejected", "cl", cl, "reason", done.resultCode.name()));
+        if (code != CommandResultCode.SUCCESS) {
+            return List.of(event("rejected", "cl", cl, "reason", code.name()));
         }
         ids.put(cl, id);
         List<JsonObject> events = new ArrayList<>();
         events.add(event("accepted", "cl", cl, "id", Long.toString(id)));
-        events.addAll(matched(op, id, done));
+        events.addAll(matched(op, id, command));
         events.addAll(top(op));
         return events;
     }
 
-    private List<JsonObject> cancel(JsonObject op) throws Exception {
+    private List<JsonObject> cancel(JsonObject op) {
         long id = ids.getOrDefault(op.get("orig").getAsString(), UNUSED_ID);
-        OrderCommand done = api.submitCommandAsyncFullResponse(
-            ApiCancelOrder.builder().orderId(id).uid(user(op)).symbol(symbol(op)).build()).get();
-        if (done.resultCode != CommandResultCode.SUCCESS) {
-            return List.of(event("cancel_rejected", "cl", op.get("cl").getAsString(), "reason", done.resultCode.name()));
+        OrderCommand command = OrderCommand.cancel(id, user(op));
+        CommandResultCode code = IOrderBook.processCommand(book, command);
+        if (code != CommandResultCode.SUCCESS) {
+            return List.of(event("cancel_rejected", "cl", op.get("cl").getAsString(), "reason", code.name()));
         }
-        List<JsonObject> events = new ArrayList<>(matched(op, id, done));
+        List<JsonObject> events = new ArrayList<>(matched(op, id, command));
         events.addAll(top(op));
         return events;
     }
@@ -139,34 +115,18 @@ public final class Adapter {
         return events;
     }
 
-    private List<JsonObject> top(JsonObject op) throws Exception {
-        L2MarketData book = api.requestOrderBookAsync(symbol(op), 1).get();
+    private List<JsonObject> top(JsonObject op) {
+        L2MarketData best = book.getL2MarketDataSnapshot(1);
         JsonObject now = event("top", "sym", op.get("sym").getAsString());
-        now.add("bid", book.bidSize == 0 ? JsonNull.INSTANCE : level(book.bidPrices[0], book.bidVolumes[0]));
-        now.add("ask", book.askSize == 0 ? JsonNull.INSTANCE : level(book.askPrices[0], book.askVolumes[0]));
-        JsonObject before = tops.put(symbol(op), now);
-        boolean same = before == null ? book.bidSize + book.askSize == 0 : before.equals(now);
+        now.add("bid", best.bidSize == 0 ? JsonNull.INSTANCE : level(best.bidPrices[0], best.bidVolumes[0]));
+        now.add("ask", best.askSize == 0 ? JsonNull.INSTANCE : level(best.askPrices[0], best.askVolumes[0]));
+        boolean same = top.size() == 0 ? best.bidSize + best.askSize == 0 : top.equals(now);
+        top = now;
         return same ? List.of() : List.of(now);
     }
 
-    private long user(JsonObject op) throws Exception {
-        String account = op.get("acct").getAsString();
-        if (!users.containsKey(account)) {
-            users.put(account, users.size() + 1L);
-            require(api.submitCommandAsync(ApiAddUser.builder().uid(users.get(account)).build()).get(), "add user");
-        }
-        return users.get(account);
-    }
-
-    private static int symbol(JsonObject op) {
-        String name = op.get("sym").getAsString();
-        return name.matches("S[0-7]") ? name.charAt(1) - '0' + 1 : UNKNOWN_SYMBOL;
-    }
-
-    private static void require(CommandResultCode code, String what) {
-        if (code != CommandResultCode.SUCCESS) {
-            throw new IllegalStateException(what + ": " + code);
-        }
+    private long user(JsonObject op) {
+        return users.computeIfAbsent(op.get("acct").getAsString(), account -> users.size() + 1L);
     }
 
     private static JsonElement level(long price, long volume) {
@@ -189,33 +149,26 @@ public final class Adapter {
         return event;
     }
 
-    public static void main(String[] args) throws Exception {
+    public static void main(String[] args) {
         PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         System.setOut(System.err); // stdout is for the protocol alone
-        ExchangeCore core = ExchangeCore.builder().resultsConsumer((command, sequence) -> { })
-            .exchangeConfiguration(ExchangeConfiguration.defaultBuilder()
-                .ordersProcessingCfg(OrdersProcessingConfiguration.builder()
-                    .riskProcessingMode(OrdersProcessingConfiguration.RiskProcessingMode.NO_RISK_PROCESSING)
-                    .marginTradingMode(OrdersProcessingConfiguration.MarginTradingMode.MARGIN_TRADING_DISABLED).build())
-                .performanceCfg(PerformanceConfiguration.latencyPerformanceBuilder()
-                    .waitStrategy(CoreWaitStrategy.YIELDING).build()).build()).build();
-        core.startup();
-        Adapter adapter = new Adapter(core.getApi());
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         String line = null;
         try {
-            adapter.reset();
+            Adapter adapter = new Adapter();
             while ((line = in.readLine()) != null) {
-                for (JsonObject event : adapter.answer(JsonParser.parseString(line).getAsJsonObject())) {
-                    out.println(event);
+                JsonObject op = JsonParser.parseString(line).getAsJsonObject();
+                if (op.get("op").getAsString().equals("reset")) {
+                    adapter = new Adapter();
+                } else {
+                    adapter.answer(op).forEach(out::println);
                 }
                 out.println("{\"ev\":\"done\"}");
                 out.flush();
             }
         } catch (Throwable failure) {
             System.err.println("adapter: " + failure + ", while answering " + line);
-            Runtime.getRuntime().halt(EXIT_ENGINE_FAILED);
+            System.exit(EXIT_ENGINE_FAILED);
         }
-        Runtime.getRuntime().halt(0); // its worker threads would keep the process alive
     }
 }
