@@ -13,7 +13,8 @@
 #endif
 
 _Static_assert(sizeof(mmt_command) == sizeof(mm_command), "one command layout");
-#define SAME_PLACE(field) _Static_assert(offsetof(mmt_command, field) == offsetof(mm_command, field), "one command layout")
+#define SAME_PLACE(field)                                                                                              \
+    _Static_assert(offsetof(mmt_command, field) == offsetof(mm_command, field), "one command layout")
 SAME_PLACE(op);
 SAME_PLACE(side);
 SAME_PLACE(type);
@@ -64,9 +65,15 @@ static void *create(uint32_t n_symbols, const char **error)
     return engine;
 }
 
-static void destroy(void *engine) { mm_engine_destroy(engine); }
+static void destroy(void *engine)
+{
+    mm_engine_destroy(engine);
+}
 
-static void reset(void *engine) { mm_engine_reset(engine); }
+static void reset(void *engine)
+{
+    mm_engine_reset(engine);
+}
 
 static mmt_event told(const mm_event *e)
 {
@@ -123,4 +130,7 @@ static const mmt_target target = {
     .submit = submit,
 };
 
-__attribute__((visibility("default"))) const mmt_target *matchmark_target(void) { return &target; }
+__attribute__((visibility("default"))) const mmt_target *matchmark_target(void)
+{
+    return &target;
+}
