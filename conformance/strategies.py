@@ -29,6 +29,8 @@ STEPS = 8
 BATCH_MAX = 8
 RECENT = 8
 """Cancels and replaces name one of the latest orders, so that they often find one alive."""
+QUANTITY_MAX_UNITS = 500
+"""No profile asks for more in one order."""
 GHOST = "ghost"
 UNLISTED = "NO-SUCH-SYMBOL"
 
@@ -112,6 +114,7 @@ class Flow(RuleBasedStateMachine):
     on_end: Callable[[], None]
     symbols: tuple[str, ...]
     middle_ticks: int
+    unit_lots: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,6 +135,7 @@ class Flow(RuleBasedStateMachine):
         return command.sym != UNLISTED and (rests or len(self.sent) % 4 == 0)
 
     def new(self, **fields: Any) -> None:
+        fields["qty"] *= self.unit_lots
         self.send(New(cl=self.engine.fresh_cl(), **fields))
 
     def recent(self, back: int) -> tuple[str, str, str]:
@@ -192,7 +196,7 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     accounts = tuple(f"A{n + 1}" for n in range(profile.accounts if "accounts" in info.capabilities else 1))
     common = {"side": ("buy", "sell"), "acct": accounts, "sym": symbols}
     rules: dict[str, Any] = {
-        "begin": _begin(middles(info, profile.span_ticks)),
+        "begin": _begin(middles(info, profile.span_ticks), info.instruments.quantity_max_lots),
         "quote": _quote(profile, common),
         "build": _build(profile, common),
         "take": _take(profile, common, info),
@@ -211,10 +215,14 @@ def _symbols(info: TargetInfo, count: int) -> tuple[str, ...]:
     return symbols if len(symbols) <= count else (*symbols[: max(count - 1, 1)], *symbols[-1:][: count - 1])
 
 
-def _begin(prices: list[int]) -> Any:
-    @initialize(middle=st.sampled_from(prices))
-    def begin(self: Flow, middle: int) -> None:
-        self.middle_ticks = middle
+def _begin(prices: list[int], quantity_max_lots: int) -> Any:
+    """Where an example trades and in what units. All its orders share the unit: a huge order among tiny ones would only
+    make an engine that gives its liquidity away answer for ever."""
+    units = (1, 1, 1, max(quantity_max_lots // QUANTITY_MAX_UNITS, 1))
+
+    @initialize(middle=st.sampled_from(prices), unit=st.sampled_from(units))
+    def begin(self: Flow, middle: int, unit: int) -> None:
+        self.middle_ticks, self.unit_lots = middle, unit
 
     return begin
 
@@ -270,7 +278,7 @@ def _take(profile: Profile, common: dict[str, Any], info: TargetInfo) -> Any:
         **common,
         kind=possible(profile.takers, info) or ("limit",),
         reach=(1, 2, 3, profile.span_ticks, far, 0),
-        qty=(*profile.taker_quantities, info.instruments.quantity_max_lots),
+        qty=profile.taker_quantities,
         smp=(None, *possible(profile.smp, info)),
     )
 
@@ -309,6 +317,7 @@ def _manage(profile: Profile, common: dict[str, Any], managers: tuple[str, ...],
             if c["what"] == "replace":
                 px = None if c["away"] is None else self.middle_ticks + c["away"]
                 qty = c["qty"] if px is not None or c["qty"] is not None else 1
+                qty = None if qty is None else qty * self.unit_lots
                 self.send(Replace(cl, orig, acct, sym, px, qty, c["smp"]))
             elif c["what"] == "mass_cancel":
                 self.send(MassCancel(cl, acct, None if c["everywhere"] else sym))
