@@ -14,6 +14,7 @@ from matchmark.conformance.checks import RULES
 from matchmark.conformance.checks.differential import CLAUSES as DIFFERENTIAL_CLAUSES
 from matchmark.conformance.clauses import load
 from matchmark.conformance.driver import Driver
+from matchmark.conformance.flow_rules import Choices, Profile
 from matchmark.conformance.history import Exchange, History
 from matchmark.conformance.messages import (
     Cancel,
@@ -28,7 +29,7 @@ from matchmark.conformance.messages import (
     StatusReport,
     Trade,
 )
-from matchmark.conformance.strategies import Choices, Profile, middles, run_property
+from matchmark.conformance.strategies import middles, run_property
 from matchmark.conformance.suites._support import sweep
 from matchmark.conformance.targets.base import Instruments, TargetInfo
 from matchmark.conformance.targets.model import ModelTarget
