@@ -67,6 +67,8 @@ class Profile:
     taker_quantities: tuple[int, ...] = (1, 3, 5, 10, 25, 60, 200)
     managers: tuple[str, ...] = ()
     """Requests about earlier orders, by frequency: cancel, replace, mass_cancel, status."""
+    meddling: int = 1
+    """How many rules of all make such a request in the middle of an order's life, on purpose."""
     abuses: tuple[str, ...] = ()
     """quantity, price, duplicate, symbol, ghost, stranger, elsewhere, replace_badly."""
     smp: tuple[str, ...] = ()

@@ -72,8 +72,8 @@ class Flow(RuleBasedStateMachine):
         self.send(New(cl=self.engine.fresh_cl(), **fields))
 
     def recent(self, back: int) -> tuple[str, str, str]:
-        """ClOrdID, account and symbol of an order sent lately, the latest for 0."""
-        return self.sent[-1 - back % min(len(self.sent), RECENT)]
+        """ClOrdID, account and symbol of an order sent lately, the latest for 0; of none, while there is none."""
+        return self.sent[-1 - back % max(min(len(self.sent) - 1, RECENT), 1)]
 
     def teardown(self) -> None:
         history = self.engine.history
@@ -136,7 +136,7 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     }
     if possible(profile.managers, info):
         rules["manage"] = manage_rule(profile, info)
-        rules["meddle"] = meddle_rule(profile, common, info)
+        rules |= {f"meddle_{n}": meddle_rule(profile, common, info) for n in range(profile.meddling)}
     if abuses := possible(profile.abuses, info):
         rules["abuse"] = abuse_rule(profile, common, abuses, info)
     body = {"engine": engine, "on_end": staticmethod(on_end), "symbols": symbols, **rules}

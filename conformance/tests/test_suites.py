@@ -42,6 +42,7 @@ SUITES = {
     "d02": "test_d02_market_order",
     "d03": "test_d03_partial_fill",
     "d04": "test_d04_cancel",
+    "d04 replace": "test_d04_replace",
     "d07": "test_d07_price_walk",
     "d08": "test_d08_ioc",
 }
@@ -90,6 +91,21 @@ def kept_place(x: Exchange) -> bool:
     )
 
 
+def replaced_again() -> Callable[[Exchange], bool]:
+    names: set[str] = set()
+
+    def happened(x: Exchange) -> bool:
+        done = isinstance(x.command, Replace) and any(isinstance(e, Replaced) for e in x.events)
+        again = done and x.command.orig in names  # type: ignore[union-attr]
+        if done:
+            names.add(x.command.cl)  # type: ignore[union-attr]
+        elif isinstance(x.command, New):
+            names.discard(x.command.cl)
+        return again
+
+    return happened
+
+
 def own_order_deep(x: Exchange) -> bool:
     """An own order was cancelled or stopped the match after trades with others."""
     return bool(ended(x, "smp")) and bool(trades(x))
@@ -112,6 +128,8 @@ SITUATIONS: dict[str, Callable[[Exchange], bool]] = {
     "cut that keeps the place": kept_place,
     "replace that trades": lambda x: isinstance(x.command, Replace) and bool(trades(x)),
     "replace of a part-filled order": lambda x: any(isinstance(e, Replaced) and e.cum for e in x.events),
+    "replace that meets its own": lambda x: isinstance(x.command, Replace) and bool(ended(x, "smp")),
+    "replace of a replaced order": replaced_again(),
     "newest cancelled": lambda x: any(e.cl == x.command.cl for e in ended(x, "smp")),  # type: ignore[union-attr]
     "oldest cancelled": lambda x: any(e.cl != x.command.cl for e in ended(x, "smp")),  # type: ignore[union-attr]
     "own order deep in the book": own_order_deep,
@@ -152,9 +170,13 @@ REACHED: dict[str, set[str]] = {
     | {"part-filled order cancelled", "status new", "status partially_filled", "status filled", "status cancelled"},
     "d04": BASE
     | {
-        *("part-filled order cancelled", "cut that keeps the place", "replace that trades", "cancel too late"),
-        *("replace of a part-filled order", "mass cancel of 3", "mass cancel of everything", "cancel of nothing"),
-        *("cancel by a stranger", "bad replace", "the last symbol", "newest cancelled", "oldest cancelled"),
+        *("part-filled order cancelled", "cancel too late", "mass cancel of 3", "mass cancel of everything"),
+        *("cancel of nothing", "cancel by a stranger", "the last symbol", "newest cancelled", "oldest cancelled"),
+    },
+    "d04 replace": BASE
+    | {
+        *("cut that keeps the place", "replace that trades", "replace of a part-filled order", "bad replace"),
+        *("part-filled order cancelled", "replace that meets its own", "replace of a replaced order"),
     },
     "d07": BASE | {"walk of 8 levels", "market remainder", "market into nothing"},
     "d08": BASE | {"ioc remainder", "ioc that finds nothing", "ioc filled", "market remainder"},
