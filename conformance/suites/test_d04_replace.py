@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import hypothesis
 import pytest
 
 from matchmark.conformance.driver import Driver, Reply
@@ -15,6 +16,8 @@ from matchmark.conformance.messages import (
     MassCancelled,
     Replaced,
 )
+from matchmark.conformance.plugin import Examples
+from matchmark.conformance.strategies import Profile, run_property
 from matchmark.conformance.suites._support import (
     VIEWS,
     View,
@@ -254,3 +257,27 @@ def test_a_mass_cancel_keeps_to_the_symbol_that_it_names(engine: Driver) -> None
     expect(engine, "D04.X14", [MassCancelled(reply.cl, 0)], without_top(reply), "nothing is left to cancel")
     after = engine.sell(5, 10_050, acct="A2", sym=here)
     expect(engine, "D04.X14", [Accepted(after.cl)], without_top(after), "the cancelled orders never trade again")
+
+
+PROFILE = Profile(
+    takers=("limit", "limit", "ioc", "market"),
+    ladder_levels=(1, 2, 3),
+    ladder_orders=(1, 2, 4),
+    span_ticks=2,
+    quantities=(5, 8, 10, 20, 50),
+    taker_quantities=(1, 3, 6, 12, 30),
+    managers=("replace", "replace", "replace", "cancel", "status"),
+    meddling=3,
+    abuses=("replace_badly",),
+    smp=("cancel_oldest", "cancel_newest"),
+    accounts=3,
+)
+
+
+@pytest.mark.needs("replace")
+@pytest.mark.clause("D04.X5", "D04.X10", "D04.X11", "D04.X12", "D04.X13")
+def test_any_flow_with_replaces_is_answered_as_the_model_answers_it(
+    engine: Driver, examples: Examples, property_settings: hypothesis.settings
+) -> None:
+    """Replaces in the middle of an order's life: cuts, raises, moves, crossings, too late, and in chains."""
+    run_property(PROFILE, engine, property_settings, on_end=examples.add)
