@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from matchmark.conformance import runner
-from matchmark.conformance.history import read_jsonl
+from matchmark.conformance.history import from_json_lines
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
 from matchmark.conformance.selftest import report
@@ -201,7 +201,8 @@ def _show(args: argparse.Namespace) -> int:
 def _show_failure(row: Row, outcome: Run) -> None:
     breaks = f", which breaks {row.breaks[0]}" if row.breaks else ""
     print(f"  {row.outcome}{breaks}; failed: {' '.join(row.failed) or 'nothing'}")
-    print(f"  {row.reason}")
+    if not row.ok or not outcome.violations:
+        print(f"  {row.reason}")
     shown = [v for v in outcome.violations if v.clause == (row.breaks[0] if row.breaks else "")] or outcome.violations
     if not shown:
         return
@@ -216,4 +217,4 @@ def _show_failure(row: Row, outcome: Run) -> None:
 
 
 def _transcript(violation: Violation) -> list[str]:
-    return transcript(read_jsonl(json.dumps(exchange) for exchange in violation.transcript), mark=violation.index)
+    return transcript(from_json_lines(json.dumps(exchange) for exchange in violation.transcript), mark=violation.index)

@@ -21,9 +21,9 @@ from matchmark.conformance.runner import (
     EXIT_FAILED,
     EXIT_OK,
     EXIT_USAGE,
+    CheckRecord,
     Request,
     Run,
-    TestRecord,
     Violation,
 )
 from matchmark.conformance.selftest import report
@@ -125,7 +125,7 @@ LIFO = MUTANTS["d01_lifo"]
 
 def run_of(*failed: str, verdict: Verdict = Verdict.PASS, ok: bool | None = True) -> Run:
     violations = [Violation("t", clause, f"{clause} is broken", 0, [], [], []) for clause in failed]
-    return Run(control_ok=ok, tests=[TestRecord("t", ["D01.X2"], verdict, "a doubt", 3, 0.1)], violations=violations)
+    return Run(control_ok=ok, tests=[CheckRecord("t", ["D01.X2"], verdict, "a doubt", 3, 0.1)], violations=violations)
 
 
 @pytest.mark.parametrize(
