@@ -59,7 +59,7 @@ def exchange_to_wire(x: Exchange) -> dict[str, Any]:
     return line
 
 
-def from_json_lines(lines: Iterable[str]) -> History:
+def read_jsonl(lines: Iterable[str]) -> History:
     """The History that `json_lines` gave."""
     history = History()
     for line in lines:

@@ -111,8 +111,9 @@ class Engine:
 
     resident        touch all memory now, on huge pages where there are any, so that no command meets a page fault
 
-    Otherwise the memory is reserved at once and touched as it is used. A full pool is answered with a `capacity` rejection. Calls
-    release the GIL and take turns on one engine. ValueError: a setting is out of range; MemoryError: no such memory.
+    Otherwise the memory is reserved at once and touched as it is used. A full pool is answered with a `capacity`
+    rejection. Calls release the GIL and take turns on one engine. ValueError: a setting is out of range; MemoryError:
+    there is not that much memory.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Engine:
         self._event_bytes = _ffi.buffer(self._events)
 
     def submit(self, commands: Records) -> Records:
-        """Takes a batch of COMMAND records, shape (n,); returns all their events in order, EVENT records, shape (m,)."""
+        """Takes a batch of COMMAND records, shape (n,); returns all their events in order, EVENT, shape (m,)."""
         _check_records(commands, COMMAND, "commands")
         events: Records = np.empty(2 * len(commands) + 64, dtype=EVENT)
         with self._lock:
@@ -166,8 +167,8 @@ class Engine:
     def submit_into(self, commands: Records, events: Records) -> tuple[int, int]:
         """The same into a buffer of the caller's: (commands taken, events written).
 
-        A full buffer stops it: read the events, then submit the commands that were not taken. While `unfinished` is true
-        the last one taken has more events to come, which the next call writes first, also when no command is left.
+        A full buffer stops it: read the events, then submit the commands that were not taken. While `unfinished` is
+        true the last one taken has more events to come; the next call writes them first, also when no command is left.
         """
         _check_records(commands, COMMAND, "commands")
         _check_records(events, EVENT, "events")

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matchmark.conformance.clauses import UnknownClause, load
-from matchmark.conformance.history import History, from_json_lines
+from matchmark.conformance.clauses.vocabulary import CORE_CAPABILITIES
+from matchmark.conformance.history import History, read_jsonl
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
 from matchmark.conformance.runner import EXIT_BLOCKED, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from matchmark.conformance.verdict import Verdict, transcript
@@ -46,7 +47,7 @@ certificate at level `{level}` needs the four core capabilities (limit, market, 
 hand: the notes show each with a few lines against the engine's own API, without the kit and without the adapter; one
 that is not confirmed yet says so.
 
-| engine | version | language | level {level} | pass | fail | other | failed clauses |
+| engine | version | language | level {level} | pass | fail | other | failed clauses, missing core capabilities |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -256,6 +257,7 @@ def _row(example: Example, results: Results) -> str:
     shown = ", ".join(failed[:LIST_SHOWN]) + (
         f" and {len(failed) - LIST_SHOWN} more" if len(failed) > LIST_SHOWN else ""
     )
+    lacks = [f"lacks {name}" for name in CORE_CAPABILITIES if name not in target.capabilities]
     other = counts[Verdict.INCONCLUSIVE] + counts[Verdict.BLOCKED]
     cells = [
         f"[{cell(target.name)}](#{example.name})",
@@ -265,7 +267,7 @@ def _row(example: Example, results: Results) -> str:
         str(counts[Verdict.PASS]),
         str(counts[Verdict.FAIL]),
         f"{counts[Verdict.NOT_APPLICABLE]} n/a" + (f", {other} open" if other else ""),
-        shown,
+        "; ".join(filter(None, [shown, *lacks])),
     ]
     return f"| {' | '.join(cells)} |\n"
 
@@ -310,7 +312,7 @@ def _shown(clauses: Sequence[ClauseResult]) -> list[str]:
 
 def _evidence(evidence: Evidence) -> list[str]:
     """The end of the transcript up to the exchange that the finding is about, then what was expected and what came."""
-    exchanges = list(from_json_lines(json.dumps(line) for line in evidence.transcript))
+    exchanges = list(read_jsonl(json.dumps(line) for line in evidence.transcript))
     index = len(exchanges) - 1 if evidence.index is None else min(evidence.index, len(exchanges) - 1)
     first = max(0, index + 1 - EXCHANGES_SHOWN)
     lines = [f"... {first} commands before ..."] if first else []

@@ -171,6 +171,14 @@ def test_checks_stop_at_a_failed_exchange() -> None:
     assert differential(history, info) == []
 
 
+def test_a_walk_of_thousands_of_trades_is_audited_in_one_pass() -> None:
+    """20,000 orders in 4,000 levels taken by one: work that grew with the square of that would not come back."""
+    info = info_with()
+    flow: list[Command] = [New(f"b{n}", "A1", "S0", "buy", "limit", 1, 10_000 - n % 4_000) for n in range(20_000)]
+    history = history_of(RightEngine(info).submit, [*flow, market("s", 20_000)])
+    assert audit(history, info) == []
+
+
 def test_an_empty_history_has_no_findings() -> None:
     assert audit(History(), info_with()) == []
     assert differential(History(), info_with()) == []

@@ -54,16 +54,17 @@ def sentence(e: Event | Top) -> str:
     if isinstance(e, Top):
         bid, ask = (None if p == ABSENT else (p, q) for p, q in ((e.bid_ticks, e.bid_lots), (e.ask_ticks, e.ask_lots)))
         return f"top {e.symbol} {bid} {ask}"
-    reason = Reason(e.reason).name.lower()
+    reason, state = Reason(e.reason).name.lower(), State(e.state).name.lower()
+    lots, cum = e.quantity_lots, e.cum_lots
     return {
         EventKind.ACCEPTED: f"accepted {e.cl_ord_id} id {e.order_id}",
         EventKind.REJECTED: f"rejected {e.cl_ord_id} {reason}",
-        EventKind.REPLACED: f"replaced {e.cl_ord_id} was {e.other_cl_ord_id} {e.quantity_lots}@{e.price_ticks} cum {e.cum_lots}",
-        EventKind.TRADE: f"trade {e.quantity_lots}@{e.price_ticks} resting {e.other_cl_ord_id} incoming {e.cl_ord_id}",
-        EventKind.CANCELLED: f"cancelled {e.cl_ord_id} leaves {e.quantity_lots} cum {e.cum_lots} {reason}",
+        EventKind.REPLACED: f"replaced {e.cl_ord_id} was {e.other_cl_ord_id} {lots}@{e.price_ticks} cum {cum}",
+        EventKind.TRADE: f"trade {lots}@{e.price_ticks} resting {e.other_cl_ord_id} incoming {e.cl_ord_id}",
+        EventKind.CANCELLED: f"cancelled {e.cl_ord_id} leaves {lots} cum {cum} {reason}",
         EventKind.CANCEL_REJECTED: f"cancel_rejected {e.cl_ord_id} {reason}",
-        EventKind.MASS_CANCELLED: f"mass_cancelled {e.cl_ord_id} count {e.quantity_lots}",
-        EventKind.STATUS: f"status {e.other_cl_ord_id} {State(e.state).name.lower()} leaves {e.quantity_lots} cum {e.cum_lots}",
+        EventKind.MASS_CANCELLED: f"mass_cancelled {e.cl_ord_id} count {lots}",
+        EventKind.STATUS: f"status {e.other_cl_ord_id} {state} leaves {lots} cum {cum}",
     }[EventKind(e.kind)]
 
 

@@ -1,4 +1,4 @@
-"""pyorderbook (pure Python) as a subprocess target: one Book for all symbols, limit orders only.
+"""pyorderbook (pure Python) as a subprocess target: one Book, one instrument, limit orders only.
 
 Orders are objects with ids of the package's own; `match` returns a blotter whose trades name both orders. Prices become
 `decimal.Decimal`, exact for whole ticks. `cancel` takes the order object: of a ClOrdID that was never sent, one that the
