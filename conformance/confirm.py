@@ -36,11 +36,14 @@ def replayed(target: Target, commands: Sequence[Command]) -> tuple[History, Targ
     return history, None
 
 
-def confirm(target: Target, history: History, error: TargetError) -> History | None:
-    """The shortest history found that fails in the same way at its last command; None if it did not happen again."""
+def confirm(target: Target, history: History, error: TargetError, *, reduce: bool = True) -> History | None:
+    """A history that fails in the same way at its last command, the shortest found in REDUCE_BUDGET_S or, without `reduce`,
+    the first; None if it did not happen again."""
     again, second = replayed(target, history.commands)
     if type(second) is not type(error):
         return None
+    if not reduce:
+        return again
     best = again
     until_s = time.monotonic() + REDUCE_BUDGET_S
     size = len(best) // 2

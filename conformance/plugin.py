@@ -236,6 +236,7 @@ class Certification:
         if path:
             self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
         self._allure = bool(config.getoption("--alluredir", None))
+        self._shrink = not config.getoption("--no-shrink")
         self._controlled = False
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
@@ -297,7 +298,7 @@ class Certification:
     def target_failed(self, item: pytest.Item, history: History, error: TargetError) -> None:
         """Judge a death, a hang or nonsense: again on a fresh start, it is the engine's; else it is a doubt."""
         self.failures += 1
-        again = confirm(self.target, history, error)
+        again = confirm(self.target, history, error, reduce=self._shrink)
         self.target.close()
         if again is None:
             self.note(item, Verdict.INCONCLUSIVE, f"the target failed once and not again on the same commands: {error}")

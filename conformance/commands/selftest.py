@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from matchmark.conformance import runner
-from matchmark.conformance.history import read_jsonl
+from matchmark.conformance.history import from_json_lines
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
 from matchmark.conformance.selftest import report
@@ -20,8 +23,6 @@ from matchmark.conformance.selftest.matrix import Matrix, Row, judge_mutant, jud
 from matchmark.conformance.selftest.mutant import MUTANTS, mutant_target
 from matchmark.conformance.targets.open import UnknownTarget
 from matchmark.conformance.verdict import transcript
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 NAME = "selftest"
 HELP = "run the suites against every mutant: does the kit catch them"
@@ -185,10 +186,8 @@ def _show(args: argparse.Namespace) -> int:
         began_s = time.monotonic()
         outcome = runner.run(request)
         took_s = round(time.monotonic() - began_s, 2)
-        if name in MUTANTS:
-            row = judge_mutant(MUTANTS[name], outcome, took_s)
-        else:
-            row = judge_process(PROCESSES[name], outcome, took_s)
+        mutant = MUTANTS.get(name)
+        row = judge_mutant(mutant, outcome, took_s) if mutant else judge_process(PROCESSES[name], outcome, took_s)
         rows.append(row)
         print(f"{row.name}: {row.story}")
         _show_failure(row, outcome)
@@ -202,7 +201,8 @@ def _show(args: argparse.Namespace) -> int:
 def _show_failure(row: Row, outcome: Run) -> None:
     breaks = f", which breaks {row.breaks[0]}" if row.breaks else ""
     print(f"  {row.outcome}{breaks}; failed: {' '.join(row.failed) or 'nothing'}")
-    print(f"  {row.reason}")
+    if not row.ok or not outcome.violations:
+        print(f"  {row.reason}")
     shown = [v for v in outcome.violations if v.clause == (row.breaks[0] if row.breaks else "")] or outcome.violations
     if not shown:
         return
@@ -217,4 +217,4 @@ def _show_failure(row: Row, outcome: Run) -> None:
 
 
 def _transcript(violation: Violation) -> list[str]:
-    return transcript(read_jsonl(json.dumps(exchange) for exchange in violation.transcript), mark=violation.index)
+    return transcript(from_json_lines(json.dumps(exchange) for exchange in violation.transcript), mark=violation.index)

@@ -288,7 +288,7 @@ PROCESSES: dict[str, type[Process]] = {
 
 
 def main() -> None:
-    processes = {Process.name: Process, **PROCESSES}
+    processes: dict[str, type[Process]] = {Process.name: Process, **PROCESSES}
     if len(sys.argv) != 2 or sys.argv[1] not in processes:
         sys.exit(f"usage: python -m {__spec__.name} FAULT, one of: {', '.join(processes)}")
     processes[sys.argv[1]]().serve(sys.stdin.buffer)

@@ -79,7 +79,7 @@ def _tasks(plan: Plan, profile: Path, launch: Launch) -> Iterator[Callable[[], R
             target = str(profile) if engine == PROCESS_ENGINE else engine
             yield partial(run_sound, engine, Request(target, seed, plan.examples, shrink=False), launch)
     for name in plan.processes:
-        clauses = () if plan.full else (ANSWERED_CLAUSE,)
+        clauses: tuple[str, ...] = () if plan.full else (ANSWERED_CLAUSE,)
         request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
         yield partial(run_process, PROCESSES[name], request, launch)
     for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):

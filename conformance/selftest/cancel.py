@@ -183,13 +183,11 @@ class TailBecomesHead(ModelEngine):
     story="A guard against floods refused a cancel that followed directly on another one.",
 )
 class SecondCancelInARowRefused(ModelEngine):
+    cancels = 0
+
     def submit(self, command: Command) -> list[Event]:
         self.cancels = self.cancels + 1 if isinstance(command, Cancel) else 0
         return super().submit(command)
-
-    def reset(self) -> None:
-        super().reset()
-        self.cancels = 0
 
     def cancel(self, command: Cancel) -> None:
         order = self.owned(command.orig, command.acct, command.sym)

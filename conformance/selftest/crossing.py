@@ -89,7 +89,7 @@ class IocOneTickBeyond(ModelEngine):
 
 @mutant(
     "d08_ioc_not_at_its_own_limit",
-    breaks=("D08.4",),
+    breaks=("D08.3",),
     story="An IOC sell traded above its limit and not at it.",
 )
 class IocNotAtItsLimit(ModelEngine):

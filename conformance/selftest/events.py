@@ -30,7 +30,8 @@ class LastExecutionHeldBack(Edits):
 
     def edited(self, events: list[Event]) -> list[Event]:
         trades = [e for e in events if isinstance(e, Trade)]
-        late, self.held = self.held, trades[-1:] if len(trades) > 1 and len(trades) % 2 else []
+        late = self.held
+        self.held = [trades[-1]] if len(trades) > 1 and len(trades) % 2 else []
         return [*late, *(e for e in events if e not in self.held)]
 
 

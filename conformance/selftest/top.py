@@ -49,7 +49,7 @@ class TopOnlyWhenPriceChanged(ModelEngine):
 )
 class TopAfterEveryOrder(ModelEngine):
     def publish_top(self, sym: str | None) -> None:
-        if self.events and self.events[0].ev == "accepted" and sym in self.books:
+        if sym is not None and self.events and self.events[0].ev == "accepted":
             self.emit(Top(sym, *self.books[sym].top()))
             self.books[sym].published = self.books[sym].top()
         super().publish_top(sym)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from matchmark.conformance.driver import Driver
-from matchmark.conformance.messages import Accepted, Rejected, Trade
+from matchmark.conformance.messages import Accepted, CancelRejected, Rejected, Trade
 from matchmark.conformance.suites._support import (
     VIEWS,
     View,
@@ -129,3 +129,33 @@ def test_the_next_level_is_found_however_far_away(engine: Driver, view: View, ap
     expect(
         engine, "D01.X10", left[::-1], [(t.resting, t.px, t.qty) for t in swept.trades], "then the others, best first"
     )
+
+
+@VIEWS
+@pytest.mark.clause("D01.X12")
+def test_an_account_may_have_many_orders_at_a_price_and_on_both_sides(engine: Driver, view: View) -> None:
+    """There is no rule that refuses a second order, or one against an order of the same account."""
+    own = [view.rest(engine, 5 + n, 10_050) for n in range(4)]
+    away = view.limit(engine, 9, 10_060, acct="A1")
+    for reply in (*own, away):
+        expect(engine, "D01.X12", [Accepted(reply.cl)], without_top(reply), "it meets nothing, and rests")
+    incoming = view.limit(engine, 11, 10_050, acct="A1")
+    answer = [
+        Accepted(incoming.cl),
+        view.trade(engine, 5, 10_050, own[0], incoming),
+        view.trade(engine, 6, 10_050, own[1], incoming),
+    ]
+    expect(engine, "D01.X12", answer, without_top(incoming), "own orders trade like any other")
+
+
+@VIEWS
+@pytest.mark.needs("cancel")
+@pytest.mark.clause("D01.X8")
+def test_a_request_that_comes_too_late_is_answered_all_the_same(engine: Driver, view: View) -> None:
+    """A cancel of a filled order, of a cancelled one and of one that never was: one refusal each."""
+    filled, cancelled = view.rest(engine, 5, 10_050), view.rest(engine, 5, 10_040)
+    view.limit(engine, 5, 10_050)
+    engine.cancel(cancelled.cl)
+    for orig in (filled.cl, cancelled.cl, "never-sent"):
+        reply = engine.cancel(orig)
+        expect(engine, "D01.X8", [CancelRejected(reply.cl)], without_top(reply), f"the cancel of {orig} is refused")

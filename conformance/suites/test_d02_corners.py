@@ -25,6 +25,16 @@ def test_a_market_order_sees_the_book_that_a_cancel_left(engine: Driver, view: V
 
 
 @VIEWS
+@pytest.mark.clause("D02.4")
+def test_a_small_best_level_is_not_passed_over(engine: Driver, view: View) -> None:
+    """Also when a level behind it could fill the order alone."""
+    best, large = view.rest(engine, 3, 10_050), view.rest(engine, 100, 10_049)
+    incoming = view.market(engine, 20)
+    expected = [view.trade(engine, 3, 10_050, best, incoming), view.trade(engine, 17, 10_049, large, incoming)]
+    expect(engine, "D02.4", expected, incoming.trades, "the best price first, however little there is")
+
+
+@VIEWS
 @pytest.mark.clause("D02.6")
 @pytest.mark.parametrize("sizes", [(10, 10), (10, 25), (25, 10)])
 def test_an_order_that_was_met_by_one_of_its_size_is_gone(engine: Driver, view: View, sizes: tuple[int, int]) -> None:
@@ -92,3 +102,26 @@ def test_cancel_oldest_leaves_own_orders_behind_the_last_trade(engine: Driver, v
     answer = [Accepted(incoming.cl), Cancelled(own.cl, 10, 0), view.trade(engine, 10, 10_050, stranger, incoming)]
     expect(engine, "D02.X11", answer, without_top(incoming), f"{behind.cl} was not in the way")
     expect_book(engine, "D02.X11", view.incoming, [(behind.cl, view.px(10_050), 10)], "the own order behind stays")
+
+
+@VIEWS
+@pytest.mark.needs("accounts")
+@pytest.mark.clause("D02.X5")
+def test_a_market_order_trades_through_own_orders(engine: Driver, view: View) -> None:
+    """It asked for no self-match prevention: the order of its own account is met in its turn, and matching goes on."""
+    resting = [view.rest(engine, 5 + n, 10_050, acct=acct) for n, acct in enumerate(("A1", "A2", "A3"))]
+    incoming = view.market(engine, 20)
+    trades = [view.trade(engine, 5 + n, 10_050, r, incoming) for n, r in enumerate(resting)]
+    answer = [Accepted(incoming.cl), *trades, Cancelled(incoming.cl, 2, 18)]
+    expect(engine, "D02.X5", answer, without_top(incoming), "three trades, and the rest is cancelled")
+
+
+@VIEWS
+@pytest.mark.clause("D02.N1")
+@pytest.mark.parametrize("px", [None, 10_040], ids=["market", "limit"])
+def test_each_level_of_a_walk_trades_at_its_own_price(engine: Driver, view: View, px: int | None) -> None:
+    """Not at the first price of the walk, nor at the last, nor at the incoming order's limit."""
+    resting = [view.rest(engine, 5, 10_050 - 2 * n) for n in range(3)]
+    incoming = engine.new(view.incoming, 15, None if px is None else view.px(px), acct="A2")
+    expected = [view.trade(engine, 5, 10_050 - 2 * n, r, incoming) for n, r in enumerate(resting)]
+    expect(engine, "D02.N1", expected, incoming.trades, "every execution is at the resting order's price")

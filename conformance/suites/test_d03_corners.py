@@ -83,9 +83,19 @@ def test_a_status_request_changes_nothing(engine: Driver, view: View) -> None:
     """Neither the queue nor what is left of the order, asked for by its owner or by a stranger."""
     orders = [view.rest(engine, 10 + n, 10_050) for n in range(3)]
     view.limit(engine, 4, 10_050)
-    for order in orders:
-        engine.status(order.cl)
-        if "accounts" in engine.info.capabilities:
-            engine.status(order.cl, acct="A2")
+    engine.status(orders[0].cl)
+    if "accounts" in engine.info.capabilities:
+        engine.status(orders[1].cl, acct="A2")
     expected = [(r.cl, view.px(10_050), (6, 11, 12)[n]) for n, r in enumerate(orders)]
     expect_book(engine, "D03.X10", view.incoming, expected, "the queue is as it was before the requests")
+
+
+@VIEWS
+@pytest.mark.clause("D03.1")
+@pytest.mark.parametrize("acct", ["A1", "A2"])
+def test_an_order_larger_than_the_best_level_trades_at_once(engine: Driver, view: View, acct: str) -> None:
+    """It does not rest first because the level cannot fill it, nor because the level is of its own account."""
+    resting = view.rest(engine, 10, 10_050)
+    incoming = view.limit(engine, 1_000, 10_049, acct=acct)
+    answer = [Accepted(incoming.cl), view.trade(engine, 10, 10_050, resting, incoming)]
+    expect(engine, "D03.1", answer, without_top(incoming), "the limit goes through the best price")

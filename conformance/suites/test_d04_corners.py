@@ -52,6 +52,18 @@ def test_the_cancel_of_the_last_in_line_leaves_the_others(engine: Driver, view: 
 
 
 @VIEWS
+@pytest.mark.clause("D04.6")
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_cancelled_order_does_not_trade_with_others_beside_it(engine: Driver, view: View, gone: int) -> None:
+    """First, middle or last of a level that goes on trading."""
+    queue = [view.rest(engine, 10 + n, 10_050) for n in range(3)]
+    engine.cancel(queue[gone].cl)
+    incoming = view.limit(engine, 100, 10_050)
+    expected = [view.trade(engine, 10 + n, 10_050, r, incoming) for n, r in enumerate(queue) if n != gone]
+    expect(engine, "D04.6", expected, incoming.trades, f"{queue[gone].cl} is cancelled")
+
+
+@VIEWS
 @pytest.mark.needs("replace")
 @pytest.mark.clause("D04.X1")
 def test_the_old_cl_ord_id_of_a_replaced_order_cancels_nothing(engine: Driver, view: View) -> None:
@@ -77,3 +89,14 @@ def test_a_part_filled_order_at_the_front_can_be_replaced(engine: Driver, view: 
     view.limit(engine, 4, 10_050)
     moved = engine.replace(order.cl, px=view.px(10_049))
     expect(engine, "D04.X12", [Replaced(moved.cl, order.cl, view.px(10_049), 6, 4)], without_top(moved), "it is live")
+
+
+@VIEWS
+@pytest.mark.clause("D04.X5")
+def test_cancels_in_a_row_are_each_carried_out(engine: Driver, view: View) -> None:
+    """One directly behind the other, as a market maker sends them."""
+    orders = [view.rest(engine, 10 + n, 10_050 - n % 3) for n in range(9)]
+    for n, order in enumerate(orders):
+        cancel = engine.cancel(order.cl)
+        expect(engine, "D04.X5", [Cancelled(order.cl, 10 + n, 0)], without_top(cancel), f"{order.cl} is cancelled")
+    expect_book(engine, "D04.X5", view.incoming, [], "the book is empty")

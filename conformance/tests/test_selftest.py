@@ -16,7 +16,16 @@ from matchmark.conformance import runner
 from matchmark.conformance.clauses import load
 from matchmark.conformance.control import positive_control
 from matchmark.conformance.driver import Driver
-from matchmark.conformance.runner import EXIT_BLOCKED, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, TestRecord, Violation
+from matchmark.conformance.runner import (
+    EXIT_BLOCKED,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    CheckRecord,
+    Request,
+    Run,
+    Violation,
+)
 from matchmark.conformance.selftest import report
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.campaign import Plan, carry_out
@@ -99,7 +108,9 @@ def test_a_mutant_overrides_little() -> None:
             if isinstance(node, ast.ClassDef) and any(_is_mutant(d) for d in node.decorator_list):
                 methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
                 lines = (node.end_lineno or 0) - node.lineno
-                assert len(methods) <= 4 and lines <= 32, f"{path.name}: {node.name} is {len(methods)} methods, {lines} lines"
+                assert len(methods) <= 4 and lines <= 32, (
+                    f"{path.name}: {node.name} is {len(methods)} methods, {lines} lines"
+                )
 
 
 def _is_mutant(decorator: ast.expr) -> bool:
@@ -114,7 +125,7 @@ LIFO = MUTANTS["d01_lifo"]
 
 def run_of(*failed: str, verdict: Verdict = Verdict.PASS, ok: bool | None = True) -> Run:
     violations = [Violation("t", clause, f"{clause} is broken", 0, [], [], []) for clause in failed]
-    return Run(control_ok=ok, tests=[TestRecord("t", ["D01.X2"], verdict, "a doubt", 3, 0.1)], violations=violations)
+    return Run(control_ok=ok, tests=[CheckRecord("t", ["D01.X2"], verdict, "a doubt", 3, 0.1)], violations=violations)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +246,9 @@ def test_a_handful_of_mutants_and_sound_engines_end_to_end() -> None:
 def test_children_that_are_forked_find_what_children_started_afresh_find() -> None:
     request = Request("mutant:d08_ioc_takes_one_level", 11, FEW, ("D08.3", "D08.X5"), shrink=False)
     afresh, forked = runner.run(request), runner.run(request, launch=Forks())
-    assert [(v.test, v.clause, v.message) for v in forked.violations] == [(v.test, v.clause, v.message) for v in afresh.violations]
+    assert [(v.test, v.clause, v.message) for v in forked.violations] == [
+        (v.test, v.clause, v.message) for v in afresh.violations
+    ]
     assert afresh.violations
 
 
