@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -230,6 +231,8 @@ class Certification:
 
         self._redactor = redactor_for(str(config.getoption("--target")))
         fd = config.getoption("--events-fd")
+        if fd is not None:  # a child of the runner, which ends it with SIGTERM: the target must end with it
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._out: IO[str] | None = None if fd is None else os.fdopen(fd, "w", buffering=1)
         path = config.getoption("--history")
         self._history: IO[str] | None = None

@@ -5,6 +5,7 @@ Its rules are made in flow_rules.py, from the Profile of a suite and the capabil
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from matchmark.conformance.flow_rules import (
     quote_rule,
     take_rule,
 )
-from matchmark.conformance.messages import Command, New, Replace
+from matchmark.conformance.messages import Command, New, Replace, Replaced, Trade
 from matchmark.conformance.suites._support import sweep
 from matchmark.conformance.targets.base import TargetInfo
 from matchmark.conformance.verdict import violation_type
@@ -54,13 +55,28 @@ class Flow(RuleBasedStateMachine):
         self.engine.reset()
         self.sent: list[tuple[str, str, str]] = [(GHOST, "A1", self.symbols[0])]
         self.touched: dict[str, None] = {}
+        self.filled: dict[str, int] = {}
 
     def send(self, command: Command) -> None:
-        self.engine.submit(command)
+        if isinstance(command, Replace):
+            command = self.above_cum(command)
+        for event in self.engine.submit(command):
+            if isinstance(event, Trade):
+                for cl in (event.resting, event.incoming):
+                    self.filled[cl] = self.filled.get(cl, 0) + event.qty
+            elif isinstance(event, Replaced):
+                self.filled[event.cl] = self.filled.get(event.orig, 0)
         if isinstance(command, New):
             self.touched[command.sym] = None
         if isinstance(command, Replace) or (isinstance(command, New) and self.may_be_resting(command)):
             self.sent.append((command.cl, command.acct, command.sym))
+
+    def above_cum(self, command: Replace) -> Replace:
+        """What a quantity that is executed already does to an order is each venue's own rule, judged only if declared."""
+        filled = self.filled.get(command.orig, 0)
+        if "replace_above_cum" in self.engine.info.capabilities or command.new_qty is None:
+            return command
+        return dataclasses.replace(command, new_qty=command.new_qty + filled) if command.new_qty <= filled else command
 
     def may_be_resting(self, command: New) -> bool:
         """Others are named by requests now and then: those that are over, for sure."""

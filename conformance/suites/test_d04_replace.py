@@ -24,6 +24,7 @@ from matchmark.conformance.suites._support import (
     expect,
     expect_book,
     expect_refused,
+    tops,
     without_top,
 )
 
@@ -117,6 +118,18 @@ def test_the_old_cl_ord_id_is_finished(engine: Driver, view: View) -> None:
 
 
 @VIEWS
+@pytest.mark.needs("replace", "top")
+@pytest.mark.clause("D04.9")
+def test_the_top_after_a_part_filled_order_moved_counts_its_leaves(engine: Driver, view: View) -> None:
+    """What is published is what can be traded with, not the order's total."""
+    order = view.rest(engine, 28, 10_050)
+    view.limit(engine, 8, 10_050)
+    reply = engine.replace(order.cl, px=view.px(10_051))
+    message = "20 of the 28 lots are left, at the new price"
+    expect(engine, "D04.9", [view.top(engine, (10_051, 20), None)], tops(reply), message)
+
+
+@VIEWS
 @pytest.mark.needs("replace")
 @pytest.mark.clause("D04.X12")
 def test_a_replace_that_crosses_trades_at_once(engine: Driver, view: View) -> None:
@@ -168,8 +181,8 @@ BAD_REPLACES = {
     "filled order": (),
     "cancelled order": (),
     "another account's order": ("accounts",),
-    "quantity not above cum": (),
-    "quantity below cum": (),
+    "quantity not above cum": ("replace_above_cum",),
+    "quantity below cum": ("replace_above_cum",),
     "quantity zero": ("validation",),
     "quantity too large": ("validation",),
     "price zero": ("validation",),
