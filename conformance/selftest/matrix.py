@@ -153,6 +153,7 @@ def judge_process(process: type[Process], run: Run, duration_s: float) -> Row:
     else:
         blamed = f" of {', '.join(failed)}" if failed else ""
         outcome, reason = Outcome.WRONG_VERDICT, f"{verdict}{blamed} where {process.expected} was due"
+        reason += f": {blocked_by(run) or undecided(run)}"
     return Row(process.name, process.story, breaks, failed, outcome, reason, duration_s)
 
 

@@ -35,7 +35,7 @@ from matchmark.conformance.targets.subprocess import SubprocessTarget
 
 MUTANTS: dict[str, Mutant] = dict(sorted(DECLARED.items()))
 
-PROCESS_TIMEOUT_S = 2.0
+PROCESS_TIMEOUT_S = 3.0
 """Long enough to start an interpreter on a busy machine, since the first answer waits for that; short enough to hang."""
 
 
