@@ -264,8 +264,12 @@ class Certification:
         _current = self
 
     def emit(self, kind: str, **values: Any) -> None:
-        if self._out is not None:
+        if self._out is None:
+            return
+        try:
             self._out.write(self._clean(json.dumps({"kind": kind, **values})) + "\n")
+        except BrokenPipeError:
+            self._out = None  # the runner was stopped and listens no more; the target is to be closed all the same
 
     def require_control(self) -> None:
         """The first test pays for it; when it fails there is no second."""
@@ -352,8 +356,8 @@ class Certification:
         )
 
     def close(self) -> None:
-        self.emit("latency", **_latency(self._answers_ns))
         self.target.close()
+        self.emit("latency", **_latency(self._answers_ns))
         if self._history is not None:
             self._history.close()
         self.emit("end")

@@ -192,7 +192,7 @@ BAD_REPLACES = {
 
 
 @VIEWS
-@pytest.mark.clause("D04.X13")
+@pytest.mark.clause("D04.X13", "D04.X15")
 @pytest.mark.parametrize(
     "what", [pytest.param(what, marks=pytest.mark.needs("replace", *needs)) for what, needs in BAD_REPLACES.items()]
 )
@@ -206,7 +206,11 @@ def test_a_bad_replace_is_refused_and_the_order_is_as_it_was(engine: Driver, vie
     else:
         engine.cancel(over.cl)
     limits = engine.info.instruments
-    clause = "D01.X4" if what == "cl_ord_id in use" else "D04.X13"
+    clause = "D04.X13"
+    if what == "cl_ord_id in use":
+        clause = "D01.X4"
+    elif what in ("quantity not above cum", "quantity below cum"):
+        clause = "D04.X15"
     reply = {
         "unknown order": lambda: engine.replace("never-sent", qty=50),
         "filled order": lambda: engine.replace(over.cl, qty=50),
@@ -288,7 +292,7 @@ PROFILE = Profile(
 
 
 @pytest.mark.needs("replace")
-@pytest.mark.clause("D04.X5", "D04.X10", "D04.X11", "D04.X12", "D04.X13")
+@pytest.mark.clause("D04.X5", "D04.X10", "D04.X11", "D04.X12", "D04.X13", "D04.X15")
 def test_any_flow_with_replaces_is_answered_as_the_model_answers_it(
     engine: Driver, examples: Examples, property_settings: hypothesis.settings
 ) -> None:
