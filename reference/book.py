@@ -90,3 +90,11 @@ class Book:
             for order in level.orders.values():
                 yield order, ahead
                 ahead = order.id
+
+
+class Books(dict[str, Book]):
+    """Symbol to book, made when it is first asked for: an engine may list many symbols that nobody trades."""
+
+    def __missing__(self, sym: str) -> Book:
+        book = self[sym] = Book(sym)
+        return book

@@ -35,7 +35,7 @@ from matchmark.conformance.messages import (
     Trade,
 )
 from matchmark.conformance.messages import Level as Quote
-from matchmark.reference.book import Book, Level, Order
+from matchmark.reference.book import Book, Books, Level, Order
 from matchmark.reference.state_hash import order_hash, state_hash
 
 PRICE_MAX_TICKS = 2**53 - 1
@@ -54,6 +54,7 @@ class ModelEngine:
         emit_top: bool = True,
     ) -> None:
         self.symbols = tuple(symbols)
+        self.symbol_index = {sym: n for n, sym in enumerate(self.symbols)}
         self.price_max = price_max
         self.quantity_max = quantity_max
         self.emit_top = emit_top
@@ -69,7 +70,7 @@ class ModelEngine:
     # --- from outside ---
 
     def reset(self) -> None:
-        self.books = {sym: Book(sym) for sym in self.symbols}
+        self.books = Books()
         self.orders: dict[str, Order] = {}  # every ClOrdID ever accepted
         self.accounts: dict[str, int] = {}
         self.last_id = 0
@@ -92,7 +93,7 @@ class ModelEngine:
         return self.books[sym].top()
 
     def state_hash(self) -> int:
-        resting = (entry for book in self.books.values() for entry in book.resting())
+        resting = (entry for sym in self.symbols for entry in self.books[sym].resting())
         return state_hash(self.last_id, (order_hash(self.order_words(order, ahead)) for order, ahead in resting))
 
     # --- new ---
@@ -134,7 +135,7 @@ class ModelEngine:
     # --- checks ---
 
     def known_symbol(self, sym: str) -> bool:
-        return sym in self.books
+        return sym in self.symbol_index
 
     def well_formed(self, command: New) -> bool:
         return command.side in SIDES and command.type in TYPES and command.tif in TIFS and command.smp in SMPS
@@ -234,6 +235,7 @@ class ModelEngine:
         level.orders[order.id] = order
 
     def level_of(self, order: Order) -> Level:
+        assert order.px is not None, "a market order never rests"
         level: Level = self.books[order.sym].levels[order.side][order.px]
         return level
 
@@ -282,8 +284,9 @@ class ModelEngine:
         self.emit(MassCancelled(command.cl, len(orders)))
 
     def orders_to_mass_cancel(self, command: MassCancel) -> list[Order]:
-        books = self.books.values() if command.sym is None else (self.books[command.sym],)
-        return [order for book in books for order, _ in book.resting() if self.is_owner(order, command.acct)]
+        symbols = self.symbols if command.sym is None else (command.sym,)
+        resting = (entry for sym in symbols for entry in self.books[sym].resting())
+        return [order for order, _ in resting if self.is_owner(order, command.acct)]
 
     # --- replace ---
 
@@ -363,7 +366,7 @@ class ModelEngine:
     def order_words(self, order: Order, ahead: int) -> tuple[int, ...]:
         side = 0 if order.side == Side.BUY else 1
         px = order.px or 0
-        symbol = self.symbols.index(order.sym)
+        symbol = self.symbol_index[order.sym]
         return symbol, side, px, order.leaves, order.cum, self.accounts[order.acct], order.id, ahead
 
 
