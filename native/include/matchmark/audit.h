@@ -23,7 +23,7 @@
  *      188  kind               u8    mm_record_kind
  *      189  type               u8    as given           mm_ord_type of the order
  *      190  tif                u8    as given           mm_tif of the order
- *      191  flags              u8    mm_record_flag
+ *      191  flags              u8    bit 0: last record of its command; bits 4-7: the command's mm_op
  *      192  leaves_lots        u32   -                  of the order after the event
  *      196  cum_lots           u32   -                  of the order after the event
  *      200  other_leaves_lots  u32   -                  trade: of the resting order after it
@@ -41,7 +41,7 @@
 #ifndef MATCHMARK_AUDIT_H
 #define MATCHMARK_AUDIT_H
 
-#include "matchmark/types.h"
+#include "matchmark/engine.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,8 +56,16 @@ extern "C" {
 #define MM_AUDIT_HEADER_BYTES 4096
 #define MM_AUDIT_BATCH_MAX 1000
 
+/* What went wrong: a sentence that says whose fault it is and what to do, and errno where a system call failed (else 0). */
+typedef struct mm_fault {
+    int code;
+    char text[508];
+} mm_fault;
+
 enum mm_record_kind { MM_RECORD_COMMAND = 1, MM_RECORD_EVENT = 2 };
-enum mm_record_flag { MM_RECORD_LAST = 1 }; /* last record of its command */
+/* flags: bit 0 set in the last record of a command; bits 4-7 the mm_op of the command. */
+#define MM_RECORD_LAST 1
+#define MM_RECORD_OP_SHIFT 4
 
 typedef struct mm_audit_record {
     uint64_t sequence, running_hash;
@@ -79,6 +87,43 @@ typedef struct mm_audit_record {
     uint16_t batch_index, zero;
     uint32_t crc;
 } mm_audit_record;
+
+/* First page of every file; files are audit-<first sequence, 20 digits>.log, records follow the page without a gap. */
+typedef struct mm_audit_header {
+    uint64_t magic;
+    uint32_t version, record_bytes;
+    uint64_t first_sequence;
+    uint64_t first_hash;       /* running hash before the first record */
+    uint64_t capacity_records; /* then the next file follows */
+    uint64_t created_ns;       /* wall clock */
+    uint32_t epoch, zero;
+    mm_config engine;          /* what the commands must be replayed with */
+    uint64_t instruments_hash; /* of the instrument list, the caller's; must stay the same */
+} mm_audit_header;
+
+/* What a log holds. */
+typedef struct mm_audit_extent {
+    uint64_t files;
+    uint64_t sequence;      /* of the last record, 0 for none */
+    uint64_t running_hash;  /* its */
+    uint64_t next_order_position; /* one past the last command's order position */
+    uint64_t bytes_cut;     /* torn tail: what a batch that was never confirmed left behind */
+    uint64_t records_cut;   /* at most so many records were in it */
+    uint32_t epoch, zero;
+    mm_audit_header header; /* of the first file; zeros for none */
+} mm_audit_extent;
+
+/* Reads the log in `directory`, checking every record. With `cut` a torn tail is zeroed on disk, else only counted. Damage to
+ * records that were committed is refused and never cut: -1 and `fault`. No log at all is an extent of zeros. Before a pipeline is
+ * made anew (cold start). Nobody may be writing. */
+int mm_audit_recover(const char *directory, int cut, mm_audit_extent *extent, mm_fault *fault);
+
+/* CRC32C (Castagnoli, as in RFC 3720) of `n` bytes, going on from `crc` (0 at first). */
+uint32_t mm_crc32c(uint32_t crc, const void *data, size_t n);
+/* How many of `n` records from the first have the CRC that they state. */
+uint64_t mm_audit_crc_good(const mm_audit_record *records, uint64_t n);
+/* The running hash of a record after one whose running hash was `before`. */
+uint64_t mm_audit_hash(uint64_t before, const mm_audit_record *record);
 /* cdef end */
 
 MM_STATIC_ASSERT(sizeof(mm_audit_record) == MM_AUDIT_RECORD_BYTES, "audit record layout");

@@ -90,12 +90,6 @@ enum mm_exchange_state { MM_STARTING = 0, MM_RUNNING = 1, MM_STOPPING = 2, MM_FA
 
 enum mm_put { MM_PUT_OK = 0, MM_PUT_FULL = 1, MM_PUT_STOPPED = 2 };
 
-/* What went wrong: a sentence that says whose fault it is and what to do, and errno where a system call failed (else 0). */
-typedef struct mm_fault {
-    int code;
-    char text[508];
-} mm_fault;
-
 typedef struct mm_pipeline mm_pipeline;
 
 /* Ring sizes are powers of two, 64 .. 2^24 slots. `base_*` go on from the audit log (0 for an empty one): mm_audit_recover. */
@@ -103,7 +97,7 @@ typedef struct mm_pipeline_config {
     uint32_t gateways;     /* 1 .. 64 */
     uint32_t order_slots, audit_slots, report_slots;
     uint32_t durability;   /* mm_durability */
-    uint32_t epoch;        /* 1 ..; written into every record */
+    uint32_t epoch;        /* 1 ..; written into every record, never below the log's */
     uint64_t base_sequence;       /* last sequence number in the log */
     uint64_t base_running_hash;   /* its running hash */
     uint64_t base_order_position; /* the first order position to be used */
@@ -211,6 +205,27 @@ uint64_t mm_engine_loop_poll(mm_engine_loop *loop);
 int mm_engine_loop_run(mm_engine_loop *loop, uint64_t slice_ns, int wait);
 const mm_engine *mm_engine_loop_engine(const mm_engine_loop *loop);
 void mm_engine_loop_close(mm_engine_loop *loop);
+
+/* --- audit writer: one process, which a lock on the log's directory makes sure of. --- */
+
+typedef struct mm_writer mm_writer;
+
+typedef struct mm_writer_config {
+    mm_config engine;          /* goes into the file headers; must be the log's */
+    uint64_t instruments_hash; /* the same */
+    uint64_t file_records;     /* records a file, then the next one; 1,000 .. 2^32 */
+    uint64_t linger_ns;        /* how long a batch waits to become full; 1 ms at most */
+} mm_writer_config;
+
+/* Opens the log for writing where the audit ring's durable mark says, makes the directory and the first file when there is none.
+ * What lies behind the mark was never confirmed and is still in the ring: it is cut and written again. NULL and `fault`. */
+mm_writer *mm_writer_open(mm_pipeline *p, const char *log_directory, const mm_writer_config *config, mm_fault *fault);
+/* Writes one batch if one is due: at most 1,000 records, one write, one fdatasync. Records written, or -1 when the log failed,
+ * which has stopped the exchange: mm_pipeline_status_of says why. It is never tried again. */
+int64_t mm_writer_poll(mm_writer *w);
+/* Polls until `slice_ns` have passed or the pipeline stops. 0: the slice is over; 1: stopped, the engine has gone and all it made is on disk; -1: failed. */
+int mm_writer_run(mm_writer *w, uint64_t slice_ns, int wait);
+void mm_writer_close(mm_writer *w);
 /* cdef end */
 
 MM_STATIC_ASSERT(sizeof(mm_order_message) == 248, "order layout");
