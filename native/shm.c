@@ -211,7 +211,7 @@ static int fill_orders(const char *directory, const mm_pipeline_config *c, mm_fa
 
 static int fill_audit(const char *directory, const mm_pipeline_config *c, mm_fault *fault)
 {
-    mm_audit_file *f = map_file(directory, "audit", MM_SHM_AUDIT, sizeof(mm_audit_record), 0, fault);
+    mm_audit_ring *f = map_file(directory, "audit", MM_SHM_AUDIT, sizeof(mm_audit_record), 0, fault);
     if (!f)
         return -1;
     mm_store(&f->tail.word, c->base_sequence);

@@ -54,13 +54,13 @@ typedef struct mm_orders_file {
 } mm_orders_file;
 
 /* Counters are audit sequence numbers: record s is in slot s mod slots. */
-typedef struct mm_audit_file {
+typedef struct mm_audit_ring {
     mm_shm_head head;
     mm_line tail; /* last record visible: the engine's */
     mm_line durable; /* last record on disk, its slot free: the writer's */
     char pad[MM_SHM_PAGE - 192];
     mm_audit_record slots[];
-} mm_audit_file;
+} mm_audit_ring;
 
 /* Counters count reports since the file was made. */
 typedef struct mm_reports_file {
@@ -75,14 +75,14 @@ typedef struct mm_reports_file {
     mm_report slots[];
 } mm_reports_file;
 
-_Static_assert(sizeof(mm_orders_file) == MM_SHM_PAGE && sizeof(mm_audit_file) == MM_SHM_PAGE, "slots start at the second page");
+_Static_assert(sizeof(mm_orders_file) == MM_SHM_PAGE && sizeof(mm_audit_ring) == MM_SHM_PAGE, "slots start at the second page");
 _Static_assert(sizeof(mm_reports_file) == MM_SHM_PAGE, "slots start at the second page");
 
 struct mm_pipeline {
     char directory[3840];
     mm_control *control;
     mm_orders_file *orders;
-    mm_audit_file *audit;
+    mm_audit_ring *audit;
     mm_reports_file *reports[MM_GATEWAYS_MAX];
     int gateway_locks[MM_GATEWAYS_MAX]; /* descriptor, -1 where not joined */
     mm_mpsc order_ring;
