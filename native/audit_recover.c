@@ -120,8 +120,11 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
         note_record(extent, r);
     }
     bool followed = reader->file + 1 < reader->files.n;
-    if (stop.text[0] && (followed || !reader->wrong))
+    if (stop.text[0] && !reader->wrong)
         return mm_fault_set(fault, 0, "%s", stop.text);
+    if (stop.text[0] && followed)
+        return mm_fault_set(fault, 0, "%.350s. It was committed, so this is damage, and nothing was cut: restore the file from a copy",
+                            stop.text);
     if (followed)
         return mm_fault_set(fault, 0, "audit log: %.300s ends at record %llu, but a file follows it: records are missing",
                             reader->map.path, (unsigned long long)reader->sequence);

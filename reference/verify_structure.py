@@ -82,6 +82,7 @@ def _finish(x: np.uint64) -> np.uint64:
 
 # Of the record before: sequence, running hash, epoch, batch index, 1 when its command had ended, its op.
 STATE_WORDS = 6
+RECORD_WORDS = 34
 
 
 def fresh_state() -> Words:
@@ -134,7 +135,7 @@ def check_structure(records: Records, state: Words) -> tuple[int, str]:
     """(index, what is wrong) of the first bad record of AUDIT_RECORD, shape (n,); (n, "") when none is."""
     good = first_bad_crc(records)
     sound = records[:good]
-    index, code = check_links(sound.view(LINK), sound.view(np.uint64).reshape(good, -1), state)
+    index, code = check_links(sound.view(LINK), sound.view(np.uint64).reshape(good, RECORD_WORDS), state)
     if code != OK:
         return int(index), WRONG[code]
     return (good, "") if good == len(records) else (good, "CRC does not fit its bytes")
