@@ -122,10 +122,13 @@ static int begin_file(mm_writer *w, uint64_t first_sequence, uint64_t first_hash
 
 /* --- opening --- */
 
-static int check_config(const mm_writer_config *c, mm_fault *fault)
+static int check_config(const mm_pipeline *p, const mm_writer_config *c, mm_fault *fault)
 {
     if (c->file_records < FILE_RECORDS_MIN || c->file_records > UINT32_MAX)
         return mm_fault_set(fault, 0, "audit writer: file_records must be 1000 .. 4294967295");
+    if (c->file_records < p->audit->head.slots) /* what was taken must fit when there is no room for another file */
+        return mm_fault_set(fault, 0, "audit writer: file_records must be at least audit_slots, %llu",
+                            (unsigned long long)p->audit->head.slots);
     if (c->linger_ns > LINGER_NS_MAX)
         return mm_fault_set(fault, 0, "audit writer: linger_ns must be at most 1000000 (1 ms)");
     const char *wrong = mm_config_error(&c->engine);
@@ -205,7 +208,7 @@ static int start(mm_writer *w, mm_fault *fault)
 
 mm_writer *mm_writer_open(mm_pipeline *p, const char *log_directory, const mm_writer_config *config, mm_fault *fault)
 {
-    if (check_config(config, fault))
+    if (check_config(p, config, fault))
         return NULL;
     if (mm_pipeline_state(p) == MM_FAILED) {
         mm_fault_set(fault, 0, "the exchange has stopped (%.250s): repair the cause, then start it anew", p->control->failure);

@@ -18,7 +18,14 @@ HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
 HEADERS = ("types.h", "engine.h", "audit.h", "pipeline.h")
 ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
-LOOP = ("engine_loop.c", "engine_loop_known.c", "engine_loop_publish.c", "engine_loop_record.c", "engine_loop_replay.c", "engine_loop_report.c")
+LOOP = (
+    "engine_loop.c",
+    "engine_loop_known.c",
+    "engine_loop_publish.c",
+    "engine_loop_record.c",
+    "engine_loop_replay.c",
+    "engine_loop_report.c",
+)
 SOURCES = (*ENGINE, "shm.c", "pipeline.c", *AUDIT, *LOOP)
 
 

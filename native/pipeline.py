@@ -130,9 +130,7 @@ def create(
     fault = _ffi.new("mm_fault *")
     base = (extent.sequence, extent.running_hash, extent.next_order_position) if extent else (0, 0, 0)
     settings = (gateways, order_slots, audit_slots, report_slots, int(durability), epoch, *base)
-    _raise_if(
-        _lib.mm_pipeline_create(_path(directory), _ffi.new("mm_pipeline_config *", settings), fault), fault
-    )
+    _raise_if(_lib.mm_pipeline_create(_path(directory), _ffi.new("mm_pipeline_config *", settings), fault), fault)
 
 
 class Pipeline:
@@ -213,7 +211,9 @@ class Gateway:
     def take(self, most: int = 1 << 20) -> Records:
         """REPORT records that may be sent, a copy, shape (n,); they are released."""
         n = _lib.mm_reports_peek(self.pipeline.native, self.number, self._first, most)
-        reports = np.frombuffer(_ffi.buffer(self._first[0], n * REPORT.itemsize), dtype=REPORT).copy() if n else _NO_REPORTS
+        reports = (
+            np.frombuffer(_ffi.buffer(self._first[0], n * REPORT.itemsize), dtype=REPORT).copy() if n else _NO_REPORTS
+        )
         _lib.mm_reports_release(self.pipeline.native, self.number, n)
         return reports
 

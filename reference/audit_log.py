@@ -115,17 +115,17 @@ def _header(path: Path, page: bytes) -> Header:
     if _native.lib.mm_crc32c(0, page, AUDIT_HEADER_BYTES - 4) != int.from_bytes(page[-4:], "little"):
         raise AuditLogError(path, "header damaged: its CRC does not fit its bytes")
     if h["version"] != VERSION or h["record_bytes"] != RECORD_BYTES:
-        raise AuditLogError(path, f"version {h['version']} with records of {h['record_bytes']} bytes; this reads version 1, 272")
+        raise AuditLogError(
+            path, f"version {h['version']} with records of {h['record_bytes']} bytes; this reads version 1, 272"
+        )
     name = _NAME.fullmatch(path.name)
     if name is None or int(name[1]) != h["first_sequence"]:
         raise AuditLogError(path, f"was renamed: its header says that it begins with record {h['first_sequence']}")
     if h["capacity_records"] < 1:
         raise AuditLogError(path, "header makes no sense: a capacity of 0 records")
-    config = EngineConfig(
-        *(int(h[name]) for name in ("symbols", "max_orders", "max_levels", "remembered_ids", "window_ticks")),
-        emit_top=bool(h["emit_top"]),
-        hash_seed=int(h["hash_seed"]),
-    )
+    sizes = ("symbols", "max_orders", "max_levels", "remembered_ids", "window_ticks")
+    symbols, orders, levels, ids, window = (int(h[name]) for name in sizes)
+    config = EngineConfig(symbols, orders, levels, ids, window, bool(h["emit_top"]), int(h["hash_seed"]))
     whole = ("first_sequence", "first_hash", "capacity_records", "created_ns", "epoch")
     first, before, capacity, created, epoch = (int(h[name]) for name in whole)
     return Header(first, before, capacity, created, epoch, config, int(h["instruments_hash"]))

@@ -81,21 +81,23 @@ class Replay:
         differ = _rows(logged[:n]) != _rows(expected[:n])
         bad = np.flatnonzero(differ.any(axis=1))
         if len(bad):
-            return int(where[bad[0]]), f"replay gives another event: {_words(expected[bad[0]])}; logged {_words(logged[bad[0]])}"
+            return int(
+                where[bad[0]]
+            ), f"replay gives another event: {_words(expected[bad[0]])}; logged {_words(logged[bad[0]])}"
         if len(logged) > n:
             return int(where[n]), f"replay gives no such event: {_words(logged[n])}"
         self.owed = expected[n:]
         return len(records), ""
 
 
-def verify(directory: Path, progress: Progress = lambda done, total: None, model: bool = False) -> Result:
-    """Checks the log in `directory`. With `model` the pure-Python model replays it too (slow: it is the oracle).
+def verify(directory: Path, progress: Progress = lambda done, total: None) -> Result:
+    """Checks the log in `directory`.
 
     OSError when the directory cannot be read. A log without files or records has `records` 0 and no findings.
     """
     result = Result()
     paths = log_files(directory)
-    run = _Run(result, progress, model)
+    run = _Run(result, progress)
     for number, path in enumerate(paths):
         try:
             file = open_file(path)
@@ -111,8 +113,8 @@ def verify(directory: Path, progress: Progress = lambda done, total: None, model
 
 
 class _Run:
-    def __init__(self, result: Result, progress: Progress, model: bool) -> None:
-        self.result, self.progress, self.model = result, progress, model
+    def __init__(self, result: Result, progress: Progress) -> None:
+        self.result, self.progress = result, progress
         self.links = fresh_state()
         self.first: AuditFile | None = None
         self.passes: list[tuple[str, Callable[[Records], tuple[int, str]]]] = []
@@ -145,10 +147,6 @@ class _Run:
         self.first = file
         replay, self.book = Replay(file.header.config), Book(file.header.config.symbols)
         self.passes = [("replay", replay.check), ("book", self.book.check)]
-        if self.model:
-            from matchmark.reference.verify_model import ModelReplay
-
-            self.passes.append(("model", ModelReplay(file.header.config).check))
 
     def _does_not_follow(self, file: AuditFile) -> str:
         h = file.header
@@ -202,9 +200,7 @@ class _Run:
         if self.result.records and not self.result.findings and self.links[4] == 0:
             self.result.notes.append(f"the last command is cut short at record {self.sequence}; a restart completes it")
 
-    def _time(
-        self, name: str, check: Callable[[Records], tuple[int, str]], records: Records
-    ) -> tuple[int, str]:
+    def _time(self, name: str, check: Callable[[Records], tuple[int, str]], records: Records) -> tuple[int, str]:
         began = time.perf_counter()
         answer = check(records)
         self.result.seconds[name] = self.result.seconds.get(name, 0.0) + time.perf_counter() - began
@@ -222,10 +218,7 @@ def _last_written(file: AuditFile) -> int:
 
 
 def _nonzero_from(file: AuditFile, at: int) -> bool:
-    for chunk in _chunks(file.slots[at:]):
-        if chunk.view(np.uint8).any():
-            return True
-    return False
+    return any(chunk.view(np.uint8).any() for chunk in _chunks(file.slots[at:]))
 
 
 def _bodies(records: Records) -> npt.NDArray[np.void]:
@@ -237,5 +230,15 @@ def _rows(events: Records) -> npt.NDArray[np.uint64]:
 
 
 def _words(event: np.void) -> str:
-    names = ("kind", "reason", "side", "symbol", "order_id", "price_ticks", "quantity_lots", "cum_lots", "other_order_id")
+    names = (
+        "kind",
+        "reason",
+        "side",
+        "symbol",
+        "order_id",
+        "price_ticks",
+        "quantity_lots",
+        "cum_lots",
+        "other_order_id",
+    )
     return ", ".join(f"{name} {event[name]}" for name in names)

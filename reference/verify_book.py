@@ -165,7 +165,9 @@ def crosses(orders: Any, incoming: int, resting: int) -> bool:
     limit = orders[incoming].limit
     if limit == ABSENT:
         return True
-    return orders[resting].limit <= limit if orders[incoming].side == 0 else orders[resting].limit >= limit
+    if orders[incoming].side == 0:
+        return bool(orders[resting].limit <= limit)
+    return bool(orders[resting].limit >= limit)
 
 
 @compiled
@@ -191,7 +193,13 @@ def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
     if r.e_id != s[LAST_ID] + 1:
         return WRONG_ID
     price = ABSENT if s[TYPE] == 1 else s[PRICE]
-    if s[OP] != 1 or r.e_side != s[SIDE] or r.e_symbol != s[SYMBOL] or r.e_quantity != s[QUANTITY] or r.e_price != price:
+    if (
+        s[OP] != 1
+        or r.e_side != s[SIDE]
+        or r.e_symbol != s[SYMBOL]
+        or r.e_quantity != s[QUANTITY]
+        or r.e_price != price
+    ):
         return WRONG_TERMS
     if r.e_account != s[ACCOUNT]:
         detail[1] = s[ACCOUNT]
@@ -238,7 +246,12 @@ def trade(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> i
     if r.e_id != s[CURRENT] or s[CURRENT] == 0 or orders[s[CURRENT]].live == 0:
         return NOT_OPEN
     detail[0] = r.e_other_id
-    if r.e_other_id < 1 or r.e_other_id > s[LAST_ID] or orders[r.e_other_id].live == 0 or orders[r.e_other_id].place == 0:
+    if (
+        r.e_other_id < 1
+        or r.e_other_id > s[LAST_ID]
+        or orders[r.e_other_id].live == 0
+        or orders[r.e_other_id].place == 0
+    ):
         return NOT_RESTING
     mine, other = orders[r.e_id], orders[r.e_other_id]
     if mine.symbol != other.symbol or mine.side == other.side or r.e_symbol != mine.symbol or r.e_side != mine.side:
@@ -303,7 +316,9 @@ def cancelled(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) 
         return WRONG_CUM
     if r.e_reason == 9 and (s[OP] != 2 or o.account != s[ACCOUNT] or o.symbol != s[SYMBOL]):
         return NOT_REQUESTED
-    if r.e_reason == 13 and (s[OP] != 4 or o.account != s[ACCOUNT] or (s[SYMBOL] != 0xFFFFFFFF and o.symbol != s[SYMBOL])):
+    if r.e_reason == 13 and (
+        s[OP] != 4 or o.account != s[ACCOUNT] or (s[SYMBOL] != 0xFFFFFFFF and o.symbol != s[SYMBOL])
+    ):
         return NOT_REQUESTED
     if r.e_reason == 10 or r.e_reason == 11:
         if r.e_id != s[CURRENT]:

@@ -8,7 +8,7 @@ share, compiled by numba.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -21,8 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """numba's njit, with the compiled code kept for the next run and the types of the function kept for mypy."""
-    result: F = numba.njit(cache=True)(function)
-    return result
+    made: Any = numba.njit(cache=True)(function)
+    return cast(F, made)
 
 
 Records = npt.NDArray[np.void]

@@ -14,7 +14,6 @@ _BYTES = 272
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="directory of the audit-*.log files")
-    parser.add_argument("--model", action="store_true", help="replay through the pure-Python model too (slow)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -24,9 +23,12 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with _Bar(args.quiet) as bar:
-            result: Result = verify(args.directory, bar, model=args.model)
+            result: Result = verify(args.directory, bar)
     except OSError as error:
-        print(f"matchmark verify-log: {args.directory}: {error.strerror}; give the directory of an audit log", file=sys.stderr)
+        print(
+            f"matchmark verify-log: {args.directory}: {error.strerror}; give the directory of an audit log",
+            file=sys.stderr,
+        )
         return 2
     for note in result.notes:
         print(f"note: {note}")
@@ -55,7 +57,9 @@ class _Bar:
         from rich.console import Console
         from rich.progress import Progress
 
-        self._progress = Progress(console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty())
+        self._progress = Progress(
+            console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty()
+        )
         self._task = self._progress.add_task("verify-log", total=None)
 
     def __enter__(self) -> _Bar:

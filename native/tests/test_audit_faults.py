@@ -125,7 +125,7 @@ def run_until_failure(
     shim: Path, shared: Path, log: Path, fail: str, most: int = 4000
 ) -> tuple[Pipeline, EngineLoop, Gateway, int, int, subprocess.Popen[str]]:
     """Feeds a writer that the shim will fail; orders taken, last sequence that a report said was safe, and the writer."""
-    create(shared, durability=Durability.FSYNC, audit_slots=1 << 14, report_slots=1 << 14)
+    create(shared, durability=Durability.FSYNC, audit_slots=512, report_slots=1 << 14)
     p = Pipeline(shared)
     environment = {**os.environ, "LD_PRELOAD": str(shim), "FAIL": fail, "COUNT": str(shared / "count")}
     writer = subprocess.Popen(
@@ -242,7 +242,11 @@ def test_shared_memory_that_is_not_ours_is_refused(shared: Path, tmp_path: Path)
         Pipeline(tmp_path)
     create(shared)
     whole = (shared / "orders").read_bytes()
-    for damage, words in ((whole[:100], "too short"), (whole[:-256], "another size"), (b"x" * 64 + whole[64:], "not a matchmark")):
+    for damage, words in (
+        (whole[:100], "too short"),
+        (whole[:-256], "another size"),
+        (b"x" * 64 + whole[64:], "not a matchmark"),
+    ):
         (shared / "orders").write_bytes(damage)
         with pytest.raises(PipelineError, match=words):
             Pipeline(shared)
@@ -285,11 +289,17 @@ def test_one_engine_one_writer_one_gateway_of_a_number(shared: Path, tmp_path: P
             EngineLoop(p, tmp_path, other)
 
 
+def test_a_file_smaller_than_the_audit_ring_is_refused(shared: Path, tmp_path: Path) -> None:
+    create(shared, audit_slots=2048)
+    with Pipeline(shared) as p, pytest.raises(PipelineError, match="at least audit_slots, 2048"):
+        AuditWriter(p, tmp_path, CONFIG, file_records=2000)
+
+
 def test_a_cold_start_goes_on_where_the_log_ends(shared: Path, tmp_path: Path) -> None:
     hashes = []
     for epoch in (1, 2, 3):
         extent = recover(tmp_path)
-        create(shared, extent, epoch=epoch)
+        create(shared, extent, epoch=epoch, audit_slots=512)
         with Pipeline(shared) as p:
             writer = AuditWriter(p, tmp_path, CONFIG, file_records=1000, linger_ns=0)
             engine, gateway = EngineLoop(p, tmp_path, CONFIG), Gateway(p, 0)

@@ -32,7 +32,15 @@ from matchmark.native.pipeline import (
     new_orders,
     recover,
 )
-from matchmark.native.pipeline_records import AUDIT_HEADER_BYTES, AUDIT_RECORD, COMMAND, EVENT, Durability, RecordKind, Wait
+from matchmark.native.pipeline_records import (
+    AUDIT_HEADER_BYTES,
+    AUDIT_RECORD,
+    COMMAND,
+    EVENT,
+    Durability,
+    RecordKind,
+    Wait,
+)
 
 CONFIG = EngineConfig(symbols=3, max_orders=1 << 16, remembered_ids=1 << 21, emit_top=True)
 KILLS = 50
@@ -44,7 +52,7 @@ class Exchange:
     def __init__(self, durability: Durability, **sizes: int) -> None:
         self.shared = Path(tempfile.mkdtemp(prefix="matchmark-test-", dir="/dev/shm"))
         self.log = Path(tempfile.mkdtemp(prefix="matchmark-test-log-"))
-        create(self.shared, durability=durability, **sizes)
+        create(self.shared, durability=durability, **{"audit_slots": 1 << 14, **sizes})
         self.pipeline = Pipeline(self.shared)
         self.children: dict[str, int] = {}
 
@@ -163,7 +171,11 @@ class Load:
         while True:
             self.take()
             status = pipeline.status()
-            if status.order_position >= total and status.sequence == status.durable_sequence and not len(self.gateway.take(0)):
+            if (
+                status.order_position >= total
+                and status.sequence == status.durable_sequence
+                and not len(self.gateway.take(0))
+            ):
                 self.take()
                 return
             assert time.monotonic() < until, f"not drained: {status}, {total} orders were put"
@@ -191,9 +203,7 @@ def judge(exchange: Exchange, load: Load) -> None:
     expected = sent["command"].copy()
     expected["tag"] = bodies["tag"]
     assert bodies.tobytes() == expected.tobytes()
-    with Engine(
-        CONFIG.symbols, CONFIG.max_orders, CONFIG.max_levels, CONFIG.remembered_ids, CONFIG.emit_top
-    ) as engine:
+    with Engine(CONFIG.symbols, CONFIG.max_orders, CONFIG.max_levels, CONFIG.remembered_ids, CONFIG.emit_top) as engine:
         events = engine.submit(np.ascontiguousarray(expected))
     logged = log[log["kind"] == RecordKind.EVENT]
     assert np.ascontiguousarray(logged["body"]).tobytes() == events.tobytes()
@@ -224,7 +234,7 @@ def test_an_engine_killed_at_any_instant_loses_nothing_and_repeats_nothing(
 
 
 def test_a_writer_killed_at_any_instant_loses_nothing(exchange: Callable[..., Exchange]) -> None:
-    x, rng = exchange(Durability.FSYNC, report_slots=1 << 16, audit_slots=1 << 14), random.Random(2)
+    x, rng = exchange(Durability.FSYNC, report_slots=1 << 16), random.Random(2)
     x.start_engine()
     x.pipeline.state = ExchangeState.RUNNING
     load = Load(Gateway(x.pipeline, 0), seed=2)

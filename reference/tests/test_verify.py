@@ -48,7 +48,7 @@ def flow(n: int) -> Records:
 
 
 def write_log(log: Path, shared: Path, orders: Records) -> None:
-    create(shared, report_slots=64)
+    create(shared, report_slots=64, audit_slots=512)
     with Pipeline(shared) as p:
         writer = AuditWriter(p, log, CONFIG, file_records=FILE_RECORDS, linger_ns=0)
         engine, gateway = EngineLoop(p, log, CONFIG), Gateway(p, 0)
@@ -57,7 +57,7 @@ def write_log(log: Path, shared: Path, orders: Records) -> None:
             assert gateway.put(orders[i : i + 1])[0] == Put.OK
             while engine.poll():
                 gateway.take()
-            if i % 37 == 0:
+            if i % 37 == 36:
                 writer.poll()
         while writer.poll() > 0:
             pass
@@ -160,7 +160,9 @@ def test_a_flipped_bit_is_found_in_its_record(log: Path, record: int, within: in
         recover(log)
 
 
-def test_a_flipped_bit_in_the_last_batch_is_damage_and_is_not_cut(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flipped_bit_in_the_last_batch_is_damage_and_is_not_cut(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     last = len(records_of(log))
     path, offset = files(log)[-1], AUDIT_HEADER_BYTES + (last - 1) % FILE_RECORDS * RECORD
     alter(path, offset + 100, flip)
@@ -410,7 +412,9 @@ def test_the_second_book_finds_a_crossed_book_and_a_market_order_that_rests(tmp_
     assert "crossed book" in Book(CONFIG.symbols).check(kept)[1]
     kept["type"][-2] = 1
     commands = kept[-2:-1]
-    commands["body"] = np.frombuffer(commands["body"].tobytes()[:2] + b"\1" + commands["body"].tobytes()[3:], dtype="V64")
+    commands["body"] = np.frombuffer(
+        commands["body"].tobytes()[:2] + b"\1" + commands["body"].tobytes()[3:], dtype="V64"
+    )
     body = kept.view(EVENT_RECORD)["body"]
     body["price_ticks"][-1] = -(1 << 63)
     assert "not a day limit order" in Book(CONFIG.symbols).check(kept)[1]

@@ -213,7 +213,7 @@ typedef struct mm_writer mm_writer;
 typedef struct mm_writer_config {
     mm_config engine;          /* goes into the file headers; must be the log's */
     uint64_t instruments_hash; /* the same */
-    uint64_t file_records;     /* records a file, then the next one; 1,000 .. 2^32 */
+    uint64_t file_records;     /* records a file, then the next one; 1,000 .. 2^32 - 1, at least audit_slots */
     uint64_t linger_ns;        /* how long a batch waits to become full; 1 ms at most */
 } mm_writer_config;
 
