@@ -58,7 +58,9 @@ def results_of(
     statuses, reasons = {}, {}
     for level in LEVELS:
         status, reason = _judge(level, levels, pairs, capabilities, run, waived_clauses(settled), exploratory, request)
-        statuses[level], reasons[level] = status, reason
+        statuses[level] = status
+        if reason:
+            reasons[level] = reason
     return Results(
         matchmark=version("matchmark"),
         spec=SPEC_VERSION,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from matchmark.conformance.messages import Command, Event, command_from_wire, event_from_wire, to_wire
 
@@ -45,10 +45,10 @@ class History:
     def events(self) -> list[Event]:
         return [event for x in self.exchanges for event in x.events]
 
-    def write_jsonl(self, out: IO[str], **context: Any) -> None:
+    def json_lines(self, **context: Any) -> Iterator[str]:
         """One line a command, its events in it, times in ns; `context` (test, example) is put on each line."""
         for x in self.exchanges:
-            out.write(json.dumps({**context, **exchange_to_wire(x)}, separators=(",", ":")) + "\n")
+            yield json.dumps({**context, **exchange_to_wire(x)}, separators=(",", ":"))
 
 
 def exchange_to_wire(x: Exchange) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def exchange_to_wire(x: Exchange) -> dict[str, Any]:
 
 
 def read_jsonl(lines: Iterable[str]) -> History:
-    """The History that `write_jsonl` wrote."""
+    """The History that `json_lines` gave."""
     history = History()
     for line in lines:
         wire = json.loads(line)

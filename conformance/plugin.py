@@ -20,6 +20,7 @@ from typing import IO, Any, NoReturn
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.clauses import Register, UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.confirm import confirm
@@ -27,7 +28,9 @@ from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History, exchange_to_wire
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
-from matchmark.conformance.verdict import Verdict, violations_in
+from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in
+from matchmark.reports import allure
+from matchmark.reports.records import Evidence
 
 EXAMPLES_DEFAULT = 1000
 EXAMPLES_JUDGED_MIN = 100
@@ -84,9 +87,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
     if CERTIFICATION not in config.stash:
         config.stash[CERTIFICATION] = Certification(config)
+    if config.getoption("--alluredir", None):
+        _label(certifying)
     config.stash[CERTIFICATION].emit(
         "collected", tests={item.nodeid: sorted(clauses_of(item)) for item in items if item in certifying}
     )
+
+
+def _label(items: list[pytest.Item]) -> None:
+    """Allure shows the tests by level, diagram and clause."""
+    register = load()
+    titles = {diagram.id: diagram.title for diagram in register.diagrams()}
+    for item in items:
+        for mark in allure.marks((register[clause] for clause in sorted(clauses_of(item))), titles):
+            item.add_marker(mark)
 
 
 def _check_names(items: list[pytest.Item]) -> None:
@@ -211,16 +225,17 @@ class Certification:
 
     def __init__(self, config: pytest.Config) -> None:
         global _current
-        from matchmark.conformance.targets.open import UnknownTarget, open_target
+        from matchmark.conformance.targets.open import UnknownTarget, open_target, redactor_for
         from matchmark.conformance.targets.profile import ProfileError
 
+        self._redactor = redactor_for(str(config.getoption("--target")))
         fd = config.getoption("--events-fd")
         self._out: IO[str] | None = None if fd is None else os.fdopen(fd, "w", buffering=1)
         path = config.getoption("--history")
         self._history: IO[str] | None = None
         if path:
             self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
-        self._shrink = not config.getoption("--no-shrink")
+        self._allure = bool(config.getoption("--alluredir", None))
         self._controlled = False
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
@@ -246,7 +261,7 @@ class Certification:
 
     def emit(self, kind: str, **values: Any) -> None:
         if self._out is not None:
-            self._out.write(json.dumps({"kind": kind, **values}) + "\n")
+            self._out.write(self._clean(json.dumps({"kind": kind, **values})) + "\n")
 
     def require_control(self) -> None:
         """The first test pays for it; when it fails there is no second."""
@@ -267,7 +282,14 @@ class Certification:
         self._example += 1
         self._answers_ns += [x.done_ns - x.sent_ns for x in history]
         if self._history is not None:
-            history.write_jsonl(self._history, test=nodeid, example=self._example)
+            for line in history.json_lines(test=nodeid, example=self._example):
+                self._history.write(self._clean(line) + "\n")
+
+    def _clean(self, line: str) -> str:
+        """The line without secrets. Taken apart only where there is one: a run has a hundred thousand lines."""
+        if self._redactor.text(line) == line:
+            return line
+        return json.dumps(self._redactor.value(json.loads(line)), separators=(",", ":"))
 
     def note(self, item: pytest.Item, verdict: Verdict, reason: str) -> None:
         self._notes[item.nodeid] = (verdict, reason)
@@ -304,17 +326,10 @@ class Certification:
         counter = item.stash.get(EXAMPLES, None)
         count = counter.count if counter else 1
         for violation in violations:
-            f = violation.finding
-            self.emit(
-                "violation",
-                test=item.nodeid,
-                clause=f.clause,
-                message=f.message,
-                index=f.index,
-                expected=list(f.expected),
-                actual=list(f.actual),
-                transcript=[exchange_to_wire(x) for x in violation.history],
-            )
+            evidence = _evidence(violation)
+            self.emit("violation", test=item.nodeid, **evidence)
+            if self._allure:
+                allure.attach(Evidence(test=item.nodeid, **evidence))
         if violations and counter is not None and count < EXAMPLES_JUDGED_MIN:
             verdict = Verdict.INCONCLUSIVE
             reason = f"its property test stopped after {count} examples, when it found another clause broken"
@@ -338,6 +353,18 @@ class Certification:
         if self._history is not None:
             self._history.close()
         self.emit("end")
+
+
+def _evidence(violation: ClauseViolation) -> dict[str, Any]:
+    f = violation.finding
+    return {
+        "clause": f.clause,
+        "message": f.message,
+        "index": f.index,
+        "expected": list(f.expected),
+        "actual": list(f.actual),
+        "transcript": [exchange_to_wire(x) for x in violation.history],
+    }
 
 
 def _failure_evidence(history: History, message: str) -> dict[str, Any]:

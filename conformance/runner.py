@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from matchmark.conformance.plugin import ANSWERED_CLAUSE
 from matchmark.conformance.verdict import Verdict
@@ -59,7 +59,7 @@ class Violation:
 
 
 @dataclass
-class TestRecord:
+class CheckRecord:
     test: str
     clauses: list[str]
     verdict: Verdict
@@ -76,7 +76,7 @@ class Run:
     collected: dict[str, list[str]] = field(default_factory=dict)
     control_ok: bool | None = None
     control_message: str = ""
-    tests: list[TestRecord] = field(default_factory=list)
+    tests: list[CheckRecord] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     latency: list[dict[str, Any]] = field(default_factory=list)
     log: str = ""
@@ -90,13 +90,44 @@ Progress = Callable[[str, dict[str, Any]], None]
 """Called with each message of the child as it comes: kind and values."""
 
 
-def run(request: Request, progress: Progress = lambda kind, values: None) -> Run:
+class Child(Protocol):
+    """The process that runs pytest: its exit status, negative when a signal ended it."""
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+class Launch(Protocol):
+    """Starts pytest with `arguments` in the folder `work`; output goes to `log`, messages to `events_fd`."""
+
+    def __call__(self, arguments: list[str], work: str, log: IO[str], events_fd: int) -> Child: ...
+
+
+def spawn(arguments: list[str], work: str, log: IO[str], events_fd: int) -> Child:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", *arguments, "--events-fd", str(events_fd)],
+        cwd=work,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        pass_fds=(events_fd,),
+        env={**os.environ, **environment(work)},
+    )
+
+
+def environment(work: str) -> dict[str, str]:
+    """What pytest is to find in its environment, so that no plugin and no folder of the user has a say."""
+    return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": work}
+
+
+def run(request: Request, progress: Progress = lambda kind, values: None, launch: Launch = spawn) -> Run:
     """The suites, run to their end. UsageError when pytest could not be set up as asked."""
     result = Run()
     crashed: list[str] = []
     for attempt in range(RESTARTS_MAX + 1):
         finished = {t.test for t in result.tests}
-        code, running = _child(request, result, finished, attempt, progress)
+        code, running = _child(request, result, finished, attempt, progress, launch)
         if running is None or code >= 0:
             break
         crashed.append(running)
@@ -108,7 +139,7 @@ def run(request: Request, progress: Progress = lambda kind, values: None) -> Run
 
 
 def _child(
-    request: Request, result: Run, finished: set[str], attempt: int, progress: Progress
+    request: Request, result: Run, finished: set[str], attempt: int, progress: Progress, launch: Launch
 ) -> tuple[int, str | None]:
     """One child from start to end: its exit status, and the test that it was in if it did not say goodbye."""
     read_fd, write_fd = os.pipe()
@@ -116,16 +147,7 @@ def _child(
         tempfile.TemporaryDirectory(prefix="matchmark-") as work,
         tempfile.TemporaryFile("w+", errors="replace") as log,
     ):
-        command = _command(request, finished, attempt, write_fd)
-        process = subprocess.Popen(
-            command,
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(write_fd,),
-            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": work},
-        )
+        process = launch(_arguments(request, finished, attempt), work, log, write_fd)
         os.close(write_fd)
         try:
             running = _listen(read_fd, result, progress)
@@ -139,14 +161,14 @@ def _child(
     return code, running
 
 
-def _command(request: Request, finished: Iterable[str], attempt: int, fd: int) -> list[str]:
+def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[str]:
     # No plugin but these and no configuration file, so that nothing of the folder the user stands in has a say.
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suites_folder())]
+    command = ["-c", os.devnull, "--rootdir", str(suites_folder())]
     for plugin in ("matchmark.conformance.plugin", "_hypothesis_pytestplugin", "allure_pytest.plugin"):
         command += ["-p", plugin]
     command += ["-q", "--tb=short", "-p", "no:cacheprovider", "--import-mode=importlib"]
     command += ["-o", "consider_namespace_packages=true", f"--hypothesis-seed={request.seed}"]
-    command += ["--target", absolute(request.target), "--examples", str(request.examples), "--events-fd", str(fd)]
+    command += ["--target", absolute(request.target), "--examples", str(request.examples)]
     command += [word for override in request.overrides for word in ("--target-set", override)]
     command += [word for clause in request.clauses for word in ("--clause", clause)]
     command += [] if request.shrink else ["--no-shrink"]
@@ -198,7 +220,7 @@ def _take(result: Run, kind: str, message: dict[str, Any]) -> None:
         result.violations.append(Violation(**message))
     elif kind == "test":
         message.pop("property")
-        result.tests.append(TestRecord(**{**message, "verdict": Verdict(message["verdict"])}))
+        result.tests.append(CheckRecord(**{**message, "verdict": Verdict(message["verdict"])}))
     elif kind == "latency" and message["count"]:
         result.latency.append(message)
 
@@ -208,7 +230,7 @@ def _charge_crash(result: Run, test: str, code: int, again: bool) -> None:
     how = f"the process that held the engine was killed by {signal.Signals(-code).name}"
     if not again:
         return
-    result.tests.append(TestRecord(test, result.collected.get(test, []), Verdict.INCONCLUSIVE, how, 0, 0.0))
+    result.tests.append(CheckRecord(test, result.collected.get(test, []), Verdict.INCONCLUSIVE, how, 0, 0.0))
     result.violations.append(
         Violation(test, ANSWERED_CLAUSE, f"{how}, twice in the same test", 0, ["an answer"], [how], [])
     )
@@ -221,7 +243,7 @@ def _account_for_unfinished(result: Run) -> None:
     verdict = Verdict.BLOCKED if result.blocked else Verdict.INCONCLUSIVE
     for test, clauses in result.collected.items():
         if test not in finished:
-            result.tests.append(TestRecord(test, clauses, verdict, reason, 0, 0.0))
+            result.tests.append(CheckRecord(test, clauses, verdict, reason, 0, 0.0))
 
 
 def default_seed() -> int:

@@ -1,11 +1,12 @@
 """Generated order flow: a hypothesis state machine that talks to a target, and at the end of each example judges it.
 
-Drawing is what costs time here, so each command is one integer, taken apart by Choices (the simplest choice first, which
-is where hypothesis shrinks to), and a rule draws a list of them. What a suite wants to see often is its Profile.
+Drawing is what takes time, so each command is one integer, taken apart by Choices (the simplest choice first, which is
+where hypothesis shrinks to), and a rule draws a list of them. What a suite wants to see often is its Profile.
 """
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,6 +15,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
 from matchmark.conformance.checks import Finding, audit
 from matchmark.conformance.checks.differential import differential
 from matchmark.conformance.driver import Driver
@@ -22,17 +24,22 @@ from matchmark.conformance.suites._support import sweep
 from matchmark.conformance.targets.base import TargetInfo
 from matchmark.conformance.verdict import violation_type
 
-STEPS = 6
+STEPS = 8
 """Rules an example: with their batches 15 to 40 commands, enough for walks, queues and their aftermath."""
 BATCH_MAX = 8
-RECENT = 12
+RECENT = 8
 """Cancels and replaces name one of the latest orders, so that they often find one alive."""
 GHOST = "ghost"
 UNLISTED = "NO-SUCH-SYMBOL"
 
 
+SLACK = 64
+"""Hypothesis draws small integers of a range far more often than large ones. With a range so many times larger than there
+are combinations this leaves what is left of the integer unused, and each choice about even."""
+
+
 class Choices:
-    """Independent choices, packed into one integer below `size`; 0 is the first option of each."""
+    """Independent choices, packed into one integer; 0 is the first option of each, and `size` combinations repeat."""
 
     def __init__(self, **options: Sequence[Any]) -> None:
         self.options = list(options.items())
@@ -45,8 +52,11 @@ class Choices:
             taken[name] = values[at]
         return taken
 
+    def one(self) -> st.SearchStrategy[int]:
+        return st.integers(0, SLACK * self.size - 1)
+
     def batches(self, most: int = BATCH_MAX) -> st.SearchStrategy[list[int]]:
-        return st.lists(st.integers(0, self.size - 1), min_size=1, max_size=most)
+        return st.lists(self.one(), min_size=1, max_size=most)
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,13 @@ class Flow(RuleBasedStateMachine):
         self.engine.submit(command)
         if isinstance(command, New):
             self.touched[command.sym] = None
-        if isinstance(command, New | Replace) and command.sym != UNLISTED:
+        if isinstance(command, Replace) or (isinstance(command, New) and self.may_be_resting(command)):
             self.sent.append((command.cl, command.acct, command.sym))
+
+    def may_be_resting(self, command: New) -> bool:
+        """Others are named by requests now and then: those that are over, for sure."""
+        rests = command.type == "limit" and command.tif == "day"
+        return command.sym != UNLISTED and (rests or len(self.sent) % 4 == 0)
 
     def new(self, **fields: Any) -> None:
         self.send(New(cl=self.engine.fresh_cl(), **fields))
@@ -144,9 +159,10 @@ def judge(engine: Driver) -> None:
     found = sorted(audit(engine.history, engine.info) + differential(engine.history, engine.info), key=_position)
     if not found:
         return
-    here = {f.clause: f for f in reversed(found) if f.index == found[0].index}
-    violation = violation_type(found[0].clause)(found[0], engine.history)
-    violation.also = [f for clause, f in sorted(here.items()) if clause != found[0].clause]  # type: ignore[attr-defined]
+    first = found[0]
+    violation = violation_type(first.clause)(first, engine.history)
+    others = {f.clause: f for f in found if f.index == first.index and f.clause != first.clause}
+    violation.also = [violation_type(clause)(f, engine.history) for clause, f in sorted(others.items())]
     raise violation
 
 
@@ -159,7 +175,7 @@ def run_property(
 ) -> None:
     """Tries generated examples on the target; `on_end` is called once for each."""
     settings = hypothesis.settings(settings, stateful_step_count=STEPS)
-    run_state_machine_as_test(machine_for(profile, engine, on_end), settings=settings)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine_for(profile, engine, on_end), settings=settings)
 
 
 def middles(info: TargetInfo, span: int) -> list[int]:
@@ -169,14 +185,19 @@ def middles(info: TargetInfo, span: int) -> list[int]:
     return list(dict.fromkeys(px for px in wanted if 2 * span < px <= highest)) or [max(highest // 2, 1)]
 
 
+def _reach_ticks(profile: Profile) -> int:
+    """How far from the middle its orders go, ladders with gaps and takers included: good prices must stay good."""
+    return max(profile.span_ticks, 3 * max(profile.ladder_levels))
+
+
 def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) -> type[Flow]:
     """The state machine of a profile for a target, without what the target does not declare."""
     info = engine.info
-    symbols = info.instruments.symbols[: profile.symbols if "multi_symbol" in info.capabilities else 1]
+    symbols = _symbols(info, profile.symbols if "multi_symbol" in info.capabilities else 1)
     accounts = tuple(f"A{n + 1}" for n in range(profile.accounts if "accounts" in info.capabilities else 1))
     common = {"side": ("buy", "sell"), "acct": accounts, "sym": symbols}
     rules: dict[str, Any] = {
-        "begin": _begin(middles(info, profile.span_ticks)),
+        "begin": _begin(middles(info, _reach_ticks(profile))),
         "quote": _quote(profile, common),
         "build": _build(profile, common),
         "take": _take(profile, common, info),
@@ -186,8 +207,13 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     if abuses := possible(profile.abuses, info):
         rules["abuse"] = _abuse(profile, common, abuses, info)
     body = {"engine": engine, "on_end": staticmethod(on_end), "symbols": symbols, **rules}
-    machine: type[Flow] = type(Flow)("FlowOfProfile", (Flow,), body)
-    return machine
+    return types.new_class("FlowOfProfile", (Flow,), exec_body=lambda namespace: namespace.update(body))
+
+
+def _symbols(info: TargetInfo, count: int) -> tuple[str, ...]:
+    """The first ones and the last: where a table of books is most likely to be one short."""
+    symbols = info.instruments.symbols
+    return symbols if len(symbols) <= count else (*symbols[: max(count - 1, 1)], *symbols[-1:][: count - 1])
 
 
 def _begin(prices: list[int]) -> Any:
@@ -230,7 +256,7 @@ def _build(profile: Profile, common: dict[str, Any]) -> Any:
     )
     accounts = common["acct"]
 
-    @rule(card=st.integers(0, choices.size - 1))
+    @rule(card=choices.one())
     def build(self: Flow, card: int) -> None:
         c = choices.take(card)
         for n in range(c["levels"] * c["orders"]):
@@ -250,7 +276,7 @@ def _take(profile: Profile, common: dict[str, Any], info: TargetInfo) -> Any:
         kind=possible(profile.takers, info) or ("limit",),
         reach=(1, 2, 3, profile.span_ticks, far, 0),
         qty=(*profile.taker_quantities, info.instruments.quantity_max_lots),
-        smp=(None, None, *possible(profile.smp, info)) if possible(profile.smp, info) else (None,),
+        smp=(None, *possible(profile.smp, info)),
     )
 
     @rule(cards=choices.batches(4))

@@ -1,7 +1,7 @@
-"""How a check says that a clause is broken, and how verdicts of many tests make one.
+"""How a check says that a clause is broken: the exception, its text, and the words for verdicts.
 
-Order, worst first (design of the register): FAIL, INCONCLUSIVE, PASS. NOT_APPLICABLE, UNTESTED and BLOCKED say why there
-is no judgement and never hide one.
+How several become one is decided in reports/verdicts.py: the worst stands, and a part that was blocked or left out outweighs
+any number that passed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class ClauseViolation(AssertionError):
         super().__init__(finding, history)
         self.finding = finding
         self.history = History(list(history.exchanges))
+        self.also: list[ClauseViolation] = []
+        """Of other clauses that the same answer broke: they are reported with this one."""
 
     def __str__(self) -> str:
         f = self.finding
@@ -77,7 +79,7 @@ def violation_type(clause: str) -> type[ClauseViolation]:
 def violations_in(error: BaseException) -> list[ClauseViolation]:
     """Every ClauseViolation in an exception or a (nested) ExceptionGroup; empty when there is anything else in it."""
     if isinstance(error, ClauseViolation):
-        return [error]
+        return [error, *error.also]
     if isinstance(error, BaseExceptionGroup):
         found = [violations_in(e) for e in error.exceptions]
         return [v for part in found for v in part] if all(found) else []

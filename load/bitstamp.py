@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
+
 from matchmark.conformance.messages import Cancel, Command, New, Replace
 
 TICKS_PER_USD = 100

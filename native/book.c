@@ -15,11 +15,15 @@ static uint64_t part(uint64_t *at, uint64_t bytes)
 
 static mm_book_head layout(const mm_book_config *c)
 {
-    mm_book_head h = {.n_sides = 2 * c->n_symbols, .max_orders = c->max_orders, .max_levels = c->max_levels, .window = c->window_ticks};
+    mm_book_head h = {.n_sides = 2 * c->n_symbols,
+                      .max_orders = c->max_orders,
+                      .max_levels = c->max_levels,
+                      .window = c->window_ticks};
     uint64_t at = 0;
     part(&at, sizeof(mm_book_head));
     h.sides_at = part(&at, h.n_sides * sizeof(mm_side_book));
     h.words_at = part(&at, (uint64_t)h.n_sides * h.window / 8);
+    h.sums_at = part(&at, (uint64_t)h.n_sides * ((h.window + 4095) / 4096) * sizeof(uint64_t));
     h.rings_at = part(&at, (uint64_t)h.n_sides * h.window * sizeof(uint32_t));
     h.orders_at = part(&at, (c->max_orders + UINT64_C(1)) * sizeof(mm_order));
     h.levels_at = part(&at, (c->max_levels + UINT64_C(1)) * sizeof(mm_level));
@@ -56,6 +60,7 @@ mm_book mm_book_open(void *memory)
         .head = h,
         .sides = (mm_side_book *)(at + h->sides_at),
         .words = (uint64_t *)(at + h->words_at),
+        .sums = (uint64_t *)(at + h->sums_at),
         .rings = (uint32_t *)(at + h->rings_at),
         .orders = (mm_order *)(at + h->orders_at),
         .levels = (mm_level *)(at + h->levels_at),
@@ -131,16 +136,14 @@ static void slide(mm_book *b, uint32_t side, int64_t best)
 {
     mm_side_book *s = &b->sides[side];
     int64_t base = best - b->window / 8, end = base + b->window;
-    uint64_t *words = mm_book_words(b, side);
-    for (uint64_t left = s->summary; left; left &= left - 1) {
-        uint32_t w = (uint32_t)__builtin_ctzll(left);
-        for (uint64_t bits = words[w]; bits; bits &= bits - 1) {
-            uint32_t n = b->rings[(uint64_t)side * b->window + w * 64 + (uint32_t)__builtin_ctzll(bits)];
-            int64_t key = b->levels[n].key;
-            if (key < base || key >= end) {
-                mm_book_clear_near(b, side, key);
-                put_far(b, side, key, n);
-            }
+    int64_t from = s->base;
+    for (uint32_t left = s->near_levels; left; left--) {
+        uint32_t n = mm_book_first_near(b, side, from);
+        int64_t key = b->levels[n].key;
+        from = key + 1;
+        if (key < base || key >= end) {
+            mm_book_clear_near(b, side, key);
+            put_far(b, side, key, n);
         }
     }
     s->base = base;
@@ -156,9 +159,9 @@ static void slide(mm_book *b, uint32_t side, int64_t best)
     b->head->slides++;
 }
 
-/* Whether an access at `key`, outside the window, makes sliding worth it. A slide moves at most the levels in the ring out
- * and the levels it passes in, so it waits for a number of misses in proportion: no sequence of commands can make the
- * window cost more than a constant number of tree operations for each miss. */
+/* Whether an access at `key`, outside the window, makes sliding worth it. A slide moves at most the levels in the ring
+ * out and the levels it passes in, so it waits for a number of misses in proportion: no sequence of commands can make
+ * the window cost more than a constant number of tree operations for each miss. */
 static bool slide_is_due(mm_book *b, mm_side_book *s, int64_t key)
 {
     if (key < s->base)

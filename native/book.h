@@ -1,18 +1,21 @@
 /* Limit order books: price levels in price order, first in first out within a level, all from preallocated pools.
  *
- * What may live here: levels, queues, matching, best prices. What may not: accounts' rights, client ids, order types; an
- * order's `key` and `account` are carried for the layer above and never looked at.
+ * What may live here: levels, queues, matching, best prices. What may not: accounts' rights, client ids, order types;
+ * an order's `key` and `account` are carried for the layer above and never looked at.
  *
- * Orders and levels are indexes into pools shared by all books of one block; index 0 means none. A *side* is one half of
- * one symbol's book: number 2 * symbol + (0 buy, 1 sell). Inside a side a price is a *key* that ascends from the best price
- * to the worst (a sell's price, a buy's price negated), so that one piece of code serves both sides.
+ * Orders and levels are indexes into pools shared by all books of one block; index 0 means none. A *side* is one half
+ * of one symbol's book: number 2 * symbol + (0 buy, 1 sell). Inside a side a price is a *key* that ascends from the
+ * best price to the worst (a sell's price, a buy's price negated), so that one piece of code serves both sides.
  *
- * A side keeps the levels whose keys lie in its window [base, base + window) in a ring indexed by key modulo window, with a
- * two-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window slides after the
- * best price, at a cost that the accesses which missed it have paid for. Orders refer to their level by its index, which
- * does not change when the level moves between ring and tree.
+ * A side keeps the levels whose keys lie in its window [base, base + window) in a ring indexed by key modulo window,
+ * with a three-level bitmap of the non-empty ones; all other levels are in a red-black tree (far_tree.h). The window
+ * slides after the best price, at a cost that the accesses which missed it have paid for. Orders refer to their level
+ * by its index, which does not change when the level moves between ring and tree.
  *
- * Use from C or C++: include this header, compile native/book.c and native/far_tree.c with -Inative/include -Inative. */
+ * Use from C or C++: include this header, compile native/book.c and native/far_tree.c (and book_check.c for
+ * mm_book_check) with -Inative/include -Inative. A client that keeps the index from mm_book_add and hands it to
+ * mm_book_remove needs no map; one that finds orders by ids of its own puts id_map.h on top: bench/drive.h does
+ * both. */
 #ifndef MATCHMARK_BOOK_H
 #define MATCHMARK_BOOK_H
 
@@ -26,11 +29,11 @@
 extern "C" {
 #endif
 
-#define MM_NO_KEY INT64_MAX                   /* best key of an empty side */
-#define MM_ANY_PRICE (INT64_MAX - 1)          /* limit key of a market order: every level is good enough */
+#define MM_NO_KEY     INT64_MAX       /* best key of an empty side */
+#define MM_ANY_PRICE  (INT64_MAX - 1) /* limit key of a market order: every level is good enough */
 #define MM_WINDOW_MIN 64
-#define MM_WINDOW_MAX 4096                    /* 64 words of 64 bits, one summary word */
-#define MM_POOL_MAX (UINT32_C(1) << 30)       /* the layer above needs the top bit of an order index */
+#define MM_WINDOW_MAX 262144              /* a bitmap of three levels, 64 bits each */
+#define MM_POOL_MAX   (UINT32_C(1) << 30) /* the layer above needs the top bit of an order index */
 
 typedef struct mm_order {
     uint64_t key;        /* the caller's */
@@ -51,7 +54,7 @@ typedef struct mm_level {
 typedef struct mm_side_book {
     int64_t best_key, base;
     int64_t far_min;  /* least key in the tree, MM_NO_KEY when it is empty */
-    uint64_t summary; /* bit w: word w of the bitmap is not zero */
+    uint64_t summary; /* bit i: sums[i] of the side is not zero; bit w of those: word w of the bitmap is not zero */
     uint32_t best, root;
     uint32_t near_levels, far_levels;
     uint32_t missed_better, missed_worse; /* accesses outside the window since it last slid */
@@ -59,7 +62,7 @@ typedef struct mm_side_book {
 } mm_side_book;
 
 typedef struct mm_book_head {
-    uint64_t bytes, sides_at, words_at, rings_at, orders_at, levels_at, links_at;
+    uint64_t bytes, sides_at, words_at, sums_at, rings_at, orders_at, levels_at, links_at;
     uint32_t n_sides, max_orders, max_levels, window;
     uint32_t free_order, fresh_order, free_level, fresh_level;
     uint32_t orders_used, levels_used;
@@ -70,7 +73,7 @@ typedef struct mm_book_head {
 typedef struct mm_book {
     mm_book_head *head;
     mm_side_book *sides;
-    uint64_t *words;
+    uint64_t *words, *sums;
     uint32_t *rings;
     mm_order *orders;
     mm_level *levels;
@@ -82,7 +85,8 @@ typedef struct mm_book_config {
     uint32_t n_symbols, max_orders, max_levels, window_ticks;
 } mm_book_config;
 
-/* Bytes of a block; the configuration must be in range (n_symbols 1..2^24, pools 1..MM_POOL_MAX, window a power of two). */
+/* Bytes of a block; the configuration must be in range (n_symbols 1..2^24, pools 1..MM_POOL_MAX, window a power of
+ * two). */
 size_t mm_book_size(const mm_book_config *config);
 /* `memory`: zeroed, aligned to 64. */
 void mm_book_create(void *memory, const mm_book_config *config);
@@ -124,6 +128,11 @@ MM_INLINE uint64_t *mm_book_words(const mm_book *b, uint32_t side)
     return &b->words[(uint64_t)side * (b->window >> 6)];
 }
 
+MM_INLINE uint64_t *mm_book_sums(const mm_book *b, uint32_t side)
+{
+    return &b->sums[(uint64_t)side * ((b->window + 4095) >> 12)];
+}
+
 /* A level without orders, in neither ring nor tree. The caller has made sure that there is one. */
 MM_INLINE uint32_t mm_book_take_level(mm_book *b, uint32_t side, int64_t key)
 {
@@ -147,7 +156,8 @@ MM_INLINE void mm_book_put_near(mm_book *b, uint32_t side, int64_t key, uint32_t
     uint32_t at = (uint32_t)((uint64_t)key & b->mask);
     *mm_book_ring(b, side, key) = level;
     mm_book_words(b, side)[at >> 6] |= UINT64_C(1) << (at & 63);
-    s->summary |= UINT64_C(1) << (at >> 6);
+    mm_book_sums(b, side)[at >> 12] |= UINT64_C(1) << (at >> 6 & 63);
+    s->summary |= UINT64_C(1) << (at >> 12);
     s->near_levels++;
 }
 
@@ -158,8 +168,12 @@ MM_INLINE void mm_book_clear_near(mm_book *b, uint32_t side, int64_t key)
     uint64_t *word = &mm_book_words(b, side)[at >> 6];
     *mm_book_ring(b, side, key) = 0;
     *word &= ~(UINT64_C(1) << (at & 63));
-    if (!*word)
-        s->summary &= ~(UINT64_C(1) << (at >> 6));
+    if (!*word) {
+        uint64_t *sum = &mm_book_sums(b, side)[at >> 12];
+        *sum &= ~(UINT64_C(1) << (at >> 6 & 63));
+        if (!*sum)
+            s->summary &= ~(UINT64_C(1) << (at >> 12));
+    }
     s->near_levels--;
 }
 
@@ -170,8 +184,15 @@ MM_INLINE uint32_t mm_book_first_near(const mm_book *b, uint32_t side, int64_t f
     uint32_t at = (uint32_t)((uint64_t)from & b->mask), w = at >> 6;
     uint64_t bits = words[w] & (~UINT64_C(0) << (at & 63));
     if (!bits) {
-        uint64_t summary = b->sides[side].summary, after = summary & (~UINT64_C(1) << w);
-        w = (uint32_t)__builtin_ctzll(after ? after : summary);
+        const uint64_t *sums = mm_book_sums(b, side);
+        uint32_t i = w >> 6;
+        uint64_t sum = sums[i] & (~UINT64_C(1) << (w & 63));
+        if (!sum) {
+            uint64_t summary = b->sides[side].summary, after = summary & (~UINT64_C(1) << i);
+            i = (uint32_t)__builtin_ctzll(after ? after : summary);
+            sum = sums[i];
+        }
+        w = i * 64 + (uint32_t)__builtin_ctzll(sum);
         bits = words[w];
     }
     return b->rings[(uint64_t)side * b->window + w * 64 + (uint32_t)__builtin_ctzll(bits)];
@@ -229,8 +250,8 @@ MM_INLINE bool mm_book_levels_full(const mm_book *b)
 
 /* Puts an order at the back of the level of `key` and says which it is. Room for it, and for its level, must have been
  * made sure of; lots is at least 1. */
-MM_INLINE uint32_t mm_book_add(mm_book *b, uint32_t side, int64_t key, uint64_t order_key, uint32_t account, uint32_t leaves,
-                               uint32_t cum)
+MM_INLINE uint32_t mm_book_add(mm_book *b, uint32_t side, int64_t key, uint64_t order_key, uint32_t account,
+                               uint32_t leaves, uint32_t cum)
 {
     mm_book_head *h = b->head;
     uint32_t n = h->free_order;
@@ -297,7 +318,8 @@ MM_INLINE void mm_book_reduce(mm_book *b, uint32_t order, uint32_t leaves)
 }
 
 enum mm_match_step { MM_STEP_TRADE, MM_STEP_REMOVE, MM_STEP_STOP };
-/* Asked before each trade: trade with this order, take it out instead (its end has then been reported), or stop here. */
+/* Asked before each trade: trade with this order, take it out instead (its end has then been reported), or stop
+ * here. */
 typedef enum mm_match_step (*mm_match_ask)(void *context, uint32_t order, const mm_order *resting);
 /* Told of each trade; `resting` already has its leaves and cum of after the trade, leaves 0 if it is done. */
 typedef void (*mm_match_tell)(void *context, uint32_t order, const mm_order *resting, int64_t key, uint32_t lots);

@@ -65,13 +65,17 @@ static const char *check_bitmap(const mm_book *b, uint32_t side)
     uint64_t bits = 0;
     for (uint32_t w = 0; w < b->window >> 6; w++) {
         uint64_t word = mm_book_words(b, side)[w];
-        if (!word != !(s->summary >> w & 1))
-            return "bitmap: summary is wrong";
+        if (!word != !(mm_book_sums(b, side)[w >> 6] >> (w & 63) & 1))
+            return "bitmap: a sum is wrong";
         for (uint32_t i = 0; i < 64; i++) {
             if ((word >> i & 1) != (b->rings[(uint64_t)side * b->window + w * 64 + i] != 0))
                 return "bitmap: bit and ring disagree";
         }
         bits += (uint64_t)__builtin_popcountll(word);
+    }
+    for (uint32_t i = 0; i < (b->window + 4095) >> 12; i++) {
+        if (!mm_book_sums(b, side)[i] != !(s->summary >> i & 1))
+            return "bitmap: summary is wrong";
     }
     return bits == s->near_levels ? NULL : "bitmap: count of levels is wrong";
 }

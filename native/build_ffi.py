@@ -14,7 +14,7 @@ from pathlib import Path
 from cffi import FFI
 
 # setuptools wants source paths relative to the project's root, and runs this file from there.
-HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
+HERE = Path(os.path.relpath(Path(__file__).parent))
 HEADERS = ("types.h", "engine.h", "audit.h", "pipeline.h")
 ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -23,6 +25,8 @@ _COMMAND_RANGES = ((0, 255),) * 5 + ((0, 2**32 - 1),) * 2 + ((0, 2**64 - 1),) * 
 _EVENT = struct.Struct("<4BI3Qq4IQ")
 _TOP = struct.Struct("<B3xIqQqQ24x")
 _TOP_KIND = int(EventKind.TOP)
+_submit = _lib.mm_engine_submit
+_FULL = int(_lib.MM_FULL)
 _ONE_BUFFER = 256  # events; a command that causes more is gone on with
 
 
@@ -47,6 +51,9 @@ class Event(NamedTuple):
     account: int
     other_account: int
     other_order_id: int
+
+
+_as_event: Callable[[tuple[Any, ...]], Event] = partial(tuple.__new__, Event)  # _make without counting the fields again
 
 
 class Top(NamedTuple):
@@ -104,8 +111,9 @@ class Engine:
 
     resident        touch all memory now, on huge pages where there are any, so that no command meets a page fault
 
-    Otherwise the memory is reserved at once and touched as it is used. A full pool is answered with a `capacity` rejection. Calls
-    release the GIL and take turns on one engine. ValueError: a setting is out of range; MemoryError: no such memory.
+    Otherwise the memory is reserved at once and touched as it is used. A full pool is answered with a `capacity`
+    rejection. Calls release the GIL and take turns on one engine. ValueError: a setting is out of range; MemoryError:
+    there is not that much memory.
     """
 
     def __init__(
@@ -142,36 +150,40 @@ class Engine:
         self._event_bytes = _ffi.buffer(self._events)
 
     def submit(self, commands: Records) -> Records:
-        """Takes a batch of COMMAND records, shape (n,); returns all their events in order, EVENT records, shape (m,)."""
-        events = np.empty(2 * len(commands) + 64, dtype=EVENT)
-        taken, written = self.submit_into(commands, events)
-        while taken < len(commands) or self.unfinished:
-            grown = np.empty(2 * len(events), dtype=EVENT)
-            grown[:written] = events[:written]
-            events = grown
-            more_taken, more_written = self.submit_into(commands[taken:], events[written:])
-            taken += more_taken
-            written += more_written
+        """Takes a batch of COMMAND records, shape (n,); returns all their events in order, EVENT, shape (m,)."""
+        _check_records(commands, COMMAND, "commands")
+        events: Records = np.empty(2 * len(commands) + 64, dtype=EVENT)
+        with self._lock:
+            taken, written = self._submit(commands, events)
+            while taken < len(commands) or _lib.mm_engine_unfinished(self._engine):
+                grown: Records = np.empty(2 * len(events), dtype=EVENT)
+                grown[:written] = events[:written]
+                events = grown
+                more_taken, more_written = self._submit(commands[taken:], events[written:])
+                taken += more_taken
+                written += more_written
         return events[:written]
 
     def submit_into(self, commands: Records, events: Records) -> tuple[int, int]:
         """The same into a buffer of the caller's: (commands taken, events written).
 
-        A full buffer stops it: read the events, then submit the commands that were not taken. While `unfinished` is true
-        the last one taken has more events to come, which the next call writes first, also when no command is left.
+        A full buffer stops it: read the events, then submit the commands that were not taken. While `unfinished` is
+        true the last one taken has more events to come; the next call writes them first, also when no command is left.
         """
         _check_records(commands, COMMAND, "commands")
         _check_records(events, EVENT, "events")
         if not events.flags.writeable:
             raise ValueError("events: the array is read-only")
+        with self._lock:
+            return self._submit(commands, events)
+
+    def _submit(self, commands: Records, events: Records) -> tuple[int, int]:
         c = _ffi.from_buffer("mm_command[]", commands) if len(commands) else _ffi.NULL
         e = _ffi.from_buffer("mm_event[]", events) if len(events) else _ffi.NULL
-        with self._lock:
-            code = _lib.mm_engine_submit(self._open(), c, len(commands), e, len(events), self._progress)
-            taken, written = self._progress.commands, self._progress.events
+        code = _submit(self._open(), c, len(commands), e, len(events), self._progress)
         if code == _lib.MM_SMALL_BUFFER:
             raise ValueError(f"events: room for {len(events)}, at least {_lib.MM_MIN_EVENTS} are needed")
-        return taken, written
+        return self._progress.commands, self._progress.events
 
     def execute(
         self,
@@ -206,11 +218,11 @@ class Engine:
             except struct.error:
                 fields = (op, side, type, tif, smp, account, symbol, cl_ord_id, orig_cl_ord_id, price, quantity)
                 _COMMAND.pack_into(self._command_bytes, 0, *_nearest(fields), time_ns, tag)
-            submit, done, view = _lib.mm_engine_submit, self._progress, self._event_bytes
-            code = submit(engine, self._command, 1, self._events, _ONE_BUFFER, done)
+            done, view = self._progress, self._event_bytes
+            code = _submit(engine, self._command, 1, self._events, _ONE_BUFFER, done)
             out = _events(view[: 64 * done.events])
-            while code == _lib.MM_FULL:
-                code = submit(engine, _ffi.NULL, 0, self._events, _ONE_BUFFER, done)
+            while code == _FULL:
+                code = _submit(engine, _ffi.NULL, 0, self._events, _ONE_BUFFER, done)
                 out += _events(view[: 64 * done.events])
             return out
 
@@ -294,11 +306,14 @@ def _check_records(array: Records, dtype: np.dtype[Any], name: str) -> None:
 
 
 def _events(records: bytes) -> list[Event | Top]:
-    make, top = Event._make, _TOP_KIND
-    return [
-        make(fields) if fields[0] != top else Top._make(_TOP.unpack_from(records, 64 * at))
-        for at, fields in enumerate(_EVENT.iter_unpack(records))
-    ]
+    if len(records) == _EVENT.size and records[0] != _TOP_KIND:  # most commands cause one event
+        return [_as_event(_EVENT.unpack(records))]
+    out: list[Event | Top] = list(map(_as_event, _EVENT.iter_unpack(records)))
+    if _TOP_KIND in records[::64]:
+        for at, event in enumerate(out):
+            if event.kind == _TOP_KIND:
+                out[at] = Top._make(_TOP.unpack_from(records, 64 * at))
+    return out
 
 
 def _nearest(fields: tuple[int, ...]) -> tuple[int, ...]:

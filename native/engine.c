@@ -1,4 +1,5 @@
-/* The engine's life and its submit loop. Rules are in engine_orders.c and engine_requests.c, queries in engine_query.c. */
+/* The engine's life and its submit loop. Rules are in engine_orders.c and engine_requests.c, queries in
+ * engine_query.c. */
 #define _DEFAULT_SOURCE
 #include "engine_internal.h"
 
@@ -18,7 +19,7 @@ const char *mm_config_error(const mm_config *c)
     if (c->remembered_ids > MM_POOL_MAX)
         return "remembered_ids must be 0 .. 1073741824";
     if (c->window_ticks < MM_WINDOW_MIN || c->window_ticks > MM_WINDOW_MAX || (c->window_ticks & (c->window_ticks - 1)))
-        return "window_ticks must be a power of two, 64 .. 4096";
+        return "window_ticks must be a power of two, 64 .. 262144";
     if (c->emit_top > 1)
         return "emit_top must be 0 or 1";
     return NULL;
@@ -184,9 +185,10 @@ static bool take(mm_run *r, const mm_command *c)
     return done;
 }
 
-/* Commands of a batch are looked at before their turn, to have the memory that they will need on its way: first the id's
- * slot in the map, then the order, then its level and neighbours. What is read then may be out of date when the turn
- * comes; it only decides what is prefetched. Always inlined: gcc drops calls of functions that do nothing but prefetch. */
+/* Commands of a batch are looked at before their turn, to have the memory that they will need on its way: first the
+ * id's slot in the map, then the order, then its level and neighbours. What is read then may be out of date when the
+ * turn comes; it only decides what is prefetched. Always inlined: gcc drops calls of functions that do nothing but
+ * prefetch. */
 enum { AHEAD_COMMAND = 32, AHEAD_ID = 18, AHEAD_ORDER = 12, AHEAD_LEVEL = 6 };
 
 MM_INLINE void ask_for_ids(const mm_run *r, const mm_command *c)
@@ -256,6 +258,8 @@ int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, 
     r.end = events + capacity;
     uint64_t i = 0;
     bool done = engine->phase == MM_PHASE_NONE || go_on(&r);
+    for (uint64_t k = 0; n > 1 && k < n && k < AHEAD_COMMAND; k++)
+        __builtin_prefetch(&commands[k]);
     for (uint64_t k = 0; n > 1 && k < n && k < AHEAD_ID; k++)
         ask_for_ids(&r, &commands[k]);
     for (; done && i < n && mm_room(&r) >= MM_MIN_EVENTS; i++) {

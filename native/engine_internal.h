@@ -35,10 +35,10 @@ enum mm_phase { MM_PHASE_NONE, MM_PHASE_MATCH, MM_PHASE_MASS_CANCEL, MM_PHASE_TO
 
 typedef struct mm_mass {
     uint64_t cl_ord_id, count;
-    uint32_t account, symbol;    /* the command's */
-    uint32_t side, last_side;    /* side being cancelled; one past the last */
-    uint32_t order;              /* next order to look at, 0: go on to the level after `key` */
-    uint32_t top_symbol;         /* next symbol whose top may have changed */
+    uint32_t account, symbol; /* the command's */
+    uint32_t side, last_side; /* side being cancelled; one past the last */
+    uint32_t order;           /* next order to look at, 0: go on to the level after `key` */
+    uint32_t top_symbol;      /* next symbol whose top may have changed */
     int64_t key;
 } mm_mass;
 

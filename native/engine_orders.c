@@ -180,7 +180,8 @@ bool mm_do_new(mm_run *r, const mm_command *c)
     return mm_do_match(r);
 }
 
-/* The resting order that a request means, or why there is none. A stranger's order, or one on another symbol, is unknown. */
+/* The resting order that a request means, or why there is none. A stranger's order, or one on another symbol, is
+ * unknown. */
 static enum mm_reason find_own(const mm_run *r, const mm_command *c, uint32_t *order)
 {
     uint32_t slot = mm_find_id(r, c->orig_cl_ord_id);
@@ -260,7 +261,8 @@ bool mm_do_replace(mm_run *r, const mm_command *c)
     rename_order(r, order, c);
     const mm_order *o = &r->book.orders[order];
     const mm_level *l = mm_level_of(r, o);
-    int64_t old_price = mm_price_of_key(l->side, l->key), price = c->price_ticks == MM_ABSENT ? old_price : c->price_ticks;
+    int64_t old_price = mm_price_of_key(l->side, l->key),
+            price = c->price_ticks == MM_ABSENT ? old_price : c->price_ticks;
     uint32_t leaves = c->quantity_lots == MM_ABSENT ? o->leaves : (uint32_t)c->quantity_lots - o->cum;
     bool keeps_place = price == old_price && leaves <= o->leaves;
     e->incoming = (mm_incoming){

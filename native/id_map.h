@@ -1,15 +1,15 @@
 /* Open-addressing map from a 64-bit id to a 31- or 32-bit index, 8 bytes a slot: the id's hash above, the index below.
  *
- * The map does not store ids: whoever looks one up says how to read the id at an index (`key_of`). Linear probing; the home
- * slot is the top bits of the hash, so that erasing can close the gap without reading any id. Index 0 means an empty slot.
- * Never more than two thirds full, which the owner guarantees by sizing it with mm_id_map_slots. */
+ * The map does not store ids: whoever looks one up says how to read the id at an index (`key_of`). Linear probing; the
+ * home slot is the top bits of the hash, so that erasing can close the gap without reading any id. Index 0 means an
+ * empty slot. Never more than two thirds full, which the owner guarantees by sizing it with mm_id_map_slots. */
 #ifndef MATCHMARK_ID_MAP_H
 #define MATCHMARK_ID_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MM_INLINE static inline __attribute__((always_inline, unused))
+#define MM_INLINE  static inline __attribute__((always_inline, unused))
 #define MM_NO_SLOT UINT32_MAX
 
 typedef struct mm_id_map {
@@ -31,7 +31,8 @@ MM_INLINE uint64_t mm_id_map_slots(uint64_t entries)
 
 MM_INLINE mm_id_map mm_id_map_open(uint64_t *slots, uint64_t n, uint64_t seed)
 {
-    return (mm_id_map){slots, seed, (uint32_t)(n - 1), (uint32_t)(__builtin_clzll(n - 1) - 32)};
+    mm_id_map m = {slots, seed, (uint32_t)(n - 1), (uint32_t)__builtin_clz((uint32_t)(n - 1))};
+    return m;
 }
 
 MM_INLINE uint32_t mm_id_hash(const mm_id_map *m, uint64_t id)

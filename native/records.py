@@ -143,9 +143,8 @@ TOP = np.dtype(
 def _check_layout(dtype: np.dtype[Any], c_name: str) -> None:
     if dtype.itemsize != _ffi.sizeof(c_name):
         raise ImportError(f"matchmark.native was built from other headers: {c_name} is {_ffi.sizeof(c_name)} bytes")
-    for name in dtype.names or ():
-        fields = dtype.fields or {}
-        if fields[name][1] != _ffi.offsetof(c_name, name):
+    for name, field in (dtype.fields or {}).items():
+        if field[1] != _ffi.offsetof(c_name, name):
             raise ImportError(f"matchmark.native was built from other headers: {c_name}.{name} has moved; rebuild it")
 
 

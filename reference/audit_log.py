@@ -96,7 +96,8 @@ def open_file(path: Path) -> AuditFile:
     if size < AUDIT_HEADER_BYTES:
         raise AuditLogError(path, f"{size} bytes, too short to have a header: it was truncated")
     with path.open("rb") as file:
-        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        # Populated at once: a page fault for each 15 records costs more than checking them.
+        memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, prot=mmap.PROT_READ)
     header = _header(path, memory[:AUDIT_HEADER_BYTES])
     count = min((size - AUDIT_HEADER_BYTES) // RECORD_BYTES, header.capacity_records)
     slots = np.frombuffer(memory, dtype=AUDIT_RECORD, count=count, offset=AUDIT_HEADER_BYTES)

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sortedcontainers import SortedDict
+
 from matchmark.conformance.messages import Level as Quote
 from matchmark.conformance.messages import Side, State
-from sortedcontainers import SortedDict
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import allure
 import pytest
 from allure_commons.types import AttachmentType, Severity
+
 from matchmark.reports.records import Evidence, Results
 
 SEVERITIES = {"MUST": Severity.CRITICAL, "SHOULD": Severity.MINOR}

@@ -46,7 +46,8 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = all("details:not([open])").filter((box) => !box.closest(".grounds"));
+    // What was outside the run is listed under "Not tested", and each ruling once of its own.
+    opened = all("details:not([open])").filter((box) => !box.closest(".grounds, .outside, .ruling"));
     for (const box of opened) box.open = true;
   });
   addEventListener("afterprint", () => { for (const box of opened) box.open = false; });

@@ -18,6 +18,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from matchmark.reports import statement
 from matchmark.reports.document import DocumentError, Node, canonical, parse
 from matchmark.reports.keys import SigningKey, key_id

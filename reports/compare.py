@@ -48,9 +48,12 @@ def _pieces(left: str | None, right: str | None) -> tuple[Line | None, Line | No
     if left is None or right is None or left == right:
         return _whole(left), _whole(right)
     a, b = _WORDS.findall(left), _WORDS.findall(right)
+    steps = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    if not any(tag == "equal" and "".join(a[i:j]).strip() for tag, i, j, _, _ in steps):
+        return _whole(left), _whole(right)  # They share no word, so marking words would mark everything.
     mine: list[Piece] = []
     theirs: list[Piece] = []
-    for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+    for tag, i, j, k, m in steps:
         differs = tag != "equal"
         mine += [Piece("".join(a[i:j]), differs)] * (j > i)
         theirs += [Piece("".join(b[k:m]), differs)] * (m > k)

@@ -14,6 +14,7 @@ from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+
 from matchmark.reports.plain import visible
 from matchmark.reports.records import Results
 from matchmark.reports.view import page

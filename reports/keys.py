@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
 from matchmark.reports.records import Signer
 from matchmark.reports.statement import GIVEN, MADE_HERE
 

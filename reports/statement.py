@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matchmark.conformance.verdict import Verdict
@@ -46,12 +45,11 @@ def gaps(results: Results) -> list[Gap]:
 
 def assumptions(results: Results) -> list[str]:
     """Sentences that a reader must accept before relying on the verdicts."""
-    examples = sum(clause.examples for clause in results.clauses)
     sentences = [
         f"Every verdict is about {results.target.name} {results.target.version}, configured as for this run, on the "
         "machine described here. Another version or configuration needs a run of its own.",
-        f"The property-based checks sampled {examples:,} clause examples from seed {results.seed}. That no violation "
-        "turned up is strong evidence, and no proof, that there is none.",
+        f"Property-based checks sample: the number of examples stands with each clause, and seed {results.seed} chose "
+        "them. Where no violation turned up, that is strong evidence and no proof.",
         "MUST clauses alone decide a level. SHOULD clauses are reported.",
     ]
     sentences += _about_latency(results)
@@ -68,7 +66,8 @@ def assumptions(results: Results) -> list[str]:
 def _about_latency(results: Results) -> list[str]:
     if not results.latency:
         return ["No latency was measured, so nothing here speaks about speed."]
-    judged = [c.id for c in results.clauses if c.budget_ns is not None and c.verdict in (Verdict.PASS, Verdict.FAIL)]
+    timed = [c for c in results.clauses if c.kind == "performance"]
+    judged = [c.id for c in timed if c.verdict in (Verdict.PASS, Verdict.FAIL)]
     if judged:
         return [f"Latency verdicts ({', '.join(judged)}) hold for the machine they were measured on."]
     return ["Latency was measured and not judged: the target profile asks for no timing grade."]
@@ -91,8 +90,3 @@ def identity(origin: str) -> str:
         "Signed with a key that the operator of the run gave. The signature shows that nothing was changed since, and "
         "who signed to anyone who knows whose key it is."
     )
-
-
-def listed(items: Sequence[str], most: int = 12) -> str:
-    """`a, b, c and 9 more`."""
-    return ", ".join(items) if len(items) <= most else f"{', '.join(items[:most])} and {len(items) - most} more"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import statement, view
 from matchmark.reports.plain import visible
 from matchmark.reports.records import ClauseResult, Results
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 STYLES = {
     "pass": "green",
     "certified": "bold green",
     "fail": "bold red",
     "not-certified": "bold red",
+    "open": "bold yellow",
     "inconclusive": "yellow",
     "blocked": "yellow",
 }
@@ -32,9 +34,11 @@ def print_summary(console: Console, results: Results) -> None:
     console.print()
     judged, unassessed = view.levels(results)
     console.print(_levels(judged))
-    if unassessed:
-        console.print(_text("not assessed: " + ", ".join(level.name for level in unassessed), "dim"))
-    counts = [f"{n} {m.word}" for m, n in view.counts(view.clauses(results)) if n]
+    for names, reason in unassessed:
+        console.print(_text(f"not assessed: {names}. {reason}", "dim"))
+    clauses = view.clauses(results)
+    counts = [f"{n} {m.word}" for m, n in view.counts(clauses) if n]
+    counts += [f"{n} outside this run" for n in [sum(c.outside for c in clauses)] if n]
     console.print(_text("clauses: " + (", ".join(counts) or "none")))
     found = statement.open_clauses(results)
     if found:

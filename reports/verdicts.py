@@ -121,9 +121,8 @@ def _decide(
         return LevelStatus.NOT_ASSESSED, f"None of its {total} MUST clauses was checked to an end{_why_none(must)}."
     if core_missing:
         return LevelStatus.NOT_CERTIFIED, f"The target does not declare what this level needs: {_some(core_missing)}."
-    for open_verdict, words in ((Verdict.BLOCKED, "blocked"), (Verdict.INCONCLUSIVE, "inconclusive")):
-        if ids := must[open_verdict]:
-            return LevelStatus.NOT_CERTIFIED, f"{len(ids)} of {total} MUST clauses {words}: {_some(ids)}."
+    if must[Verdict.BLOCKED] or must[Verdict.INCONCLUSIVE]:
+        return LevelStatus.NOT_CERTIFIED, f"Of {total} MUST clauses {_left_open(must)}."
     if untested := must[Verdict.UNTESTED]:
         return LevelStatus.NOT_ASSESSED, f"{len(untested)} of {total} MUST clauses were not tested: {_some(untested)}."
     if exploratory:
@@ -137,6 +136,11 @@ def _praise(must: dict[Verdict, list[str]], total: int) -> str:
         return f"All {total} MUST clauses passed." if total > 1 else "Its one MUST clause passed."
     rest = f"; {apart} {'does' if apart == 1 else 'do'} not apply to the declared capabilities" if apart else ""
     return f"{passed} of {total} MUST clauses passed{rest}."
+
+
+def _left_open(must: dict[Verdict, list[str]]) -> str:
+    words = {Verdict.BLOCKED: "blocked", Verdict.INCONCLUSIVE: "inconclusive", Verdict.UNTESTED: "untested"}
+    return "; ".join(f"{len(must[v])} {word}: {_some(must[v])}" for v, word in words.items() if must[v])
 
 
 def _why_none(must: dict[Verdict, list[str]]) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from matchmark.conformance.verdict import Verdict
@@ -13,6 +14,7 @@ from matchmark.reports import latency, statement, wirelog
 from matchmark.reports.compare import Row, compare
 from matchmark.reports.records import COVERED, ClauseResult, DiagramText, Evidence, Results, RulingText, Waiver
 from matchmark.reports.verdicts import LevelStatus
+from matchmark.reports.waivers import waived_clauses
 
 OPEN_FINDINGS = 3
 """This many findings show their wire log at once; the others open on a click, and all of them on paper."""
@@ -102,15 +104,33 @@ def mark(verdict: Verdict) -> Mark:
     return Mark(MARKS[verdict], WORDS[verdict], verdict.lower().replace("_", "-"))
 
 
-def levels(results: Results) -> tuple[list[LevelView], list[LevelView]]:
-    """(levels with a judgement, levels not assessed). The latter join the former when there is nothing else to show."""
+def levels(results: Results) -> tuple[list[LevelView], list[tuple[str, str]]]:
+    """(the levels that the run was about, names and reason of the others grouped by reason).
+
+    It was about the levels that it judged; when it could judge none, about those not assessed for a reason of their own.
+    """
     order = {name: n for n, name in enumerate(LEVEL_ORDER)}
     views = [
-        LevelView(name, LEVEL_WORDS[status], status.lower().replace("_", "-"), results.level_reasons.get(name, ""))
+        LevelView(name, LEVEL_WORDS[status], _level_css(results, name, status), results.level_reasons.get(name, ""))
         for name, status in sorted(results.levels.items(), key=lambda item: (order.get(item[0], 99), item[0]))
     ]
-    judged = [view for view in views if view.css != "not-assessed"]
-    return (judged, [v for v in views if v not in judged]) if judged else (views, [])
+    reasons = Counter(view.reason for view in views)
+    shown = [view for view in views if view.css != "not-assessed"]
+    shown = shown or [view for view in views if reasons[view.reason] == 1] or views
+    others: dict[str, list[str]] = {}
+    for view in views:
+        if view not in shown:
+            others.setdefault(view.reason, []).append(view.name)
+    return shown, [(", ".join(names), reason) for reason, names in others.items()]
+
+
+def _level_css(results: Results, level: str, status: LevelStatus) -> str:
+    """A level that nothing failed must not look like one that something did: it is `open`."""
+    waived = waived_clauses(results.waivers)
+    members = [c for c in results.clauses if level in c.levels and c.level == "MUST" and c.id not in waived]
+    if status is LevelStatus.NOT_CERTIFIED and not any(c.verdict is Verdict.FAIL for c in members):
+        return "open"
+    return status.lower().replace("_", "-")
 
 
 def counts(clauses: Iterable[ClauseView]) -> list[tuple[Mark, int]]:
@@ -167,14 +187,14 @@ def _evidence(evidence: Evidence) -> EvidenceView:
 
 
 def environment(results: Results) -> list[tuple[str, str]]:
-    """Names and values, nested tables flattened with dots."""
+    """Names and values, nested tables flattened."""
     return list(_flat(results.environment, ""))
 
 
 def _flat(value: Any, name: str) -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
+            yield from _flat(item, f"{name} {key}" if name else str(key))
     else:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         yield name, text
@@ -210,7 +230,9 @@ def page(results: Results) -> dict[str, Any]:
         "diagrams": diagrams(results, views),
         "findings": findings(results, views),
         "plot": latency.plot(results.latency),
-        "gaps": [(mark(gap.verdict), gap.reason, gap.clauses) for gap in statement.gaps(results)],
+        "gaps": [
+            (mark(verdict), list(gaps)) for verdict, gaps in groupby(statement.gaps(results), lambda g: g.verdict)
+        ],
         "assumptions": statement.assumptions(results),
         "environment": environment(results),
         "started": day(results.started),

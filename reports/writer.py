@@ -46,21 +46,21 @@ def write(
 ) -> Written:
     """Write results.json, certificate.html and certificate.json into `out`, each whole or not at all.
 
-    history.jsonl, junit.xml and allure-results/ are the run's own; whatever of them is there is listed, and signed.
+    history.jsonl, junit.xml and allure-results/ are the run's own: what is there of them is listed, and the files signed.
     `history` may hand over the exchanges instead, as JSON objects, or the path of a file to copy. `say` is told when a
-    signing key was made (default: stderr). ReportError, KeyFileError or ResultsError say what stands in the way.
+    signing key was made (default: stderr). ReportError or KeyFileError say what stands in the way.
     """
     redactor = redactor or Redactor.from_environment()
     key = signing_key(signing_key_file)
     if key.new:
         (say or _to_stderr)(
-            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); --signing-key is for your own"
+            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); --signing-key FILE signs with another"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / NAME).unlink(missing_ok=True)  # An old certificate must not stand beside new results.
         _take_history(history, out, redactor)
-        clean = from_json(redactor.value(to_json(describe(results))))
+        clean = _clean(results, describe, redactor)
         clean = replace(clean, signer=key.signer, files=run_files(out))
         written = Written(out / "results.json", out / "certificate.html", out / NAME, key)
         _put(written.results, readable(to_json(clean)))
@@ -70,6 +70,13 @@ def write(
         where = error.filename or out
         raise ReportError(f"{where}: cannot write it ({error.strerror}); choose another folder with --out") from None
     return written
+
+
+def _clean(results: Results, describe: Callable[[Results], Results], redactor: Redactor) -> Results:
+    try:
+        return from_json(redactor.value(to_json(describe(results))))
+    except ValueError as error:  # ResultsError, or clauses that the register does not have
+        raise ReportError(f"the results contradict themselves, which is a fault of matchmark: {error}") from error
 
 
 def run_files(out: Path) -> list[FileDigest]:

@@ -7,6 +7,8 @@ checks stop there, since what that means is for the runner to say.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from matchmark.conformance.checks import (  # noqa: F401  (importing a module of rules registers them)
     book_state,
     cancel,
@@ -25,27 +27,31 @@ from matchmark.conformance.history import Exchange, History
 from matchmark.conformance.messages import Trade
 from matchmark.conformance.targets.base import TargetInfo
 
-__all__ = ["RULES", "Finding", "audit"]
+__all__ = ["RULES", "Finding", "audit", "findings_by_rule"]
 
 
 def audit(history: History, info: TargetInfo) -> list[Finding]:
     """All that the rules find in one pass over the history, in its order. O(n log n) in the number of exchanges."""
+    return [finding for _, finding in findings_by_rule(history, info)]
+
+
+def findings_by_rule(history: History, info: TargetInfo) -> Iterator[tuple[str, Finding]]:
+    """Each finding with the name of the rule that made it."""
     seen = Observed(info)
-    findings: list[Finding] = []
     index = -1
     for index, exchange in enumerate(history):
         if exchange.failure is not None:
             break
         for moment in seen.replay(index, exchange):
             kind = type(moment.command) if isinstance(moment, Step) else type(moment)
-            for check in BY_MOMENT.get(kind, ()):
+            for name, check in BY_MOMENT.get(kind, ()):
                 for finding in check(moment):
-                    findings.append(finding)
                     seen.suspect |= symbols_of(exchange, seen)
+                    yield name, finding
     end = HistoryEnd(index, seen)
-    for check in BY_MOMENT.get(HistoryEnd, ()):
-        findings.extend(check(end))
-    return findings
+    for name, check in BY_MOMENT.get(HistoryEnd, ()):
+        for finding in check(end):
+            yield name, finding
 
 
 def symbols_of(exchange: Exchange, seen: Observed) -> set[str]:

@@ -45,7 +45,7 @@ def one_fill_has_one_report(t: TradeSeen) -> Iterator[Finding]:
         )
 
 
-@rule("D02.8", "D01.5", "D01.X3", "D01.X4", "D01.X5", "D01.X6", "D01.X8", on=TradeSeen)
+@rule("D02.8", "D01.5", "D01.X3", "D01.X5", "D01.X6", "D01.X8", on=TradeSeen)
 def a_trade_names_the_resting_and_the_incoming_order(t: TradeSeen) -> Iterator[Finding]:
     e, f = t.event, t.fault
     if f == "unknown":

@@ -60,11 +60,11 @@ def _new(c: New, seen: Observed, crosses: bool) -> Demand:
         return seen.demand_if("validation", "D01.X3", limit)
     if c.cl in seen.orders:
         return seen.demand_if("duplicate_check", "D01.X4", f"ClOrdID {c.cl} was used before")
+    if c.type == OrdType.MARKET and not crosses:
+        return Demand(Kind.EITHER, "D02.X2", "nothing is on the other side (ruling R15)")
     if c.cl in seen.refused:
         return Demand(Kind.ACCEPT, "D01.X4", f"the earlier order {c.cl} was rejected, so its ClOrdID is still free")
     if c.type == OrdType.MARKET:
-        if not crosses:
-            return Demand(Kind.EITHER, "D02.X2", "nothing is on the other side (ruling R15)")
         return Demand(Kind.ACCEPT, "D02.3", "a market order needs no price")
     if c.tif == "ioc":
         return Demand(Kind.ACCEPT, "D08.1", "an IOC order is accepted, whatever it finds")

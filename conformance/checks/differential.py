@@ -54,7 +54,7 @@ class ModelOfTarget(ModelEngine):
 
 
 def differential(history: History, info: TargetInfo) -> list[Finding]:
-    """The first exchange whose answer is not the model's, as a list of at most one finding."""
+    """The first exchange whose answer is not the model's: one finding, two when it is of limit orders alone."""
     model = ModelOfTarget(info)
     for index, exchange in enumerate(history):
         if exchange.failure is not None:
@@ -68,15 +68,10 @@ def differential(history: History, info: TargetInfo) -> list[Finding]:
             assert isinstance(exchange.command, New)
             model.forget(exchange.command.cl)
             continue
-        return [
-            Finding(
-                clause_of(exchange, expected),
-                index,
-                "the answer to this command is not the one that the rules give",
-                show_all(expected),
-                show_all(exchange.events),
-            )
-        ]
+        message = "the answer to this command is not the one that the rules give"
+        answers = show_all(expected), show_all(exchange.events)
+        clauses = clauses_of(history.commands[: index + 1], exchange, expected)
+        return [Finding(clause, index, message, *answers) for clause in clauses]
     return []
 
 
@@ -99,6 +94,13 @@ def _rejected_for_lack_of_liquidity(exchange: Exchange, expected: list[Event]) -
         ):
             return named == cl and bool(reason.strip())
     return False
+
+
+def clauses_of(commands: list[Command], exchange: Exchange, expected: list[Event]) -> list[str]:
+    """The clause of the diagram, and D01.X12 when there was nothing but limit orders up to here."""
+    clause = clause_of(exchange, expected)
+    only_limits = all(isinstance(c, New) and c.type == OrdType.LIMIT and c.tif == Tif.DAY for c in commands)
+    return [clause, "D01.X12"] if only_limits and clause != "D01.X12" else [clause]
 
 
 def clause_of(exchange: Exchange, expected: list[Event]) -> str:

@@ -45,6 +45,7 @@ class Step:
     book_was_crossed: bool = False
     top_before: dict[str, TopOfBook] = field(default_factory=dict)
     trades: list[TradeSeen] = field(default_factory=list)
+    latest_of_pair: dict[tuple[str, str], TradeSeen] = field(default_factory=dict)
     ends: list[EndSeen] = field(default_factory=list)
     done_for: bool = False
     """The target reported `order` as cancelled in this exchange."""

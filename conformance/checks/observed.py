@@ -9,9 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sortedcontainers import SortedDict
+
 from matchmark.conformance.messages import Level as Quote
 from matchmark.conformance.messages import OrdType, Side, Tif
-from sortedcontainers import SortedDict
 
 BUY, SELL = str(Side.BUY), str(Side.SELL)
 TopOfBook = tuple[Quote | None, Quote | None]

@@ -74,8 +74,8 @@ def _reason_of_place(front: Seen, traded: Seen) -> tuple[str, str]:
         return "D04.X11", f"{traded.cl} was replaced, which puts it at the back"
     if front.fills_resting:
         return "D03.X1", f"{front.cl} was partly filled, which keeps its place"
-    if traded.fills_incoming:
-        return "D03.X3", f"{traded.cl} is the remainder of an order that traded first, and counts from when it rested"
+    if front.fills_incoming:
+        return "D03.X3", f"{front.cl} is the remainder of an order that traded first, and counts from when it rested"
     return "D01.X2", f"{front.cl} arrived earlier"
 
 

@@ -77,7 +77,7 @@ def a_filled_order_is_not_cancelled_as_well(end: EndSeen) -> Iterator[Finding]:
     yield end.breaks(clause, f"{order.cl} {why}", "no such cancelled event")
 
 
-@rule("D01.X8", "D04.5", "D04.X14", on=EndSeen)
+@rule("D01.X8", "D04.5", on=EndSeen)
 def nobody_else_is_cancelled(end: EndSeen) -> Iterator[Finding]:
     """Orders that the command is not about stay as they are."""
     order, role = end.order, end.role

@@ -150,9 +150,8 @@ class Observed:
         resting = self.orders.get(event.resting) or self._named(step, event.resting)
         fault = self._fault(step, event, resting, incoming)
         front = self._front(step)
-        pair = {event.resting, event.incoming}
-        same = [t for t in step.trades if {t.event.resting, t.event.incoming} == pair]
-        seen = TradeSeen(step, event, resting, incoming, fault, front, same[-1] if same else None)
+        earlier = step.latest_of_pair.get(_pair(event))
+        seen = TradeSeen(step, event, resting, incoming, fault, front, earlier)
         if resting is not None and incoming is not None:
             seen.full_lots = min(resting.leaves, incoming.leaves)
         return seen
@@ -183,6 +182,7 @@ class Observed:
 
     def _apply_trade(self, t: TradeSeen) -> None:
         t.step.trades.append(t)
+        t.step.latest_of_pair[_pair(t.event)] = t
         if t.repeats is not None and t.repeats.event.qty >= t.repeats.full_lots:
             return  # a second report of a fill that was complete
         qty = max(t.event.qty, 0)
@@ -330,6 +330,11 @@ class Observed:
         """The resting orders that a mass cancel is about."""
         books = self.books.values() if command.sym is None else (self.books[command.sym],)
         return [order for book in books for order in book.orders() if self.owns(command.acct, order)]
+
+
+def _pair(event: Trade) -> tuple[str, str]:
+    """The two orders of a trade, whichever way round it names them."""
+    return min(event.resting, event.incoming), max(event.resting, event.incoming)
 
 
 def _anonymous(event: CancelRejected, command: Cancel) -> str:

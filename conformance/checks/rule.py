@@ -17,16 +17,18 @@ Rule = Callable[[Any], Iterable[Finding]]
 RULES: dict[str, tuple[str, ...]] = {}
 """Name of each rule, `module.function`, to the clauses that it can report."""
 
-BY_MOMENT: dict[type, list[Rule]] = {}
+BY_MOMENT: dict[type, list[tuple[str, Rule]]] = {}
+"""The rules that look at a kind of moment, with their names."""
 
 
 def rule(*clauses: str, on: type | tuple[type, ...]) -> Callable[[Rule], Rule]:
     """Declares a rule. `clauses` is every clause id that it can ever report."""
 
     def declare(function: Rule) -> Rule:
-        RULES[f"{function.__module__.rpartition('.')[2]}.{function.__name__}"] = clauses
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        RULES[name] = clauses
         for moment in on if isinstance(on, tuple) else (on,):
-            BY_MOMENT.setdefault(moment, []).append(function)
+            BY_MOMENT.setdefault(moment, []).append((name, function))
         return function
 
     return declare

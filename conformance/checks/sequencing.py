@@ -85,7 +85,7 @@ def order_ids_are_unique(step: Step) -> Iterator[Finding]:
             )
 
 
-@rule("D01.5", "D01.X8", "D04.8", on=tuple(ANSWERS))
+@rule("D01.5", "D01.X8", on=tuple(ANSWERS))
 def nothing_else_is_reported(step: Step) -> Iterator[Finding]:
     """Trades and cancelled events are judged one by one (conservation.py, remainder.py); these are the other events."""
     for event in step.events:

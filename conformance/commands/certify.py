@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from rich.console import Console
+
 from matchmark.conformance.certification import ASSESSABLE, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
@@ -29,11 +31,14 @@ from matchmark.conformance.runner import (
 from matchmark.conformance.runner import (
     run as run_suites,
 )
+from matchmark.conformance.targets.open import redactor_for
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
+from matchmark.reports.allure import write_environment
 from matchmark.reports.keys import KeyFileError
+from matchmark.reports.redact import Redactor
 from matchmark.reports.results import LevelStatus, Results, Waiver
-from rich.console import Console
+from matchmark.reports.summary import print_summary
 
 NAME = "certify"
 HELP = "run the suites against a target and write its certificate"
@@ -83,7 +88,7 @@ class Refused(Exception):
 
 
 def run(args: argparse.Namespace) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     try:
         levels = _levels(args.level)
         _known_clauses(args.clause)
@@ -182,6 +187,7 @@ def _certify(
         console.print(
             f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property",
             markup=False,
+            soft_wrap=True,
         )
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
@@ -189,12 +195,19 @@ def _certify(
     results = results_of(
         outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
     )
+    redactor = redactor_for(request.target)
+    _take_secrets_out(request.out, redactor)
+    write_environment(request.out / "allure-results", results)
     written = write(
-        results, request.out, signing_key_file=args.signing_key, say=lambda text: console.print(text, markup=False)
+        results,
+        request.out,
+        signing_key_file=args.signing_key,
+        redactor=redactor,
+        say=lambda text: console.print(text, markup=False),
     )
     code = exit_code(results, outcome, request, levels)
-    _summary(console, results, outcome, args.quiet)
-    console.print(f"certificate: {written.html}", markup=False)
+    _summary(console, results, outcome, levels, args.quiet)
+    console.print(f"certificate: {written.html}", markup=False, soft_wrap=True)
     return code
 
 
@@ -208,6 +221,14 @@ def _clear(out: Path) -> None:
             stale.unlink()
     except OSError as error:
         raise Refused(f"--out {out}: {error.strerror}") from None
+
+
+def _take_secrets_out(out: Path, redactor: Redactor) -> None:
+    """Of what pytest and Allure wrote themselves."""
+    for path in [*out.glob("junit*.xml"), *(out / "allure-results").glob("*")]:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if (clean := redactor.text(text)) != text:
+            path.write_text(clean, encoding="utf-8")
 
 
 def _invocation() -> str:
@@ -233,44 +254,16 @@ def exit_code(results: Results, outcome: Run, request: Request, levels: Sequence
     return EXIT_OK if all(results.levels[level] is LevelStatus.CERTIFIED for level in levels) else EXIT_BLOCKED
 
 
-VERDICT_STYLE = {
-    Verdict.FAIL: "bold red",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.BLOCKED: "yellow",
-    Verdict.PASS: "green",
-}
-
-
-def _summary(console: Console, results: Results, outcome: Run, quiet: bool) -> None:
+def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[str], quiet: bool) -> None:
     if outcome.blocked:
         console.print(f"BLOCKED: {outcome.control_message or outcome.log.strip()[-500:]}", markup=False)
-    if not quiet:
-        for clause in results.clauses:
-            if clause.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-                _tell(
-                    console,
-                    clause.id,
-                    clause.verdict,
-                    clause.reason,
-                    clause.evidence[0].reproduce if clause.evidence else "",
-                )
-        counts = results.counts()
-        parts = [f"{counts[v]} {v.value.lower().replace('_', ' ')}" for v in Verdict if counts[v]]
-        examples = sum(r.examples for r in outcome.tests)
-        console.print(f"clauses: {', '.join(parts)}; {examples:,} examples in {results.duration_s:.0f} s")
-    for level, status in results.levels.items():
-        if status is not LevelStatus.NOT_ASSESSED or results.level_reasons[level].startswith(
-            ("Blocked", "None", "An expl", "Only")
-        ):
-            style = {LevelStatus.CERTIFIED: "bold green", LevelStatus.NOT_CERTIFIED: "bold red"}.get(status, "yellow")
-            console.print(f"level {level}: ", end="")
-            console.print(str(status), style=style, end="")
-            console.print(f"  {results.level_reasons[level]}", markup=False)
-
-
-def _tell(console: Console, clause: str, verdict: Verdict, reason: str, command: str) -> None:
-    console.print(f"{clause:8}", end="", markup=False)
-    console.print(verdict.value, style=VERDICT_STYLE[verdict], end="")
-    console.print(f"  {reason}", markup=False)
-    if command:
-        console.print(f"{'':8}again: {command}", markup=False)
+    if quiet:
+        for level in levels:
+            console.print(f"level {level}: {results.levels[level]}  {results.level_reasons[level]}", markup=False)
+        return
+    print_summary(console, results)
+    examples = sum(record.examples for record in outcome.tests)
+    console.print(f"{len(outcome.tests)} checks, {examples:,} examples in {results.duration_s:.0f} s", markup=False)
+    failed = [clause for clause in results.clauses if clause.evidence]
+    if failed:
+        console.print(f"run one again: {failed[0].evidence[0].reproduce}", markup=False, soft_wrap=True)

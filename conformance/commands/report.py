@@ -7,6 +7,9 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from rich.console import Console
+from rich.text import Text
+
 from matchmark.reports.certificate import NAME as CERTIFICATE
 from matchmark.reports.certificate import Verification, verify
 from matchmark.reports.document import DocumentError, parse
@@ -17,8 +20,6 @@ from matchmark.reports.records import Results
 from matchmark.reports.results import from_json
 from matchmark.reports.statement import MADE_HERE
 from matchmark.reports.summary import print_summary
-from rich.console import Console
-from rich.text import Text
 
 NAME = "report"
 HELP = "check the signature of a certificate and show what it says"

@@ -34,9 +34,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}")
     for finding in result.findings:
         print(f"DAMAGED {finding}")
-    for name, seconds in result.seconds.items():
-        rate = result.records / seconds if seconds else 0.0
-        print(f"{name:10} {result.records:>12,} records in {seconds:8.3f} s  {rate / 1e6:8.2f} M/s")
+    for name, (wall, busy) in result.seconds.items():
+        if name == "load":
+            print(f"{name:10} {wall:33.3f} s")
+            continue
+        rates = (result.records / seconds / 1e6 if seconds else 0.0 for seconds in (wall, busy))
+        print("{:10} {:>12,} records in {:8.3f} s  {:8.2f} M/s, {:.2f} M/s of processor time".format(
+            name, result.records, wall, *rates))  # fmt: skip
     if result.findings:
         print(f"{args.directory}: damaged; {result.records:,} records before the fault were checked")
         return 1

@@ -19,19 +19,19 @@ class Edits(ModelEngine):
 
 
 @mutant(
-    "d01_last_report_held_back",
+    "d01_last_execution_held_back",
     breaks=("D01.5",),
-    story="Reports were sent in batches, and the last of a batch of five or more went out with the next command's.",
+    story="Executions were sent in batches of two, and an odd one out went with the next command's reports.",
 )
-class LastReportHeldBack(Edits):
+class LastExecutionHeldBack(Edits):
     def reset(self) -> None:
         super().reset()
         self.held: list[Event] = []
 
     def edited(self, events: list[Event]) -> list[Event]:
-        events = [*self.held, *events]
-        self.held = events[-1:] if len(events) >= 5 else []
-        return events[: len(events) - len(self.held)]
+        trades = [e for e in events if isinstance(e, Trade)]
+        late, self.held = self.held, trades[-1:] if len(trades) > 1 and len(trades) % 2 else []
+        return [*late, *(e for e in events if e not in self.held)]
 
 
 @mutant(
@@ -84,7 +84,7 @@ class LateCancelUnanswered(ModelEngine):
 
 @mutant(
     "d01_refused_order_cancelled_as_well",
-    breaks=("D01.X8",),
+    breaks=("D01.X4", "D01.X8"),
     story="A refused duplicate was also reported cancelled, by the clean-up of the order object made for it.",
 )
 class RefusedAndCancelled(ModelEngine):
@@ -194,8 +194,8 @@ class CancelBeforeExecutions(Edits):
 
 
 @mutant(
-    "d02_execution_missing_for_the_last_lot_of_a_level",
-    breaks=("D02.X4", "D07.7"),
+    "d07_execution_missing_for_the_last_lot_of_a_level",
+    breaks=("D07.7",),
     story="The trade that emptied a level in the middle of a walk was booked and not reported.",
 )
 class TradeMissing(ModelEngine):

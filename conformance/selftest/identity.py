@@ -96,7 +96,7 @@ class DuplicateInAnotherSymbol(ModelEngine):
 
 @mutant(
     "d01_refused_order_uses_up_its_cl_ord_id",
-    breaks=("D01.X12",),
+    breaks=("D01.X4",),
     story="A ClOrdID was noted before the order was checked: the corrected order under it was called a duplicate.",
 )
 class RefusedUsesUpClOrdId(ModelEngine):
@@ -235,8 +235,8 @@ class TradeReordersNextSymbol(ModelEngine):
 
 
 @mutant(
-    "d01_valid_order_refused_by_a_wash_rule",
-    breaks=("D01.X12",),
+    "d03_valid_order_refused_by_a_wash_rule",
+    breaks=("D03.1", "D03.X5"),
     story="A limit order that would have met an own order was refused, though no self-match prevention was asked for.",
 )
 class WashRule(ModelEngine):
@@ -248,3 +248,18 @@ class WashRule(ModelEngine):
         assert command.px is not None
         reached = best.px <= command.px if command.side == Side.BUY else best.px >= command.px
         return "wash trade" if reached and self.next_resting(best).acct == command.acct else None
+
+
+@mutant(
+    "d01_second_order_of_an_account_at_a_price_refused",
+    breaks=("D01.X12", "D01.6"),
+    story="A limit of one order an account and price, meant for market makers' quotes, held for everybody.",
+)
+class SecondOrderRefused(ModelEngine):
+    def refusal_of_new(self, command: New) -> str | None:
+        reason = super().refusal_of_new(command)
+        if reason or command.px is None or command.tif == "ioc":
+            return reason
+        level = self.books[command.sym].levels[command.side].get(command.px)
+        own = [order for order in level.orders.values() if order.acct == command.acct] if level else []
+        return "too many orders at this price" if own else None

@@ -101,7 +101,7 @@ class BestLostWhenCancelled(ModelEngine):
 
 @mutant(
     "d07_next_level_found_within_64_ticks_only",
-    breaks=("D07.X3", "D01.X10"),
+    breaks=("D07.X5", "D01.X10"),
     story="The next level was looked for in one 64-bit word of the price bitmap, so one further off was not found.",
 )
 class BitmapWord(BookOfMutant):
@@ -148,12 +148,17 @@ class RefilledLevelInverted(Remembers):
 @mutant(
     "d07_level_used_again_never_empties",
     breaks=("D07.X3",),
-    story="A level traded out and used again was not erased the second time: its last order stayed in it, once filled.",
+    story="A level traded out and used again was not erased the second time: its last order stayed in it and traded once more.",
 )
 class RefilledLevelKeepsItsLast(Remembers):
+    def reset(self) -> None:
+        super().reset()
+        self.kept: set[int] = set()
+
     def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if self.used_before(order, level) and qty == order.leaves and len(level.orders) == 1:
-            order.cum += qty
+        last = len(level.orders) == 1 and qty == order.leaves
+        if last and self.used_before(order, level) and order.id not in self.kept:
+            self.kept.add(order.id)
             return
         super().fill_resting(order, qty, level)
 

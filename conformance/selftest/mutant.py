@@ -10,6 +10,7 @@ from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
 from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
     arithmetic,
     cancel,
+    cancel_answers,
     crossing,
     events,
     identity,

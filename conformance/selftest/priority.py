@@ -127,15 +127,21 @@ class SecondPartialFillLosesPlace(ModelEngine):
 
 
 @mutant(
-    "d03_remainder_jumps_the_queue",
+    "d03_remainder_behind_what_comes_later",
     breaks=("D03.X3",),
-    story="The remainder of an order that had traded was put in front of the orders already resting at its price.",
+    story="The remainder of an order that had traded was kept in a side list, behind every later order at its price.",
 )
-class RemainderJumpsTheQueue(ModelEngine):
+class RemainderBehindLater(ModelEngine):
+    def reset(self) -> None:
+        super().reset()
+        self.remainders: set[int] = set()
+
     def enqueue(self, order: Order, level: Level) -> None:
         super().enqueue(order, level)
         if order.cum:
-            to_front(level, order)
+            self.remainders.add(order.id)
+        for order_id in [order_id for order_id in level.orders if order_id in self.remainders]:
+            level.orders.move_to_end(order_id)
 
 
 @mutant(

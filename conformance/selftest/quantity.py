@@ -111,7 +111,9 @@ class SecondLevelShort(ModelEngine):
 )
 class HalfFilledKeepsQuantity(ModelEngine):
     def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if order.leaves != 2 * qty:
+        if order.leaves == 2 * qty:
+            level.qty -= qty
+        else:
             super().fill_resting(order, qty, level)
 
 
@@ -121,15 +123,20 @@ class HalfFilledKeepsQuantity(ModelEngine):
     story="When two orders of equal size met, the resting one stayed in the queue and traded again.",
 )
 class FilledOrderStays(ModelEngine):
-    def fill_resting(self, order: Order, qty: int, level: Level) -> None:
-        if order.cum == 0 and qty == order.leaves and len(level.orders) > 1:
-            return
-        super().fill_resting(order, qty, level)
+    def trade(self, incoming: Order, resting: Order, level: Level) -> None:
+        equal = incoming.leaves == resting.leaves and len(level.orders) > 1
+        cum, state = resting.cum, resting.state
+        super().trade(incoming, resting, level)
+        if equal:
+            resting.leaves, resting.cum, resting.state = resting.cum - cum, cum, state
+            level.qty += resting.leaves
+            self.enqueue(resting, level)
+            level.orders.move_to_end(resting.id, last=False)
 
 
 @mutant(
     "d02_trade_for_zero",
-    breaks=("D02.6",),
+    breaks=("D02.X3", "D02.6"),
     story="A filled order stayed in the queue until the next order found it empty and traded nothing with it.",
 )
 class TradeForZero(ModelEngine):

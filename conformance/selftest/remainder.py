@@ -207,7 +207,7 @@ class DayRemainderCancelled(ModelEngine):
 
 @mutant(
     "d01_passive_order_rests_on_a_coarser_tick",
-    breaks=("D01.6",),
+    breaks=("D01.X9", "D01.6"),
     story="Prices above 100,000 ticks rested on a grid of five, from a tick-size table of another market.",
 )
 class CoarserTick(ModelEngine):

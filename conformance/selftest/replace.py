@@ -87,7 +87,7 @@ class ReplaceDoesNotMatch(ModelEngine):
 
 @mutant(
     "d04_replaced_id_still_cancels",
-    breaks=("D04.X5",),
+    breaks=("D04.X1", "D04.X5"),
     story="The old ClOrdID of a replaced order stayed in the map, and a cancel of it took the order.",
 )
 class ReplacedIdStillCancels(ModelEngine):
@@ -220,7 +220,7 @@ class MassCancelCountsLevels(ModelEngine):
 
 @mutant(
     "d04_replace_of_front_order_refused",
-    breaks=("D04.X5",),
+    breaks=("D04.X12", "D04.X5"),
     story="A partly filled order at the front of its queue was held for matching, and its replace refused.",
 )
 class ReplaceOfFrontRefused(ModelEngine):

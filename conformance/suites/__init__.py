@@ -1,1 +1,1 @@
-"""The suites: one file a diagram of the specification, its own worked examples first, then one property over many orders."""
+"""The suites: a diagram of the specification a file, its worked examples first, then one property over many orders."""

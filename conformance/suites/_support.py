@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
+
 from matchmark.conformance.checks.finding import Finding, show
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import (
@@ -101,7 +102,7 @@ def expect_refused(engine: Driver, clause: str, refusal: type[Event], reply: Rep
 
 
 def expect_nothing_found(engine: Driver, clause: str, reply: Reply, qty: int, message: str) -> None:
-    """A market order that met an empty side: cancelled whole or, which is the adapter's choice (ruling R15), rejected."""
+    """A market order that met an empty side: cancelled whole or, by the adapter's choice (ruling R15), rejected."""
     answer = without_top(reply)
     if answer == [Rejected(reply.cl)]:
         expect_refused(engine, clause, Rejected, reply, message)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import hypothesis
 import pytest
+
 from matchmark.conformance.driver import Driver, Reply
 from matchmark.conformance.messages import Accepted, Cancelled, Rejected
 from matchmark.conformance.plugin import Examples
@@ -222,7 +223,7 @@ def test_any_walk_is_answered_as_the_model_answers_it(
 @VIEWS
 @pytest.mark.clause("D07.X2")
 def test_an_empty_book_gives_nothing(engine: Driver, view: View) -> None:
-    """With nothing on the other side a market order ends at once; orders on its own side are not touched (ruling R15)."""
+    """With nothing on the other side a market order ends at once; its own side is not touched (ruling R15)."""
     own = engine.new(view.incoming, 10, view.px(10_060), acct="A2")
     incoming = view.market(engine, 10)
     answer = without_top(incoming)

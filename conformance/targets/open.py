@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matchmark.conformance.targets.base import Target, TargetUnavailable
-from matchmark.conformance.targets.profile import Profile, ProfileError, load
+from matchmark.conformance.targets.profile import Profile, ProfileError, load, variables
+from matchmark.reports.redact import Redactor
 
 BUILT_IN = ("model", "native")
 
@@ -37,6 +38,12 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
     if not path.is_file():
         raise UnknownTarget(f"--target {spec}: there is no such file; `matchmark init {spec}` writes one to start from")
     return from_profile(load(path, overrides))
+
+
+def redactor_for(spec: str) -> Redactor:
+    """What takes the secrets of a target out of everything that a run writes."""
+    named = variables(Path(spec)) if spec.endswith(".toml") else set()
+    return Redactor.from_environment(named)
 
 
 def from_profile(profile: Profile) -> Target:

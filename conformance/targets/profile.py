@@ -93,6 +93,14 @@ class Profile:
         return self.path.parent
 
 
+def variables(path: Path) -> set[str]:
+    """The environment variables that a profile takes values from: what must be kept out of everything that is written."""
+    try:
+        return set(re.findall(r"\$\{(\w+)\}", path.read_text(encoding="utf-8"))) - {"PYTHON", "BUILD"}
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
 def load(path: Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Profile:
     """The profile in `path`, checked in whole. ProfileError says which line to mend and how."""
     try:

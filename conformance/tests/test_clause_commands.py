@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from matchmark.conformance.clauses import CAPABILITIES, CORE_CAPABILITIES, RULINGS, Clause, load
 from matchmark.conformance.commands import clauses as clauses_command
 from matchmark.conformance.commands import explain as explain_command

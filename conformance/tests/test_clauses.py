@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+
 from matchmark.conformance.clauses import (
     CAPABILITIES,
     CORE_CAPABILITIES,

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+
 from matchmark.conformance.certification import results_of
 from matchmark.conformance.runner import Request, Run, UsageError, run
 from matchmark.conformance.verdict import Verdict

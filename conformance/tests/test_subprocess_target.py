@@ -7,6 +7,7 @@ import textwrap
 import time
 
 import pytest
+
 from matchmark.conformance.messages import Accepted, New, Trade
 from matchmark.conformance.targets.base import (
     TargetDied,

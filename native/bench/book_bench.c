@@ -1,6 +1,6 @@
-/* Measures the book on the workload; prints one line for each measurement: what, who, on which flow, figure. run.py reads
- * them. usage: book_bench throughput|latency RUNS
- * Every run must reproduce the expected trades (count, volume, notional, hash), else the program fails. */
+/* Measures the book on the workload; prints one line for each measurement: what, who, on which flow, figure. run.py
+ * reads them. usage: book_bench throughput|latency RUNS Every run must reproduce the expected trades (count, volume,
+ * notional, hash), else the program fails. */
 #define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -27,9 +27,9 @@ static void must_agree(const char *what, const tape *actual, const tape *expecte
 {
     if (memcmp(actual, expected, sizeof *actual) == 0)
         return;
-    fprintf(stderr, "%s: %llu trades, hash %016llx; expected %llu, %016llx: the book is wrong, no figure counts\n", what,
-            (unsigned long long)actual->trades, (unsigned long long)actual->hash, (unsigned long long)expected->trades,
-            (unsigned long long)expected->hash);
+    fprintf(stderr, "%s: %llu trades, hash %016llx; expected %llu, %016llx: the book is wrong, no figure counts\n",
+            what, (unsigned long long)actual->trades, (unsigned long long)actual->hash,
+            (unsigned long long)expected->trades, (unsigned long long)expected->hash);
     exit(1);
 }
 
@@ -89,10 +89,22 @@ MM_INLINE double run_book(const flow *f, enum ids ids, enum look look)
     return seconds;
 }
 
-static double dense(const flow *f) { return run_book(f, DENSE, ONE_BY_ONE); }
-static double dense_ahead(const flow *f) { return run_book(f, DENSE, AHEAD); }
-static double hashed(const flow *f) { return run_book(f, HASHED, ONE_BY_ONE); }
-static double hashed_ahead(const flow *f) { return run_book(f, HASHED, AHEAD); }
+static double dense(const flow *f)
+{
+    return run_book(f, DENSE, ONE_BY_ONE);
+}
+static double dense_ahead(const flow *f)
+{
+    return run_book(f, DENSE, AHEAD);
+}
+static double hashed(const flow *f)
+{
+    return run_book(f, HASHED, ONE_BY_ONE);
+}
+static double hashed_ahead(const flow *f)
+{
+    return run_book(f, HASHED, AHEAD);
+}
 
 static const struct runner {
     const char *name;

@@ -1,8 +1,8 @@
-/* Drives the book with the workload's operations, orders found either by the index that the book gave them (dense) or by
- * the client's 64-bit id through the id map (hashed), with or without looking ahead in the batch to prefetch.
+/* Drives the book with the workload's operations, orders found either by the index that the book gave them (dense) or
+ * by the client's 64-bit id through the id map (hashed), with or without looking ahead in the batch to prefetch.
  *
- * The book is deterministic, so the indexes it will give are known from a rehearsal: for dense ids a cancel carries in `lots`
- * the index that its client was answered with, as it would arrive from outside. */
+ * The book is deterministic, so the indexes it will give are known from a rehearsal: for dense ids a cancel carries in
+ * `lots` the index that its client was answered with, as it would arrive from outside. */
 #ifndef MATCHMARK_BENCH_DRIVE_H
 #define MATCHMARK_BENCH_DRIVE_H
 
@@ -14,7 +14,8 @@
 enum ids { DENSE, HASHED };
 enum look { ONE_BY_ONE, AHEAD };
 
-/* How far ahead of the operation in hand memory is asked for: first where the order is, then the order, then its level. */
+/* How far ahead of the operation in hand memory is asked for: first where the order is, then the order, then its
+ * level. */
 enum { AHEAD_ID = 24, AHEAD_ORDER = 16, AHEAD_LEVEL = 8, AHEAD_MOST = AHEAD_ID };
 
 typedef struct driver {

@@ -1,5 +1,6 @@
 /* Measures the whole engine on the workload: checks, ClOrdID map, accounts, all events written. Output as book_bench's.
- * usage: engine_bench RUNS. Trades are read back from the events and must be the expected ones. */
+ * usage: engine_bench RUNS. Trades are read back from the events and must be the expected ones.
+ *        engine_bench dump base|deep FILE writes the flow as command records, for the measurement from Python. */
 #define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,11 +81,29 @@ static double run(const workload *w, const mm_command *c, uint64_t batch, uint32
     return seconds;
 }
 
+static int dump(int deep, const char *path)
+{
+    workload *w = workload_make(deep, 1000000, 42);
+    mm_command *c = commands_of(w);
+    FILE *f = fopen(path, "wb");
+    uint64_t n = w->n_warm + w->n_timed;
+    int failed = !f || fwrite(c, sizeof *c, n, f) != n;
+    if (f)
+        failed |= fclose(f) != 0;
+    if (failed)
+        fprintf(stderr, "engine_bench: cannot write %s\n", path);
+    free(c);
+    workload_free(w);
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "dump") == 0)
+        return dump(strcmp(argv[2], "deep") == 0, argv[3]);
     int runs = argc == 2 ? atoi(argv[1]) : 0;
     if (runs < 1) {
-        fprintf(stderr, "usage: engine_bench RUNS\n");
+        fprintf(stderr, "usage: engine_bench RUNS | dump base|deep FILE\n");
         return 2;
     }
     static const struct {

@@ -1,5 +1,6 @@
-/* The peer: a limit order book as it is usually written. Levels in a red-black tree for each side, a queue in each level,
- * orders found by dense id, pools preallocated; no window, no bitmap, no prefetch. It gives the ratios in the report. */
+/* The peer: a limit order book as it is usually written. Levels in a red-black tree for each side, a queue in each
+ * level, orders found by dense id, pools preallocated; no window, no bitmap, no prefetch. It gives the ratios in the
+ * report. */
 #ifndef MATCHMARK_BENCH_PEER_TREE_BOOK_H
 #define MATCHMARK_BENCH_PEER_TREE_BOOK_H
 

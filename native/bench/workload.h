@@ -1,9 +1,10 @@
 /* The order flow that the book is measured on: deterministic, the same operations for everyone who follows the recipe.
  *
- * After an untimed warm-up (base: 200 orders on 40 levels; deep: 500,000 on 5,000, shuffled) come n timed operations: about
- * 60% passive limits around a random-walk mid price, 25% cancels of live orders, 10% limits crossing 1 to 3 levels, 3% IOC,
- * 2% market orders; quantities 1 .. 500. Deep places half of its passive limits over 2,500 ticks a side.
- * The generator matches with a book of its own (an array of queues by price), so what it expects is independent of ours. */
+ * After an untimed warm-up (base: 200 orders on 40 levels; deep: 500,000 on 5,000, shuffled) come n timed operations:
+ * about 60% passive limits around a random-walk mid price, 25% cancels of live orders, 10% limits crossing 1 to 3
+ * levels, 3% IOC, 2% market orders; quantities 1 .. 500. Deep places half of its passive limits over 2,500 ticks a
+ * side. The generator matches with a book of its own (an array of queues by price), so what it expects is independent
+ * of ours. */
 #ifndef MATCHMARK_BENCH_WORKLOAD_H
 #define MATCHMARK_BENCH_WORKLOAD_H
 

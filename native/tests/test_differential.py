@@ -6,10 +6,12 @@ The matcher below keeps every book as a plain list, sorts it for each command an
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from matchmark.native import (
     ABSENT,
     ALL_SYMBOLS,
@@ -312,7 +314,7 @@ def mix(x: int) -> int:
     return x ^ x >> 31
 
 
-PRICES = {
+PRICES: dict[str, Callable[[Flow], int]] = {
     "narrow": lambda r: r.randint(95, 105),
     "window": lambda r: r.choice((r.randint(900, 1100), r.randint(1, 3000))),
     "wide": lambda r: r.choice((r.randint(1, 40), 2 ** r.randint(0, 52), r.randint(1, MAX_PRICE_TICKS))),
@@ -325,7 +327,7 @@ class Flow(random.Random):
 
     def __init__(self, seed: int, prices: str, symbols: int, ids: int) -> None:
         super().__init__(seed)
-        self.clock = iter(range(10**9))
+        self.clock: Iterator[int] = iter(range(10**9))
         self.price = PRICES[prices]
         self.symbols = symbols
         self.ids = ids
@@ -387,8 +389,10 @@ CASES = [
     ("window", 3, 1000, 0, True, 512, 1000, 20_000),
     ("wide", 1, 1000, 1 << 20, True, 64, 5, 20_000),
     ("wide", 2, 300, 3000, False, 4096, 1000, 10_000),
+    ("wide", 2, 300, 3000, True, 262144, 1000, 4_000),
     ("drift", 1, 1000, 0, True, 64, 1000, 20_000),
     ("drift", 2, 1000, 1 << 20, False, 1024, 64, 10_000),
+    ("drift", 1, 1000, 1 << 20, False, 8192, 64, 10_000),
 ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from matchmark.reports.records import Results
 from matchmark.reports.writer import Written, write
 

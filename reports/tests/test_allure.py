@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from matchmark.reports.allure import write_environment
 from matchmark.reports.records import Results
 

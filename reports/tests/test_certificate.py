@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from matchmark.reports.certificate import FORMAT, sign, verify
 from matchmark.reports.keys import KeyFileError, key_id, own_key_path, read_public, signing_key
 from matchmark.reports.records import COVERED, Results
+from matchmark.reports.verdicts import LevelStatus
 from matchmark.reports.writer import ReportError, Written, write
 
 Sample = Callable[[str], Results]
@@ -269,3 +271,18 @@ def test_a_failed_write_leaves_no_old_certificate_behind(folder: Written, sample
         write(sample("pass"), folder.html.parent, say=lambda text: None)
     assert not folder.certificate.exists()
     assert not list(folder.html.parent.glob(".*"))
+
+
+def test_results_that_contradict_themselves_are_not_written(sample: Sample, tmp_path: Path) -> None:
+    results = sample("fail")
+    results.levels["matching"] = LevelStatus.CERTIFIED
+    with pytest.raises(ReportError, match=r"levels\.matching: says CERTIFIED"):
+        write(results, tmp_path, say=lambda text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clauses_of_another_register_are_not_written(sample: Sample, tmp_path: Path) -> None:
+    results = sample("fail")
+    results.clauses[0].id = "D99.1"
+    with pytest.raises(ReportError, match=r"the register does not have D99\.1"):
+        write(results, tmp_path, say=lambda text: None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from matchmark.reports.compare import Row, compare
 from matchmark.reports.latency import plot
 from matchmark.reports.records import LatencyRow
@@ -40,6 +41,12 @@ def test_the_differing_words_are_marked() -> None:
     (row,) = compare(["cancelled cl=c1 leaves=200"], ["cancelled cl=c1 leaves=500"])
     assert row.expected is not None
     assert [(p.text, p.differs) for p in row.expected] == [("cancelled cl=c1 ", False), ("leaves=200", True)]
+
+
+def test_lines_without_a_common_word_are_marked_as_lines_only() -> None:
+    (row,) = compare(["best bid below best ask"], ["accepted cl=c6 id=6"])
+    assert row.first
+    assert [piece.differs for side in (row.expected, row.actual) for piece in side or ()] == [False, False]
 
 
 def test_an_extra_line_does_not_shift_the_others() -> None:
@@ -104,7 +111,10 @@ def test_no_samples_no_plot() -> None:
 
 @given(st.lists(st.tuples(*[st.integers(0, 10**11)] * 5), min_size=1, max_size=5))
 def test_every_mark_is_on_the_plot_and_in_order(values: list[tuple[int, ...]]) -> None:
-    latencies = [LatencyRow("s", 1, *sorted(v[:4]), v[4] or None) for v in values]
+    latencies = []
+    for *percentiles, budget in values:
+        p50, p99, p999, most = sorted(percentiles)
+        latencies.append(LatencyRow("s", 1, p50, p99, p999, most, budget or None))
     drawn = plot(latencies)
     assert drawn is not None
     for bar in drawn.bars:

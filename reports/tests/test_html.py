@@ -10,12 +10,14 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.document import parse, readable
 from matchmark.reports.html import render
 from matchmark.reports.plain import visible
 from matchmark.reports.records import ClauseResult, Evidence, Results
 from matchmark.reports.results import from_json, to_json
+from matchmark.reports.verdicts import LevelStatus
 
 Sample = Callable[[str], Results]
 KINDS = ["pass", "fail", "inconclusive", "hostile"]
@@ -191,3 +193,20 @@ def test_results_without_register_words_still_make_a_page(sample: Sample) -> Non
 )
 def test_hidden_characters_are_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_a_level_that_nothing_failed_does_not_look_failed(sample: Sample) -> None:
+    assert '<svg class="seal open"' in render(sample("inconclusive"))
+    assert '<svg class="seal not-certified"' in render(sample("fail"))
+    assert '<svg class="seal certified"' in render(sample("pass"))
+
+
+def test_each_level_is_told_once(sample: Sample) -> None:
+    text = Page(render(sample("pass"))).text
+    assert "Not assessed: order-entry, market-data, durability, safety, availability, wire. Not asked for." in text
+    assert "Not assessed: matching" not in text
+    nothing_judged = sample("inconclusive")
+    nothing_judged.levels = dict.fromkeys(nothing_judged.levels, LevelStatus.NOT_ASSESSED)
+    text = Page(render(nothing_judged)).text
+    assert re.search(r"matching\s+Not assessed", text)
+    assert "Not assessed: order-entry," in text

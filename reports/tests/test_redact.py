@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from matchmark.reports.redact import MARK, Redactor
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJBMSJ9.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from matchmark.conformance.commands import report
 from matchmark.reports.document import parse
 from matchmark.reports.html import render

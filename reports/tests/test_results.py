@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.document import DocumentError, canonical, parse, readable
 from matchmark.reports.records import ClauseResult, Results, TargetSummary, Waiver

@@ -8,6 +8,7 @@ from itertools import pairwise, permutations, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.verdicts import WAIVABLE, WORST_FIRST, LevelStatus, judge_level, merge_verdicts
 
@@ -185,3 +186,9 @@ def test_results_of_another_clause_are_refused() -> None:
 def test_a_long_list_of_clauses_is_cut_short() -> None:
     _, reason = judge_level("matching", pairs(*[Verdict.FAIL] * 30), [])
     assert "and 22 more" in reason
+
+
+def test_everything_left_open_is_named() -> None:
+    left_open = pairs(Verdict.PASS, Verdict.BLOCKED, Verdict.INCONCLUSIVE, Verdict.UNTESTED)
+    _, reason = judge_level("matching", left_open, [])
+    assert reason == "Of 4 MUST clauses 1 blocked: D01.2; 1 inconclusive: D01.3; 1 untested: D01.4."

@@ -1,11 +1,13 @@
-/* The matching engine: order checks, price-time matching, self-match prevention, replace, mass cancel, status, top of book.
+/* The matching engine: order checks, price-time matching, self-match prevention, replace, mass cancel, status, top of
+ * book.
  *
  * One engine is one block of zeroed memory that the caller provides (malloc, mmap, shared memory): it holds offsets and
- * no pointers, so it can be mapped at any address and copied with memcpy. After create nothing allocates, locks, reads a
- * clock or makes a system call, and the same commands give the same events on any machine. One thread at a time.
+ * no pointers, so it can be mapped at any address and copied with memcpy. After create nothing allocates, locks, reads
+ * a clock or makes a system call, and the same commands give the same events on any machine. One thread at a time.
  *
- * Use from C or C++: include this header, compile native/{engine,engine_query,book,far_tree}.c with -Inative/include.
- * To drive the book without client ids, accounts or checks, include native/book.h (it also needs book.c and far_tree.c). */
+ * Use from C or C++: include this header, compile native/engine*.c, native/book*.c and native/far_tree.c with -std=c11
+ * -O3 -Inative/include -Inative. To drive the book without client ids, accounts or checks, include native/book.h (it
+ * also needs book.c and far_tree.c). */
 #ifndef MATCHMARK_ENGINE_H
 #define MATCHMARK_ENGINE_H
 
@@ -15,20 +17,21 @@
 extern "C" {
 #endif
 
-/* A submit with a smaller event buffer is refused: one step of a command (a trade, what ends the order, the top) must fit. */
+/* A submit with a smaller event buffer is refused: one step of a command (a trade, what ends the order, the top) must
+ * fit. */
 /* cdef begin */
 #define MM_MIN_EVENTS 4
 
 typedef struct mm_engine mm_engine;
 
 typedef struct mm_config {
-    uint32_t n_symbols;     /* 1 .. 2^24 */
-    uint32_t max_orders;    /* orders resting at once, 1 .. 2^30 */
-    uint32_t max_levels;    /* price levels in use at once over all books, 1 .. 2^30 */
-    uint32_t remembered_ids; /* ClOrdIDs known, live and finished, until reset, .. 2^30; 0: finished ones are forgotten at once */
-    uint32_t window_ticks;  /* prices a side indexes directly: a power of two, 64 .. 4096 */
-    uint32_t emit_top;      /* 1: top events */
-    uint64_t hash_seed;     /* of the ClOrdID map; no effect on events */
+    uint32_t n_symbols;      /* 1 .. 2^24 */
+    uint32_t max_orders;     /* orders resting at once, 1 .. 2^30 */
+    uint32_t max_levels;     /* price levels in use at once over all books, 1 .. 2^30 */
+    uint32_t remembered_ids; /* ClOrdIDs, live and finished, until reset, .. 2^30; 0: an order's end is forgotten */
+    uint32_t window_ticks;   /* prices a side indexes directly: a power of two, 64 .. 262144 */
+    uint32_t emit_top;       /* 1: top events */
+    uint64_t hash_seed;      /* of the ClOrdID map; no effect on events */
 } mm_config;
 
 enum mm_status_code {
@@ -38,7 +41,7 @@ enum mm_status_code {
 };
 
 typedef struct mm_progress {
-    uint64_t commands; /* taken from the front of the batch; the last one may still have events to come */
+    uint64_t commands; /* taken from the front of the batch; the last one may have events to come */
     uint64_t events;   /* written */
 } mm_progress;
 
@@ -73,7 +76,8 @@ void mm_engine_reset(mm_engine *engine);
 /* Takes commands in order until all are done or the buffer is full; back-pressure is a result, not an error. */
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress);
-/* 1 while the last command taken has events to come: a submit of no commands writes them. */
+/* 1 while the last command taken is not complete: a submit of no commands goes on with it and writes its events, if
+ * any. */
 int mm_engine_unfinished(const mm_engine *engine);
 
 uint64_t mm_engine_state_hash(const mm_engine *engine);

@@ -46,9 +46,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MM_ABSENT INT64_MIN
-#define MM_ALL_SYMBOLS UINT32_MAX
-#define MM_MAX_PRICE ((INT64_C(1) << 53) - 1)
+#define MM_ABSENT       INT64_MIN
+#define MM_ALL_SYMBOLS  UINT32_MAX
+#define MM_MAX_PRICE    ((INT64_C(1) << 53) - 1)
 #define MM_MAX_QUANTITY INT64_C(0x7fffffff)
 
 /* cdef begin */

@@ -1,0 +1,220 @@
+"""`matchmark selftest`: run the suites against engines broken on purpose, and against sound ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from matchmark.conformance import runner
+from matchmark.conformance.history import read_jsonl
+from matchmark.conformance.progress import PLAIN_EVERY_S
+from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
+from matchmark.conformance.selftest import report
+from matchmark.conformance.selftest.broken_process import PROCESSES
+from matchmark.conformance.selftest.campaign import SOUND_ENGINES, Plan, Result, carry_out
+from matchmark.conformance.selftest.matrix import Matrix, Row, judge_mutant, judge_process
+from matchmark.conformance.selftest.mutant import MUTANTS, mutant_target
+from matchmark.conformance.targets.open import UnknownTarget
+from matchmark.conformance.verdict import transcript
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+NAME = "selftest"
+HELP = "run the suites against every mutant: does the kit catch them"
+
+EXAMPLES_DEFAULT = 40
+"""Enough that every mutant is killed whatever the seed (tested with five), since what is rare has an example of its own."""
+EXAMPLES_SHOWN = 300
+"""With --mutant: more examples and shrinking, for the shortest transcript."""
+SEEDS_DEFAULT = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mutant", action="append", default=[], metavar="NAME", help="only this one, and show its failure in full"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the mutants with the clauses they break, and run nothing"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated examples (default %(default)s)")
+    parser.add_argument(
+        "--examples", type=int, help=f"examples a property (default {EXAMPLES_DEFAULT}; with --mutant {EXAMPLES_SHOWN})"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=SEEDS_DEFAULT, help="seeds to run each sound engine with (default %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one a core, here %(default)s)"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="all suites against each mutant, not only the checks of the clause it breaks",
+    )
+    parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.list:
+        return _list()
+    try:
+        for name in args.mutant:
+            mutant_target(name)
+    except UnknownTarget as error:
+        return _usage(str(error))
+    if problem := _out_of_range(args):
+        return _usage(problem)
+    try:
+        return _show(args) if args.mutant else _all(args)
+    except UsageError as error:
+        return _usage(str(error))
+
+
+def _usage(text: str) -> int:
+    print(f"matchmark selftest: {text}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _out_of_range(args: argparse.Namespace) -> str | None:
+    if args.examples is not None and args.examples < 1:
+        return f"--examples {args.examples}: at least 1"
+    if not 0 <= args.seed <= 2**32 - 1 - args.seeds:
+        return f"--seed {args.seed}: from 0 to {2**32 - 1 - args.seeds}"
+    if args.seeds < 1:
+        return f"--seeds {args.seeds}: at least 1; --no-false-alarms leaves the sound engines out"
+    return f"--jobs {args.jobs}: at least 1" if args.jobs < 1 else None
+
+
+def _list() -> int:
+    for mutant in MUTANTS.values():
+        print(f"{mutant.name:55} {' '.join(mutant.breaks):20} {mutant.story}")
+    for process in PROCESSES.values():
+        print(f"{process.name:55} {process.expected:20} {process.story}")
+    return EXIT_OK
+
+
+# --- all of them ---
+
+
+def _all(args: argparse.Namespace) -> int:
+    plan = Plan(
+        mutants=tuple(MUTANTS),
+        processes=tuple(PROCESSES),
+        sound=() if args.no_false_alarms else SOUND_ENGINES,
+        seed=args.seed,
+        seeds=args.seeds,
+        examples=args.examples or EXAMPLES_DEFAULT,
+        jobs=args.jobs,
+        full=args.full,
+    )
+    print(
+        f"{len(plan.mutants)} mutants, {len(plan.processes)} broken processes, {len(plan.sound)} sound engines, "
+        f"seed {plan.seed}, {plan.examples} examples a property, {plan.jobs} at a time"
+    )
+    with Watch(plan) as watch:
+        matrix = carry_out(plan, watch)
+    return _conclude(matrix, args.out)
+
+
+def _conclude(matrix: Matrix, out: Path | None) -> int:
+    width = max(len(row.name) for row in matrix.rows)
+    for row in matrix.rows:
+        print(report.row_line(row, width))
+    print()
+    for line in report.summary(matrix):
+        print(line)
+    if out is not None:
+        try:
+            print(f"matrix: {report.write(matrix, out)}")
+        except OSError as error:
+            return _usage(f"--out {out}: {error.strerror}")
+    print(f"self-test {'passed' if matrix.ok else 'FAILED'} in {matrix.duration_s:.0f} s")
+    return EXIT_OK if matrix.ok else EXIT_FAILED
+
+
+class Watch:
+    """Progress on stderr: a bar on a terminal, elsewhere a line now and then; what goes wrong is said at once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._console = Console(stderr=True)
+        self._total, self._done, self._said_s = plan.runs, 0, time.monotonic()
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._fancy = sys.stderr.isatty()
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._fancy)
+        self._task = self._bar.add_task("self-test", total=plan.runs)
+
+    def __enter__(self) -> Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, result: Result) -> None:
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        if not result.ok:
+            name = (
+                f"{result.name}: {result.outcome}"
+                if isinstance(result, Row)
+                else f"false alarm: {result.engine}, seed {result.seed}"
+            )
+            self._console.print(name, markup=False, highlight=False, soft_wrap=True)
+        if not self._fancy and time.monotonic() - self._said_s > PLAIN_EVERY_S:
+            self._said_s = time.monotonic()
+            self._console.print(f"{self._done} of {self._total} runs done", highlight=False)
+
+
+# --- one, in full ---
+
+
+def _show(args: argparse.Namespace) -> int:
+    rows = []
+    for name in args.mutant:
+        request = Request(f"mutant:{name}", args.seed, args.examples or EXAMPLES_SHOWN)
+        began_s = time.monotonic()
+        outcome = runner.run(request)
+        took_s = round(time.monotonic() - began_s, 2)
+        if name in MUTANTS:
+            row = judge_mutant(MUTANTS[name], outcome, took_s)
+        else:
+            row = judge_process(PROCESSES[name], outcome, took_s)
+        rows.append(row)
+        print(f"{row.name}: {row.story}")
+        _show_failure(row, outcome)
+    if args.out is not None:
+        return _conclude(
+            Matrix(args.seed, args.examples or EXAMPLES_SHOWN, tuple(rows), (), 0.0, whole=False), args.out
+        )
+    return EXIT_OK if all(row.ok for row in rows) else EXIT_FAILED
+
+
+def _show_failure(row: Row, outcome: Run) -> None:
+    breaks = f", which breaks {row.breaks[0]}" if row.breaks else ""
+    print(f"  {row.outcome}{breaks}; failed: {' '.join(row.failed) or 'nothing'}")
+    print(f"  {row.reason}")
+    shown = [v for v in outcome.violations if v.clause == (row.breaks[0] if row.breaks else "")] or outcome.violations
+    if not shown:
+        return
+    shortest = min(shown, key=lambda v: len(v.transcript))
+    print(f"  {shortest.clause}: {shortest.message}")
+    for title, values in (("expected", shortest.expected), ("actual", shortest.actual)):
+        for value in values or ["(nothing)"]:
+            print(f"    {title:9}{value}")
+    for line in _transcript(shortest):
+        print(f"    {line}")
+    print()
+
+
+def _transcript(violation: Violation) -> list[str]:
+    return transcript(read_jsonl(json.dumps(exchange) for exchange in violation.transcript), mark=violation.index)

@@ -1,0 +1,126 @@
+"""Runs the suites against every mutant and every sound engine, several children at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from matchmark.conformance import runner
+from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
+from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.runner import Launch, Request, Run
+from matchmark.conformance.selftest.broken_process import PROCESSES, Process
+from matchmark.conformance.selftest.declare import Mutant
+from matchmark.conformance.selftest.forks import Forks
+from matchmark.conformance.selftest.matrix import Matrix, Row, SoundRun, judge_mutant, judge_process, judge_sound
+from matchmark.conformance.selftest.mutant import MUTANTS
+
+PROCESS_ENGINE = "process"
+SOUND_ENGINES = ("model", "native", PROCESS_ENGINE)
+"""`process` is the model behind the subprocess adapter, by a profile as a vendor would write it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    mutants: tuple[str, ...]
+    processes: tuple[str, ...]
+    sound: tuple[str, ...]
+    seed: int
+    seeds: int
+    """Each sound engine is run with `seed`, `seed` + 1 and so on, so many times."""
+    examples: int
+    jobs: int
+    full: bool = False
+    """Run all suites against each mutant, and not only the checks of the clause that must kill it."""
+
+    @property
+    def runs(self) -> int:
+        return len(self.mutants) + len(self.processes) + len(self.sound) * self.seeds
+
+
+Result = Row | SoundRun
+
+
+def carry_out(plan: Plan, finished: Callable[[Result], None] = lambda result: None) -> Matrix:
+    """The whole plan. `finished` is called in this thread with each result as it comes."""
+    started_s = time.monotonic()
+    with sound_profile() as profile, ThreadPoolExecutor(plan.jobs) as pool:
+        work = [pool.submit(task) for task in _tasks(plan, profile, Forks())]
+        try:
+            for done in as_completed(work):
+                finished(done.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        results = [done.result() for done in work]
+    return Matrix(
+        plan.seed,
+        plan.examples,
+        tuple(r for r in results if isinstance(r, Row)),
+        tuple(r for r in results if isinstance(r, SoundRun)),
+        round(time.monotonic() - started_s, 1),
+        whole=set(plan.mutants) >= set(MUTANTS),
+    )
+
+
+def _tasks(plan: Plan, profile: Path, launch: Launch) -> Iterator[Callable[[], Result]]:
+    """The longest first, so that no worker is left alone with one at the end."""
+    for seed in range(plan.seed, plan.seed + plan.seeds):
+        for engine in plan.sound:
+            target = str(profile) if engine == PROCESS_ENGINE else engine
+            yield partial(run_sound, engine, Request(target, seed, plan.examples, shrink=False), launch)
+    for name in plan.processes:
+        clauses = () if plan.full else (ANSWERED_CLAUSE,)
+        request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
+        yield partial(run_process, PROCESSES[name], request, launch)
+    for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):
+        # Whichever test meets a death or a hang charges it to the clause about answers.
+        clauses = () if plan.full or mutant.breaks[0] == ANSWERED_CLAUSE else mutant.breaks[:1]
+        request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
+        yield partial(run_mutant, mutant, request, launch)
+
+
+def run_mutant(mutant: Mutant, request: Request, launch: Launch) -> Row:
+    return judge_mutant(mutant, *_timed(request, launch))
+
+
+def run_process(process: type[Process], request: Request, launch: Launch) -> Row:
+    return judge_process(process, *_timed(request, launch))
+
+
+def run_sound(engine: str, request: Request, launch: Launch) -> SoundRun:
+    return judge_sound(engine, request.seed, *_timed(request, launch))
+
+
+def _timed(request: Request, launch: Launch) -> tuple[Run, float]:
+    began_s = time.monotonic()
+    run = runner.run(request, launch=launch)
+    return run, round(time.monotonic() - began_s, 2)
+
+
+@contextmanager
+def sound_profile() -> Iterator[Path]:
+    """A target profile of the sound process, for as long as the block runs."""
+    command = [sys.executable, "-m", "matchmark.conformance.selftest.broken_process", Process.name]
+    lines = [
+        "[target]",
+        'name = "model behind the subprocess adapter"',
+        f"version = {json.dumps(version('matchmark'))}",
+        'adapter = "subprocess"',
+        f"capabilities = {json.dumps(list(MATCHING_CAPABILITIES))}",
+        "[subprocess]",
+        f"command = {json.dumps(command)}",
+    ]
+    with tempfile.TemporaryDirectory(prefix="matchmark-selftest-") as folder:
+        path = Path(folder, "target.toml")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        yield path
