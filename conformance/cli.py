@@ -25,6 +25,10 @@ COMMANDS = {
     ),
     "init": ("matchmark.conformance.commands.init", "write a commented target profile to start from"),
     "report": ("matchmark.conformance.commands.report", "verify a certificate and show what it says"),
+    "verify-log": (
+        "matchmark.conformance.commands.verify_log",
+        "check an audit log: CRC, sequence, hash chain, replay, price-time priority, conservation",
+    ),
     "third-party": (
         "matchmark.conformance.commands.third_party",
         "certify the example engines and write the page about them",

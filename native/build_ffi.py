@@ -15,8 +15,18 @@ from cffi import FFI
 
 # setuptools wants source paths relative to the project's root, and runs this file from there.
 HERE = Path(os.path.relpath(Path(__file__).parent))
-HEADERS = ("types.h", "engine.h")
-SOURCES = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
+HEADERS = ("types.h", "engine.h", "audit.h", "pipeline.h")
+ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
+AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
+LOOP = (
+    "engine_loop.c",
+    "engine_loop_known.c",
+    "engine_loop_publish.c",
+    "engine_loop_record.c",
+    "engine_loop_replay.c",
+    "engine_loop_report.c",
+)
+SOURCES = (*ENGINE, "shm.c", "pipeline.c", *AUDIT, *LOOP)
 
 
 def cdef_of(header: str) -> str:
@@ -32,7 +42,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/engine.h"\n',
+    '#include "matchmark/pipeline.h"\n',
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

@@ -1,0 +1,415 @@
+"""Price-time priority and conservation, from the records alone: a second book, built from what the log says happened.
+
+It shares nothing with the engine. Every order's leaves, cum and money are recomputed; each side of each symbol is a heap of
+the places that orders took in the queue (price first, then when the place was taken), and whoever trades must be at its top.
+State is indexed by order id, which the engine gives out in sequence; numba compiles the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matchmark.native.records import ABSENT
+from matchmark.reference.verify_structure import compiled
+
+Ints = npt.NDArray[np.int64]
+
+STEP = np.dtype(
+    {
+        "names": [
+            "kind", "flags", "type", "tif", "leaves", "cum", "other_leaves", "money_low", "money_high", "other_low", "other_high",
+            "c_op", "c_side", "c_type", "c_tif", "c_account", "c_symbol", "c_price", "c_quantity",
+            "e_kind", "e_reason", "e_side", "e_state", "e_symbol", "e_id", "e_price", "e_quantity", "e_cum", "e_account",
+            "e_other_account", "e_other_id",
+        ],
+        "formats": [
+            "<u1", "<u1", "<u1", "<u1", "<u4", "<u4", "<u4", "<u8", "<u8", "<u8", "<u8",
+            "<u1", "<u1", "<u1", "<u1", "<u4", "<u4", "<i8", "<i8",
+            "<u1", "<u1", "<u1", "<u1", "<u4", "<i8", "<i8", "<u4", "<u4", "<u4", "<u4", "<i8",
+        ],
+        "offsets": [
+            188, 191, 189, 190, 192, 196, 200, 208, 216, 224, 232,
+            16, 17, 18, 19, 24, 28, 48, 56,
+            16, 17, 18, 19, 20, 40, 48, 56, 60, 64, 68, 72,
+        ],
+        "itemsize": 272,
+    }
+)  # fmt: skip
+
+ORDER_STATE = np.dtype(
+    [
+        ("limit", "<i8"),
+        ("money_low", "<u8"),
+        ("money_high", "<u8"),
+        ("place", "<i8"),  # its place in the queue, 0 while it has none
+        ("leaves", "<i8"),
+        ("cum", "<i8"),
+        ("account", "<u4"),
+        ("symbol", "<u4"),
+        ("side", "<u1"),
+        ("live", "<u1"),
+        ("rests", "<u1"),  # may rest: a day limit order
+        ("pad", "<u1"),
+        ("pad2", "<u4"),
+    ],
+    align=True,
+)
+PLACE = np.dtype([("key", "<i8"), ("order", "<i8"), ("left", "<i8"), ("right", "<i8")])
+
+(
+    OK, WORSE_PRICE, LATER_TIME, NOT_RESTING, WRONG_ID, NOT_ITS_PRICE, LIMIT_BROKEN, WRONG_QUANTITY, WRONG_LEAVES, WRONG_CUM,
+    WRONG_MONEY, WRONG_OWNER, WRONG_PARTIES, CROSSED, MAY_NOT_REST, NOT_OPEN, UNFILLED, NOT_REQUESTED, WRONG_STATE, WRONG_TERMS,
+) = range(20)  # fmt: skip
+
+WRONG = {
+    WORSE_PRICE: "price priority: order {0} trades although order {1} rests at a better price",
+    LATER_TIME: "time priority: order {0} trades although order {1} was at its price before it",
+    NOT_RESTING: "order {0} is not resting: it was never accepted, or has ended",
+    WRONG_ID: "order id {0}, but the last accepted one was {1}",
+    NOT_ITS_PRICE: "trade with order {0} not at that order's limit, which is {1}",
+    LIMIT_BROKEN: "order {0} trades beyond its limit of {1}",
+    WRONG_QUANTITY: "trade of order {0} is not of the smaller of the two leaves, which is {1}",
+    WRONG_LEAVES: "leaves of order {0}: recomputed {1}",
+    WRONG_CUM: "cum of order {0}: recomputed {1}",
+    WRONG_MONEY: "cash: the money of order {0} is not the sum of price x quantity of its fills",
+    WRONG_OWNER: "positions: order {0} belongs to account {1}, the record names another",
+    WRONG_PARTIES: "order {0} is on another symbol or on the wrong side of the trade",
+    CROSSED: "crossed book: order {0} rests although it could trade with order {1}",
+    MAY_NOT_REST: "order {0} has {1} lots open after its command, but is not a day limit order",
+    NOT_OPEN: "order {0} is not the one that this command brought in",
+    UNFILLED: "order {0} is cancelled as unfilled although order {1} could trade with it",
+    NOT_REQUESTED: "order {0} is cancelled by request of a command that did not ask for it",
+    WRONG_STATE: "order {0} has another state than its leaves say",
+    WRONG_TERMS: "order {0} is not accepted on the terms of its command",
+}
+
+# Scalars that live from chunk to chunk.
+LAST_ID, PLACES, CURRENT, KEPT, OP, SIDE, TYPE, TIF, ACCOUNT, SYMBOL, PRICE, QUANTITY, TRADES, LOTS, SCALARS = range(15)
+
+
+class Book:
+    """State between chunks: scalars, orders by id, places, and the heap of each side of each symbol."""
+
+    def __init__(self, symbols: int) -> None:
+        self.scalars: Ints = np.zeros(SCALARS, dtype=np.int64)
+        self.orders = np.zeros(1 << 16, dtype=ORDER_STATE)
+        self.places = np.zeros(1 << 16, dtype=PLACE)
+        self.tops: Ints = np.zeros(2 * symbols, dtype=np.int64)
+
+    def check(self, records: npt.NDArray[np.void]) -> tuple[int, str]:
+        """(index, what is wrong) of the first bad record of AUDIT_RECORD, shape (n,); (n, "") when none is."""
+        self._grow(len(records))
+        detail: Ints = np.zeros(2, dtype=np.int64)
+        index, code = walk(records.view(STEP), self.scalars, self.orders, self.places, self.tops, detail)
+        return int(index), WRONG[code].format(*detail.tolist()) if code != OK else ""
+
+    def _grow(self, more: int) -> None:
+        for name, used in (("orders", LAST_ID), ("places", PLACES)):
+            array = getattr(self, name)
+            needed = int(self.scalars[used]) + more + 2
+            if needed > len(array):
+                grown = np.zeros(max(2 * len(array), needed), dtype=array.dtype)
+                grown[: len(array)] = array
+                setattr(self, name, grown)
+
+    @property
+    def trades(self) -> int:
+        return int(self.scalars[TRADES])
+
+    @property
+    def lots(self) -> int:
+        """Lots traded, which as many accounts bought as sold."""
+        return int(self.scalars[LOTS])
+
+
+# --- heaps: skew heaps of places, root 0 for none; the smaller key is the better price, the smaller place the earlier ---
+
+
+@compiled
+def merge(places: Any, a: int, b: int) -> int:
+    if a == 0 or b == 0:
+        return a + b
+    if places[b].key < places[a].key or (places[b].key == places[a].key and b < a):
+        a, b = b, a
+    root = a
+    while True:
+        right = places[a].right
+        places[a].right = places[a].left
+        if right == 0:
+            places[a].left = b
+            return root
+        if places[b].key < places[right].key or (places[b].key == places[right].key and b < right):
+            right, b = b, right
+        places[a].left = right
+        a = right
+
+
+@compiled
+def best(tops: Any, places: Any, orders: Any, side: int) -> int:
+    """The order at the top of a side, 0 for none; places that orders have left are dropped on the way."""
+    root = tops[side]
+    while root != 0:
+        order = places[root].order
+        if orders[order].live == 1 and orders[order].place == root:
+            break
+        root = merge(places, places[root].left, places[root].right)
+    tops[side] = root
+    return 0 if root == 0 else places[root].order
+
+
+@compiled
+def crosses(orders: Any, incoming: int, resting: int) -> bool:
+    limit = orders[incoming].limit
+    if limit == ABSENT:
+        return True
+    if orders[incoming].side == 0:
+        return bool(orders[resting].limit <= limit)
+    return bool(orders[resting].limit >= limit)
+
+
+@compiled
+def add_money(order: Any, price: int, lots: int) -> None:
+    """price < 2^53, lots < 2^31: two partial products, added into 128 bits."""
+    half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
+    low = (np.uint64(price) & mask) * np.uint64(lots)
+    high = (np.uint64(price) >> half) * np.uint64(lots)
+    shifted = (high & mask) << half
+    product = low + shifted
+    carry = (high >> half) + (np.uint64(1) if product < low else np.uint64(0))
+    total = order.money_low + product
+    order.money_high += carry + (np.uint64(1) if total < product else np.uint64(0))
+    order.money_low = total
+
+
+# --- one event each: 0 when it is right, else what is wrong; detail[0] and detail[1] say about which order ---
+
+
+@compiled
+def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
+    detail[0], detail[1] = r.e_id, s[LAST_ID]
+    if r.e_id != s[LAST_ID] + 1:
+        return WRONG_ID
+    price = ABSENT if s[TYPE] == 1 else s[PRICE]
+    if (
+        s[OP] != 1
+        or r.e_side != s[SIDE]
+        or r.e_symbol != s[SYMBOL]
+        or r.e_quantity != s[QUANTITY]
+        or r.e_price != price
+    ):
+        return WRONG_TERMS
+    if r.e_account != s[ACCOUNT]:
+        detail[1] = s[ACCOUNT]
+        return WRONG_OWNER
+    s[LAST_ID] = r.e_id
+    o = orders[r.e_id]
+    o.limit, o.leaves, o.cum, o.place = price, r.e_quantity, 0, 0
+    o.money_low = o.money_high = 0
+    o.account, o.symbol, o.side, o.live = s[ACCOUNT], s[SYMBOL], s[SIDE], 1
+    o.rests = 1 if s[TYPE] == 0 and s[TIF] == 0 else 0
+    s[CURRENT], s[KEPT] = r.e_id, 0
+    return OK
+
+
+@compiled
+def replaced(r: Any, s: Any, orders: Any, detail: Any) -> int:
+    detail[0] = r.e_id
+    if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
+        return NOT_RESTING
+    o = orders[r.e_id]
+    if s[OP] != 3 or o.account != s[ACCOUNT] or o.symbol != s[SYMBOL] or r.e_symbol != s[SYMBOL]:
+        return WRONG_TERMS
+    detail[1] = o.cum
+    if r.e_cum != o.cum:
+        return WRONG_CUM
+    price = o.limit if s[PRICE] == ABSENT else s[PRICE]
+    leaves = o.leaves if s[QUANTITY] == ABSENT else s[QUANTITY] - o.cum
+    detail[1] = leaves
+    if r.e_quantity != leaves or leaves < 1:
+        return WRONG_LEAVES
+    if r.e_price != price:
+        return WRONG_TERMS
+    s[KEPT] = 1 if price == o.limit and leaves <= o.leaves else 0
+    if s[KEPT] == 0:
+        o.place = 0
+    o.limit, o.leaves, o.rests = price, leaves, 1
+    s[CURRENT] = r.e_id
+    return OK
+
+
+@compiled
+def trade(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+    detail[0] = r.e_id
+    if r.e_id != s[CURRENT] or s[CURRENT] == 0 or orders[s[CURRENT]].live == 0:
+        return NOT_OPEN
+    detail[0] = r.e_other_id
+    if (
+        r.e_other_id < 1
+        or r.e_other_id > s[LAST_ID]
+        or orders[r.e_other_id].live == 0
+        or orders[r.e_other_id].place == 0
+    ):
+        return NOT_RESTING
+    mine, other = orders[r.e_id], orders[r.e_other_id]
+    if mine.symbol != other.symbol or mine.side == other.side or r.e_symbol != mine.symbol or r.e_side != mine.side:
+        return WRONG_PARTIES
+    detail[1] = other.limit
+    if r.e_price != other.limit:
+        return NOT_ITS_PRICE
+    if not crosses(orders, r.e_id, r.e_other_id):
+        detail[0], detail[1] = r.e_id, mine.limit
+        return LIMIT_BROKEN
+    top = best(tops, places, orders, 2 * other.symbol + other.side)
+    detail[1] = top
+    if top != r.e_other_id:
+        return WORSE_PRICE if orders[top].limit != other.limit else LATER_TIME
+    lots = min(mine.leaves, other.leaves)
+    detail[1] = lots
+    if r.e_quantity != lots:
+        return WRONG_QUANTITY
+    for order in (mine, other):
+        order.leaves -= lots
+        order.cum += lots
+        add_money(order, r.e_price, lots)
+    s[TRADES] += 1
+    s[LOTS] += lots
+    return after_trade(r, mine, other, detail)
+
+
+@compiled
+def after_trade(r: Any, mine: Any, other: Any, detail: Any) -> int:
+    """The resting order's numbers in a trade's record; the incoming one's are compared with every event's."""
+    detail[0], detail[1] = r.e_other_id, other.leaves
+    if r.other_leaves != other.leaves:
+        return WRONG_LEAVES
+    detail[1] = other.cum
+    if r.e_cum != other.cum:
+        return WRONG_CUM
+    if r.other_low != other.money_low or r.other_high != other.money_high:
+        return WRONG_MONEY
+    detail[1] = other.account
+    if r.e_other_account != other.account:
+        return WRONG_OWNER
+    if r.e_state != (2 if other.leaves else 3):
+        return WRONG_STATE
+    if other.leaves == 0:
+        other.live = 0
+    if mine.leaves == 0:
+        mine.live = 0
+    return OK
+
+
+@compiled
+def cancelled(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+    detail[0] = r.e_id
+    if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
+        return NOT_RESTING
+    o = orders[r.e_id]
+    detail[1] = o.leaves
+    if r.e_quantity != o.leaves:
+        return WRONG_LEAVES
+    detail[1] = o.cum
+    if r.e_cum != o.cum:
+        return WRONG_CUM
+    if r.e_reason == 9 and (s[OP] != 2 or o.account != s[ACCOUNT] or o.symbol != s[SYMBOL]):
+        return NOT_REQUESTED
+    if r.e_reason == 13 and (
+        s[OP] != 4 or o.account != s[ACCOUNT] or (s[SYMBOL] != 0xFFFFFFFF and o.symbol != s[SYMBOL])
+    ):
+        return NOT_REQUESTED
+    if r.e_reason == 10 or r.e_reason == 11:
+        if r.e_id != s[CURRENT]:
+            return NOT_OPEN
+        top = best(tops, places, orders, 2 * o.symbol + 1 - o.side)
+        detail[1] = top
+        if top != 0 and crosses(orders, r.e_id, top):
+            return UNFILLED
+    o.leaves = 0
+    o.live = 0
+    return OK
+
+
+@compiled
+def compare(r: Any, orders: Any, detail: Any) -> int:
+    """What the record says of the order that its event is about."""
+    o = orders[r.e_id]
+    detail[0], detail[1] = r.e_id, o.leaves
+    if r.leaves != o.leaves:
+        return WRONG_LEAVES
+    detail[1] = o.cum
+    if r.cum != o.cum:
+        return WRONG_CUM
+    if r.money_low != o.money_low or r.money_high != o.money_high:
+        return WRONG_MONEY
+    detail[1] = o.account
+    return OK if r.e_account == o.account else WRONG_OWNER
+
+
+@compiled
+def settle(s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+    """The command is over: what it brought in either ended, or takes its place in the queue without crossing."""
+    current = s[CURRENT]
+    s[CURRENT] = 0
+    if current == 0 or orders[current].live == 0 or s[KEPT] == 1:
+        return OK
+    o = orders[current]
+    detail[0], detail[1] = current, o.leaves
+    if o.rests == 0:
+        return MAY_NOT_REST
+    top = best(tops, places, orders, 2 * o.symbol + 1 - o.side)
+    detail[1] = top
+    if top != 0 and crosses(orders, current, top):
+        return CROSSED
+    s[PLACES] += 1
+    place = s[PLACES]
+    places[place].key = -o.limit if o.side == 0 else o.limit
+    places[place].order = current
+    places[place].left = 0
+    places[place].right = 0
+    o.place = place
+    side = 2 * o.symbol + o.side
+    tops[side] = merge(places, tops[side], place)
+    return OK
+
+
+@compiled
+def begin(r: Any, s: Any, orders: Any, tops: Any) -> None:
+    s[OP], s[SIDE], s[TYPE], s[TIF] = r.c_op, r.c_side, r.c_type, r.c_tif
+    s[ACCOUNT], s[SYMBOL], s[PRICE], s[QUANTITY] = r.c_account, r.c_symbol, r.c_price, r.c_quantity
+    s[CURRENT], s[KEPT] = 0, 0
+    if r.c_op == 6:
+        for i in range(1, s[LAST_ID] + 1):
+            orders[i].live = 0
+        tops[:] = 0
+        s[LAST_ID] = 0
+        s[PLACES] = 0
+
+
+@compiled
+def walk(steps: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> tuple[int, int]:
+    for i in range(len(steps)):
+        r = steps[i]
+        if r.kind == 1:
+            begin(r, s, orders, tops)
+        else:
+            code = OK
+            if r.e_kind == 1:
+                code = accepted(r, s, orders, detail)
+            elif r.e_kind == 3:
+                code = replaced(r, s, orders, detail)
+            elif r.e_kind == 4:
+                code = trade(r, s, orders, places, tops, detail)
+            elif r.e_kind == 5:
+                code = cancelled(r, s, orders, places, tops, detail)
+            if code == OK and (r.e_kind == 1 or (r.e_kind >= 3 and r.e_kind <= 5)):
+                code = compare(r, orders, detail)
+            if code != OK:
+                return i, code
+        if r.flags & 1:
+            code = settle(s, orders, places, tops, detail)
+            if code != OK:
+                return i, code
+    return len(steps), OK
