@@ -15,9 +15,10 @@ from cffi import FFI
 
 # setuptools wants source paths relative to the project's root, and runs this file from there.
 HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
-HEADERS = ("types.h", "engine.h", "fix.h")
+HEADERS = ("types.h", "engine.h", "fix.h", "fix_session.h")
 SOURCES = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 FIX_SOURCES = ("fix_tables_44.c", "fix_dictionary.c", "fix_codec.c", "fix_values.c", "fix_check.c", "fix_write.c")
+SESSION_SOURCES = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 
 
 def cdef_of(header: str) -> str:
@@ -33,8 +34,8 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/engine.h"\n#include "matchmark/fix.h"\n',
-    sources=[str(HERE / source) for source in SOURCES + FIX_SOURCES],
+    '#include "matchmark/engine.h"\n#include "matchmark/fix_session.h"\n',
+    sources=[str(HERE / source) for source in SOURCES + FIX_SOURCES + SESSION_SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],
     extra_compile_args=["-std=c11", "-Wall", "-Wextra", *shlex.split(os.environ.get("MATCHMARK_CFLAGS", "-O3"))],
