@@ -16,10 +16,11 @@ help:            ## this list
 build: $(VENV)/.installed  ## the virtual environment with matchmark installed for work, C core built
 
 $(VENV)/.installed: .ci/system-packages $(SOURCES)
-	@bash .ci/system-packages
+	@PYTHON="$(PYTHON)" bash .ci/system-packages
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing matchmark into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=strict -e '.[dev,flow]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --config-settings editable_mode=strict -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps ob-analytics==0.1.0  # its data alone: see load/bitstamp.py
 	@$(MAKE) -s -C native/so PYTHON=$(CURDIR)/$(BIN)/python
 	@touch $@
 

@@ -22,8 +22,8 @@ def checks_by_clause() -> dict[str, list[str]]:
         for test, clauses in _marked(importlib.import_module(f"{SUITES}.{path.stem}")).items():
             for clause in clauses:
                 found[clause].append(f"{path.name}::{test}")
-    for rule, clauses in RULES.items():
-        for clause in clauses:
+    for rule, reported in RULES.items():
+        for clause in reported:
             found[clause].append(f"rule {rule}")
     return dict(found)
 

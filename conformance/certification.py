@@ -62,7 +62,9 @@ def results_of(
     return Results(
         matchmark=version("matchmark"),
         spec=SPEC_VERSION,
-        target=TargetSummary(run.target.get("name", request.target), run.target.get("version", "unknown"), sorted(capabilities)),
+        target=TargetSummary(
+            run.target.get("name", request.target), run.target.get("version", "unknown"), sorted(capabilities)
+        ),
         seed=request.seed,
         started=started.isoformat(timespec="milliseconds"),
         ended=ended.isoformat(timespec="milliseconds"),
@@ -90,9 +92,15 @@ def _judge(
     request: Request,
 ) -> tuple[LevelStatus, str]:
     if level not in asked:
-        return LevelStatus.NOT_ASSESSED, "Not asked for." if level in ASSESSABLE else "This version has no suites for it."
+        return (
+            LevelStatus.NOT_ASSESSED,
+            "Not asked for." if level in ASSESSABLE else "This version has no suites for it.",
+        )
     if run.blocked:
-        return LevelStatus.NOT_ASSESSED, f"Blocked: {run.control_message or 'the run ended before its positive control'}"
+        return (
+            LevelStatus.NOT_ASSESSED,
+            f"Blocked: {run.control_message or 'the run ended before its positive control'}",
+        )
     if request.clauses:
         return LevelStatus.NOT_ASSESSED, f"Only {', '.join(request.clauses)} was asked for."
     missing = [c for c in CORE_CAPABILITIES if c not in capabilities]
@@ -105,8 +113,8 @@ def _clause_results(register: Register, run: Run, request: Request, capabilities
     mutants = mutants_by_clause()
     judged: dict[str, list[Any]] = defaultdict(list)
     for record in run.tests:
-        for clause in record.clauses:
-            judged[clause].append(record)
+        for name in record.clauses:
+            judged[name].append(record)
     violations: dict[str, list[Violation]] = defaultdict(list)
     for violation in run.violations:
         violations[violation.clause].append(violation)

@@ -18,10 +18,16 @@ COMMANDS = {
     "certify": ("matchmark.conformance.commands.certify", "run the suites against a target and write its certificate"),
     "clauses": ("matchmark.conformance.commands.clauses", "list the clauses of the register"),
     "explain": ("matchmark.conformance.commands.explain", "one clause or ruling: text, why, checks, mutants"),
-    "selftest": ("matchmark.conformance.commands.selftest", "run the suites against every mutant: does the kit catch them"),
+    "selftest": (
+        "matchmark.conformance.commands.selftest",
+        "run the suites against every mutant: does the kit catch them",
+    ),
     "init": ("matchmark.conformance.commands.init", "write a commented target profile to start from"),
     "report": ("matchmark.conformance.commands.report", "verify a certificate and show what it says"),
-    "third-party": ("matchmark.conformance.commands.third_party", "certify the example engines and write the page about them"),
+    "third-party": (
+        "matchmark.conformance.commands.third_party",
+        "certify the example engines and write the page about them",
+    ),
 }
 """Name, module, and the line that `matchmark --help` shows."""
 
@@ -45,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (module_name, help_line) in COMMANDS.items():
         sub = subparsers.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
         if name == chosen:
-            module: CommandModule = importlib.import_module(module_name)  # type: ignore[assignment]
+            module: CommandModule = importlib.import_module(module_name)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(words)

@@ -267,7 +267,9 @@ def _field(ev: str | None, name: str, value: Any) -> Any:
         if value is None:
             return None
         if not (isinstance(value, list) and len(value) == 2 and all(type(v) is int for v in value)):
-            raise WireError(f"event {ev!r}: {name} must be [price, quantity] in whole ticks and lots or null, got {value!r}")
+            raise WireError(
+                f"event {ev!r}: {name} must be [price, quantity] in whole ticks and lots or null, got {value!r}"
+            )
         return (value[0], value[1])
     if type(value) is not int:
         raise WireError(f"event {ev!r}: {name} must be a whole number, got {value!r}")

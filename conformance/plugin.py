@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import hypothesis
 import pytest
-
 from matchmark.conformance.clauses import Register, UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.confirm import confirm
@@ -217,10 +217,11 @@ class Certification:
         fd = config.getoption("--events-fd")
         self._out: IO[str] | None = None if fd is None else os.fdopen(fd, "w", buffering=1)
         path = config.getoption("--history")
-        self._history: IO[str] | None = open(path, "a", encoding="utf-8", buffering=1 << 20) if path else None
+        self._history: IO[str] | None = None
+        if path:
+            self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
         self._shrink = not config.getoption("--no-shrink")
         self._controlled = False
-        self._control_error: str | None = None
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
         self._answers_ns: list[int] = []
@@ -283,7 +284,10 @@ class Certification:
         if isinstance(error, (TargetDied, TargetHung)):
             self.emit("violation", test=item.nodeid, **_failure_evidence(again, str(error)))
         elif isinstance(error, TargetGarbled):
-            self._notes[item.nodeid] = (Verdict.INCONCLUSIVE, f"the target does not keep to the adapter protocol: {error}")
+            self._notes[item.nodeid] = (
+                Verdict.INCONCLUSIVE,
+                f"the target does not keep to the adapter protocol: {error}",
+            )
 
     def judge(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """One report a test: of its call, or of the phase that kept it from being called."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -112,7 +112,10 @@ def _child(
 ) -> tuple[int, str | None]:
     """One child from start to end: its exit status, and the test that it was in if it did not say goodbye."""
     read_fd, write_fd = os.pipe()
-    with tempfile.TemporaryDirectory(prefix="matchmark-") as work, tempfile.TemporaryFile("w+", errors="replace") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="matchmark-") as work,
+        tempfile.TemporaryFile("w+", errors="replace") as log,
+    ):
         command = _command(request, finished, attempt, write_fd)
         process = subprocess.Popen(
             command,
@@ -224,36 +227,3 @@ def _account_for_unfinished(result: Run) -> None:
 def default_seed() -> int:
     """A seed for a run that named none: printed, so that the run can be had again."""
     return time.time_ns() % 1_000_000_007
-
-
-def clause_verdicts(run_: Run) -> dict[str, tuple[Verdict, str, list[str], int]]:
-    """For each clause that any test judged: verdict, reason, tests, examples. Worst verdict first; FAIL by violation."""
-    merged: dict[str, tuple[Verdict, str, list[str], int]] = {}
-    for record in run_.tests:
-        for clause in record.clauses:
-            merged[clause] = _merge(merged.get(clause), record.verdict, record.reason, record.test, record.examples)
-    for violation in run_.violations:
-        merged[violation.clause] = _merge(
-            merged.get(violation.clause), Verdict.FAIL, violation.message, violation.test, 0
-        )
-    return merged
-
-
-WORST_FIRST: Sequence[Verdict] = (
-    Verdict.FAIL,
-    Verdict.BLOCKED,
-    Verdict.INCONCLUSIVE,
-    Verdict.PASS,
-    Verdict.NOT_APPLICABLE,
-)
-
-
-def _merge(
-    so_far: tuple[Verdict, str, list[str], int] | None, verdict: Verdict, reason: str, test: str, examples: int
-) -> tuple[Verdict, str, list[str], int]:
-    if so_far is None:
-        return verdict, reason, [test], examples
-    old, old_reason, tests, count = so_far
-    if WORST_FIRST.index(verdict) < WORST_FIRST.index(old):
-        old, old_reason = verdict, reason
-    return old, old_reason, tests if test in tests else [*tests, test], count + examples

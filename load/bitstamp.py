@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
-
 from matchmark.conformance.messages import Cancel, Command, New, Replace
 
 TICKS_PER_USD = 100
@@ -59,14 +58,16 @@ def events() -> pandas.DataFrame:
 def commands(symbol: str = SYMBOL) -> Iterator[Command]:
     """The whole flow as commands on one symbol. A replaced order goes by its newest ClOrdID."""
     current: dict[int, str] = {}
-    for number, row in enumerate(events().itertuples(index=False)):
-        acct = f"A{row.id % ACCOUNTS}"
-        if row.action == "created":
-            current[row.id] = f"b{row.id}"
-            side = "buy" if row.direction == "bid" else "sell"
-            yield New(f"b{row.id}", acct, symbol, side, "limit", int(row.lots), int(row.ticks))
-        elif row.action == "changed":
-            orig, current[row.id] = current.get(row.id, f"b{row.id}"), f"r{number}"
-            yield Replace(f"r{number}", orig, acct, symbol, int(row.ticks), int(row.lots))
+    flow = events()
+    columns = [flow[name].tolist() for name in ("id", "ticks", "lots", "action", "direction")]
+    for number, (venue_id, ticks, lots, action, direction) in enumerate(zip(*columns, strict=True)):
+        acct = f"A{venue_id % ACCOUNTS}"
+        if action == "created":
+            current[venue_id] = f"b{venue_id}"
+            side = "buy" if direction == "bid" else "sell"
+            yield New(f"b{venue_id}", acct, symbol, side, "limit", lots, ticks)
+        elif action == "changed":
+            orig, current[venue_id] = current.get(venue_id, f"b{venue_id}"), f"r{number}"
+            yield Replace(f"r{number}", orig, acct, symbol, ticks, lots)
         else:
-            yield Cancel(f"x{number}", current.get(row.id, f"b{row.id}"), acct, symbol)
+            yield Cancel(f"x{number}", current.get(venue_id, f"b{venue_id}"), acct, symbol)

@@ -101,7 +101,7 @@ void mm_book_find_best(mm_book *b, uint32_t side);
 
 MM_INLINE int64_t mm_key_of_price(uint32_t buy_or_sell, int64_t price)
 {
-    return buy_or_sell == MM_BUY ? -price : price;
+    return buy_or_sell == MM_BUY ? (int64_t)(0 - (uint64_t)price) : price; /* defined for every price, also bad ones */
 }
 
 MM_INLINE int64_t mm_price_of_key(uint32_t side, int64_t key)

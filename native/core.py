@@ -102,7 +102,9 @@ class Engine:
     emit_top        emit a top event when the best price or its quantity changed
     window_ticks    prices a side indexes directly; hash_seed: of the ClOrdID map. Neither has an effect on events.
 
-    The memory is reserved at once and touched as it is used. A full pool is answered with a `capacity` rejection. Calls
+    resident        touch all memory now, on huge pages where there are any, so that no command meets a page fault
+
+    Otherwise the memory is reserved at once and touched as it is used. A full pool is answered with a `capacity` rejection. Calls
     release the GIL and take turns on one engine. ValueError: a setting is out of range; MemoryError: no such memory.
     """
 
@@ -116,7 +118,7 @@ class Engine:
         *,
         window_ticks: int = 4096,
         hash_seed: int = 0,
-        huge_pages: bool = False,
+        resident: bool = False,
     ) -> None:
         levels = max_orders if max_levels is None else max_levels
         try:
@@ -127,7 +129,7 @@ class Engine:
         fault = _lib.mm_config_error(config)
         if fault != _ffi.NULL:
             raise ValueError(f"engine setting out of range: {_ffi.string(fault).decode()}")
-        engine = _lib.mm_engine_map(config, int(huge_pages))
+        engine = _lib.mm_engine_map(config, int(resident))
         if engine == _ffi.NULL:
             size = _lib.mm_engine_size(config)
             raise MemoryError(f"no {size:,} bytes for an engine: lower symbols, max_orders or remembered_ids")

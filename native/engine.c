@@ -71,7 +71,7 @@ mm_engine *mm_engine_create(void *memory, const mm_config *config)
     return e;
 }
 
-mm_engine *mm_engine_map(const mm_config *config, int huge_pages)
+mm_engine *mm_engine_map(const mm_config *config, int resident)
 {
     size_t bytes = mm_engine_size(config);
     if (!bytes)
@@ -79,8 +79,10 @@ mm_engine *mm_engine_map(const mm_config *config, int huge_pages)
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    if (huge_pages)
+    if (resident) {
         madvise(memory, bytes, MADV_HUGEPAGE); /* a hint: an engine on small pages is slower, not wrong */
+        memset(memory, 0, bytes);
+    }
     mm_engine *e = mm_engine_create(memory, config);
     e->mapped = bytes;
     return e;
@@ -182,6 +184,67 @@ static bool take(mm_run *r, const mm_command *c)
     return done;
 }
 
+/* Commands of a batch are looked at before their turn, to have the memory that they will need on its way: first the id's
+ * slot in the map, then the order, then its level and neighbours. What is read then may be out of date when the turn
+ * comes; it only decides what is prefetched. Always inlined: gcc drops calls of functions that do nothing but prefetch. */
+enum { AHEAD_COMMAND = 32, AHEAD_ID = 18, AHEAD_ORDER = 12, AHEAD_LEVEL = 6 };
+
+MM_INLINE void ask_for_ids(const mm_run *r, const mm_command *c)
+{
+    if (c->op == MM_NEW || c->op == MM_REPLACE)
+        mm_id_prefetch(&r->ids, mm_id_hash(&r->ids, c->cl_ord_id));
+    if (c->op != MM_NEW)
+        mm_id_prefetch(&r->ids, mm_id_hash(&r->ids, c->orig_cl_ord_id));
+}
+
+MM_INLINE void ask_for_order(const mm_run *r, const mm_command *c)
+{
+    if (c->op == MM_NEW) {
+        if (c->symbol < r->engine->config.n_symbols && c->side <= MM_SELL) {
+            int64_t key = mm_key_of_price(c->side, c->price_ticks);
+            __builtin_prefetch(mm_book_ring(&r->book, 2 * c->symbol + c->side, key), 1);
+        }
+        return;
+    }
+    uint32_t index = mm_id_guess(&r->ids, mm_id_hash(&r->ids, c->orig_cl_ord_id));
+    if (index & MM_FINISHED_BIT) {
+        __builtin_prefetch(&r->finished[index & ~MM_FINISHED_BIT]);
+    } else {
+        __builtin_prefetch(&r->book.orders[index], 1);
+        __builtin_prefetch(&r->order_ids[index]);
+    }
+}
+
+MM_INLINE void ask_for_level(const mm_run *r, const mm_command *c)
+{
+    const mm_order *orders = r->book.orders;
+    if (c->op == MM_NEW) {
+        if (c->symbol < r->engine->config.n_symbols && c->side <= MM_SELL) {
+            int64_t key = mm_key_of_price(c->side, c->price_ticks);
+            uint32_t level = *mm_book_ring(&r->book, 2 * c->symbol + c->side, key);
+            __builtin_prefetch(&orders[r->book.levels[level].tail], 1);
+        }
+        return;
+    }
+    uint32_t index = mm_id_guess(&r->ids, mm_id_hash(&r->ids, c->orig_cl_ord_id));
+    if (index & MM_FINISHED_BIT)
+        return;
+    __builtin_prefetch(&orders[orders[index].next], 1);
+    __builtin_prefetch(&orders[orders[index].prev], 1);
+    __builtin_prefetch(&r->book.levels[orders[index].level], 1);
+}
+
+MM_INLINE void look_ahead(const mm_run *r, const mm_command *next, uint64_t left)
+{
+    __builtin_prefetch(next + (left > AHEAD_COMMAND ? AHEAD_COMMAND : 0));
+    if (left > AHEAD_ID)
+        ask_for_ids(r, next + AHEAD_ID);
+    if (left > AHEAD_ORDER)
+        ask_for_order(r, next + AHEAD_ORDER);
+    if (left > AHEAD_LEVEL)
+        ask_for_level(r, next + AHEAD_LEVEL);
+}
+
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress)
 {
@@ -193,8 +256,12 @@ int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, 
     r.end = events + capacity;
     uint64_t i = 0;
     bool done = engine->phase == MM_PHASE_NONE || go_on(&r);
-    for (; done && i < n && mm_room(&r) >= MM_MIN_EVENTS; i++)
+    for (uint64_t k = 0; n > 1 && k < n && k < AHEAD_ID; k++)
+        ask_for_ids(&r, &commands[k]);
+    for (; done && i < n && mm_room(&r) >= MM_MIN_EVENTS; i++) {
+        look_ahead(&r, commands + i, n - i);
         done = take(&r, &commands[i]);
+    }
     *progress = (mm_progress){i, (uint64_t)(r.out - events)};
     return done && i == n ? MM_OK : MM_FULL;
 }

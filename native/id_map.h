@@ -59,6 +59,13 @@ MM_INLINE uint32_t mm_id_find(const mm_id_map *m, uint32_t hash, uint64_t id, mm
     }
 }
 
+/* The index in the id's home slot, 0 if that holds another: nearly always the right one, good enough for a prefetch. */
+MM_INLINE uint32_t mm_id_guess(const mm_id_map *m, uint32_t hash)
+{
+    uint64_t slot = m->slots[hash >> m->shift];
+    return slot >> 32 == hash ? (uint32_t)slot : 0;
+}
+
 /* The id must not be there yet. */
 MM_INLINE void mm_id_insert(mm_id_map *m, uint32_t hash, uint32_t index)
 {

@@ -29,6 +29,7 @@
       }
       diagram.hidden = shown === 0;
       if (css !== "") diagram.open = true;
+      for (const box of all(".outside", diagram)) box.hidden = !box.querySelector("tbody > tr:not([hidden])");
     }
   });
 

@@ -56,7 +56,7 @@ def describe(
     diagrams: Iterable[DiagramWords],
     rulings: Mapping[str, RulingWords],
 ) -> Results:
-    """The results with the words of the clauses, diagrams and rulings that they mention. ValueError for unknown clauses."""
+    """The results with the words of the clauses, diagrams and rulings they mention. ValueError for unknown clauses."""
     words = {clause.id: clause for clause in clauses}
     if unknown := [clause.id for clause in results.clauses if clause.id not in words]:
         raise ValueError(f"the register does not have {', '.join(unknown)}; results and kit are of different versions")

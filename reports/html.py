@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
-import unicodedata
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
+from matchmark.reports.plain import visible
 from matchmark.reports.records import Results
 from matchmark.reports.view import page
-
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-"""Characters that do not show, or that reorder what shows: a name must not be able to look like another one."""
 
 
 def render(results: Results) -> str:
@@ -37,23 +30,20 @@ def render(results: Results) -> str:
     )
 
 
-def visible(value: Any) -> Any:
-    """Text with hidden characters spelled out, as in <U+202E>. Other values pass."""
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return _HIDDEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", unicodedata.normalize("NFC", value))
-
-
 @cache
 def _environment() -> Environment:
     return Environment(
         loader=FunctionLoader(_asset),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=visible,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _asset(name: str) -> str:

@@ -86,9 +86,7 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
     except TypeError:
-        raise KeyFileError(
-            f"{path}: the key is encrypted; matchmark takes an Ed25519 key without a passphrase"
-        ) from None
+        raise KeyFileError(f"{path}: encrypted; matchmark takes an Ed25519 key without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         raise KeyFileError(f"{path}: not a private key in PEM form; {HOW_TO_MAKE}") from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -137,3 +135,12 @@ def key_id(raw: bytes) -> str:
     """A name short enough to read out: the first 8 bytes of the key's SHA-256 in groups of four hex digits."""
     digits = hashlib.sha256(raw).hexdigest()[:16]
     return "-".join(digits[i : i + 4] for i in range(0, 16, 4))
+
+
+def own_public_key(environ: Mapping[str, str] = os.environ) -> bytes | None:
+    """The raw public half of the key that matchmark made for this user; None when it has made none."""
+    path = own_key_path(environ)
+    try:
+        return raw_public(_read_private(path).public_key())
+    except KeyFileError:
+        return None

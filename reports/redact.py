@@ -59,7 +59,7 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """A copy of a JSON value without secrets. Keys stay: they are the format's words, whatever a password may be."""
+        """A copy of a JSON value without secrets. Keys stay: they are the format's words."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):

@@ -11,6 +11,8 @@ from matchmark.reports.verdicts import LevelStatus
 
 MADE_HERE = "made here"
 GIVEN = "given"
+GRAVITY = {Verdict.FAIL: 0, Verdict.BLOCKED: 2, Verdict.INCONCLUSIVE: 4}
+"""The verdicts that ask for a reader's attention, and in which order; a MUST goes before a SHOULD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def assumptions(results: Results) -> list[str]:
     sentences += _about_latency(results)
     if any(clause.ruling for clause in results.clauses):
         sentences.append(
-            "Where the specification contradicts itself or is silent, the rulings printed with the clauses were followed."
+            "Where the specification contradicts itself or is silent, the rulings printed with the clauses hold."
         )
     if waived := [w.clause for w in results.waivers if w.state == "in force"]:
         sentences.append(f"Declared deviations were excused: {', '.join(waived)}. Their reasons are listed as waivers.")
@@ -74,21 +76,20 @@ def _about_latency(results: Results) -> list[str]:
 
 def open_clauses(results: Results) -> list[ClauseResult]:
     """The clauses a reader must look at, gravest first: failed MUST, failed SHOULD, blocked, inconclusive."""
-    gravity = {Verdict.FAIL: 0, Verdict.BLOCKED: 2, Verdict.INCONCLUSIVE: 4}
-    found = [clause for clause in results.clauses if clause.verdict in gravity]
-    return sorted(found, key=lambda clause: gravity[clause.verdict] + (clause.level != "MUST"))
+    found = [clause for clause in results.clauses if clause.verdict in GRAVITY]
+    return sorted(found, key=lambda clause: GRAVITY[clause.verdict] + (clause.level != "MUST"))
 
 
 def identity(origin: str) -> str:
     """What a signature by a key of this origin is worth."""
     if origin == MADE_HERE:
         return (
-            "Signed with a key that matchmark made for itself on the machine of the run. The signature shows that nothing "
-            "was changed since; it shows who signed only to someone who already knows the key."
+            "Signed with a key that matchmark made for itself on the machine of the run. The signature shows that "
+            "nothing was changed since; it shows who signed only to someone who already knows the key."
         )
     return (
-        "Signed with a key that the operator of the run gave. The signature shows that nothing was changed since, and who "
-        "signed to anyone who knows whose key it is."
+        "Signed with a key that the operator of the run gave. The signature shows that nothing was changed since, and "
+        "who signed to anyone who knows whose key it is."
     )
 
 

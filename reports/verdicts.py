@@ -118,7 +118,7 @@ def _decide(
     if not total:
         return LevelStatus.NOT_ASSESSED, "No MUST clause belongs to this level."
     if not must[Verdict.PASS]:
-        return LevelStatus.NOT_ASSESSED, f"None of its {total} MUST clauses was checked to an end.{_why_none(must)}"
+        return LevelStatus.NOT_ASSESSED, f"None of its {total} MUST clauses was checked to an end{_why_none(must)}."
     if core_missing:
         return LevelStatus.NOT_CERTIFIED, f"The target does not declare what this level needs: {_some(core_missing)}."
     for open_verdict, words in ((Verdict.BLOCKED, "blocked"), (Verdict.INCONCLUSIVE, "inconclusive")):

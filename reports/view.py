@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import latency, statement, wirelog
 from matchmark.reports.compare import Row, compare
-from matchmark.reports.records import COVERED, ClauseResult, DiagramText, Evidence, Results, RulingText
+from matchmark.reports.records import COVERED, ClauseResult, DiagramText, Evidence, Results, RulingText, Waiver
 from matchmark.reports.verdicts import LevelStatus
 
 OPEN_FINDINGS = 3
@@ -37,6 +38,10 @@ LEVEL_WORDS = {
     LevelStatus.NOT_CERTIFIED: "Not certified",
     LevelStatus.NOT_ASSESSED: "Not assessed",
 }
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 LEVEL_ORDER = ("matching", "order-entry", "market-data", "durability", "safety", "availability", "wire")
 
 
@@ -64,15 +69,16 @@ class ClauseView:
     mark: Mark
     ruling: RulingText | None
     finding: bool
+    outside: bool
+    """Untested, and of no level that this run judged: listed, but no part of what it was about."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiagramView:
     text: DiagramText
     clauses: tuple[ClauseView, ...]
+    outside: tuple[ClauseView, ...]
     tally: str
-    judged: bool
-    """At least one clause has a verdict other than NOT_APPLICABLE and UNTESTED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class EvidenceView:
 class FindingView:
     clause: ClauseView
     evidence: tuple[EvidenceView, ...]
+    waiver: Waiver | None
     unfolded: bool
 
 
@@ -106,38 +113,49 @@ def levels(results: Results) -> tuple[list[LevelView], list[LevelView]]:
     return (judged, [v for v in views if v not in judged]) if judged else (views, [])
 
 
-def counts(results: Results) -> list[tuple[Mark, int]]:
+def counts(clauses: Iterable[ClauseView]) -> list[tuple[Mark, int]]:
     """Every verdict, also those that nobody got: a reader must see the zero beside "fail"."""
-    tally = results.counts()
+    tally = Counter(view.clause.verdict for view in clauses if not view.outside)
     return [(mark(verdict), tally[verdict]) for verdict in MARKS]
 
 
-def diagrams(results: Results) -> list[DiagramView]:
+def clauses(results: Results) -> list[ClauseView]:
+    rulings = {ruling.id: ruling for ruling in results.rulings}
+    judged = {level for level, status in results.levels.items() if status is not LevelStatus.NOT_ASSESSED}
+    return [_clause(clause, rulings, judged) for clause in results.clauses]
+
+
+def diagrams(results: Results, views: Iterable[ClauseView]) -> list[DiagramView]:
     texts = {diagram.id: diagram for diagram in results.diagrams}
-    rulings = {ruling.id: ruling for ruling in results.rulings}
     grouped: dict[str, list[ClauseView]] = {}
-    for clause in results.clauses:
-        grouped.setdefault(clause.diagram, []).append(_clause(clause, rulings))
-    return [_diagram(texts.get(name, DiagramText(name, "")), views) for name, views in sorted(grouped.items())]
+    for view in views:
+        grouped.setdefault(view.clause.diagram, []).append(view)
+    return [_diagram(texts.get(name, DiagramText(name, "")), members) for name, members in sorted(grouped.items())]
 
 
-def _clause(clause: ClauseResult, rulings: dict[str, RulingText]) -> ClauseView:
-    short = clause.id.partition(".")[2] or clause.id
-    shown = clause.verdict in (Verdict.FAIL, Verdict.BLOCKED, Verdict.INCONCLUSIVE)
-    return ClauseView(clause, short, mark(clause.verdict), rulings.get(clause.ruling or ""), shown)
+def _clause(clause: ClauseResult, rulings: dict[str, RulingText], judged: set[str]) -> ClauseView:
+    return ClauseView(
+        clause,
+        short=clause.id.partition(".")[2] or clause.id,
+        mark=mark(clause.verdict),
+        ruling=rulings.get(clause.ruling or ""),
+        finding=clause.verdict in statement.GRAVITY,
+        outside=clause.verdict is Verdict.UNTESTED and judged.isdisjoint(clause.levels),
+    )
 
 
-def _diagram(text: DiagramText, clauses: list[ClauseView]) -> DiagramView:
-    tally = {verdict: sum(view.clause.verdict is verdict for view in clauses) for verdict in MARKS}
-    words = ", ".join(f"{n} {WORDS[verdict]}" for verdict, n in tally.items() if n)
-    judged = any(n for verdict, n in tally.items() if verdict not in (Verdict.NOT_APPLICABLE, Verdict.UNTESTED))
-    return DiagramView(text, tuple(clauses), words, judged)
+def _diagram(text: DiagramText, views: list[ClauseView]) -> DiagramView:
+    inside = tuple(view for view in views if not view.outside)
+    outside = tuple(view for view in views if view.outside)
+    words = [f"{n} {m.word}" for m, n in counts(inside) if n] + [f"{len(outside)} outside this run"] * bool(outside)
+    return DiagramView(text, inside, outside, ", ".join(words))
 
 
-def findings(results: Results) -> list[FindingView]:
-    rulings = {ruling.id: ruling for ruling in results.rulings}
+def findings(results: Results, views: Iterable[ClauseView]) -> list[FindingView]:
+    by_id = {view.clause.id: view for view in views}
+    waivers = {waiver.clause: waiver for waiver in results.waivers if waiver.state == "in force"}
     return [
-        FindingView(_clause(clause, rulings), tuple(map(_evidence, clause.evidence)), n < OPEN_FINDINGS)
+        FindingView(by_id[clause.id], tuple(map(_evidence, clause.evidence)), waivers.get(clause.id), n < OPEN_FINDINGS)
         for n, clause in enumerate(statement.open_clauses(results))
     ]
 
@@ -166,21 +184,8 @@ def day(timestamp: str) -> str:
     """2026-11-23T14:05:09+00:00 as 23 November 2026, 14:05 UTC."""
     when = datetime.fromisoformat(timestamp)
     zone = when.tzname() or ""
-    months = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
-    return f"{when.day} {months[when.month - 1]} {when.year}, {when:%H:%M} {zone}"
+    month = MONTHS[when.month - 1]
+    return f"{when.day} {month} {when.year}, {when:%H:%M} {zone}"
 
 
 def took(results: Results) -> str:
@@ -194,14 +199,16 @@ def took(results: Results) -> str:
 def page(results: Results) -> dict[str, Any]:
     """All names of the template."""
     judged, unassessed = levels(results)
+    views = clauses(results)
     return {
         "results": results,
         "title": statement.title(results),
         "levels": judged,
         "unassessed": unassessed,
-        "counts": counts(results),
-        "diagrams": diagrams(results),
-        "findings": findings(results),
+        "counts": counts(views),
+        "outside": sum(view.outside for view in views),
+        "diagrams": diagrams(results, views),
+        "findings": findings(results, views),
         "plot": latency.plot(results.latency),
         "gaps": [(mark(gap.verdict), gap.reason, gap.clauses) for gap in statement.gaps(results)],
         "assumptions": statement.assumptions(results),

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SHOWN_BEFORE = 60
-SHOWN_AFTER = 10
-SHOWN_FIRST = 10
-"""A page holds the start of a long transcript and what surrounds the finding. Shrunk transcripts are shorter than that."""
+SHOWN_BEFORE = 30
+SHOWN_AFTER = 5
+SHOWN_FIRST = 5
+"""A page holds the start of a long transcript and what surrounds the finding. Shrunk transcripts are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,9 @@ def rows(transcript: Sequence[Mapping[str, Any]], index: int | None) -> list[Exc
     """The rows to show; `index` is the exchange to mark, from 0, or None for the last."""
     marked = len(transcript) - 1 if index is None else index
     start = _integer(transcript[0].get("sent_ns")) if transcript else None
-    shown = [n for n in range(len(transcript)) if n < SHOWN_FIRST or -SHOWN_BEFORE <= n - marked <= SHOWN_AFTER]
+    whole = len(transcript) <= SHOWN_FIRST + SHOWN_BEFORE + SHOWN_AFTER
+    near = range(marked - SHOWN_BEFORE, marked + SHOWN_AFTER + 1)
+    shown = [n for n in range(len(transcript)) if whole or n < SHOWN_FIRST or n in near]
     before = -1
     table = []
     for n in shown:

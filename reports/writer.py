@@ -47,14 +47,14 @@ def write(
     """Write results.json, certificate.html and certificate.json into `out`, each whole or not at all.
 
     history.jsonl, junit.xml and allure-results/ are the run's own; whatever of them is there is listed, and signed.
-    `history` may hand over the exchanges instead, as JSON objects, or the path of a file to copy. `say` is told once when
-    a signing key was made (default: stderr). ReportError, KeyFileError or ResultsError say what stands in the way.
+    `history` may hand over the exchanges instead, as JSON objects, or the path of a file to copy. `say` is told when a
+    signing key was made (default: stderr). ReportError, KeyFileError or ResultsError say what stands in the way.
     """
     redactor = redactor or Redactor.from_environment()
     key = signing_key(signing_key_file)
     if key.new:
         (say or _to_stderr)(
-            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); use --signing-key for one of your own"
+            f"made a signing key for this user: {key.path} (key {key.signer.key_id}); --signing-key is for your own"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -68,9 +68,7 @@ def write(
         _put(written.certificate, readable(sign(claims_of(clean, out), key)))
     except OSError as error:
         where = error.filename or out
-        raise ReportError(
-            f"{where}: cannot write the run folder ({error.strerror}); choose another with --out"
-        ) from None
+        raise ReportError(f"{where}: cannot write it ({error.strerror}); choose another folder with --out") from None
     return written
 
 

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from matchmark.conformance.certification import ASSESSABLE, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
@@ -27,12 +25,15 @@ from matchmark.conformance.runner import (
     Run,
     UsageError,
     default_seed,
+)
+from matchmark.conformance.runner import (
     run as run_suites,
 )
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
 from matchmark.reports.keys import KeyFileError
 from matchmark.reports.results import LevelStatus, Results, Waiver
+from rich.console import Console
 
 NAME = "certify"
 HELP = "run the suites against a target and write its certificate"
@@ -42,16 +43,38 @@ OWN_FILES = ("results.json", "certificate.html", "certificate.json", "history.js
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, help="model, native, or the path of a target profile (FILE.toml)")
-    parser.add_argument("--level", default="matching", help=f"levels to certify, comma-separated (now: {', '.join(ASSESSABLE)})")
-    parser.add_argument("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause; repeatable")
+    parser.add_argument(
+        "--level", default="matching", help=f"levels to certify, comma-separated (now: {', '.join(ASSESSABLE)})"
+    )
+    parser.add_argument(
+        "--clause", action="append", default=[], metavar="ID", help="only the checks of this clause; repeatable"
+    )
     parser.add_argument("--seed", type=int, help="seed of the generated examples (default: a new one, printed)")
-    parser.add_argument("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default %(default)s)")
+    parser.add_argument(
+        "--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="the run folder (default out/TARGET-SEED)")
-    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a key of the profile")
-    parser.add_argument("--waivers", type=Path, metavar="FILE", help="declared deviations, each with an expiry (docs/certify-your-engine.md)")
-    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="Ed25519 key in PEM; default: MATCHMARK_SIGNING_KEY, else one of your own")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a key of the profile"
+    )
+    parser.add_argument(
+        "--waivers",
+        type=Path,
+        metavar="FILE",
+        help="declared deviations, each with an expiry (docs/certify-your-engine.md)",
+    )
+    parser.add_argument(
+        "--signing-key",
+        type=Path,
+        metavar="FILE",
+        help="Ed25519 key in PEM; default: MATCHMARK_SIGNING_KEY, else one of your own",
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the checks that would run, and run none")
-    parser.add_argument("--exploratory", action="store_true", help="allow a run that cannot certify (too few examples); it never certifies")
+    parser.add_argument(
+        "--exploratory",
+        action="store_true",
+        help="allow a run that cannot certify (too few examples); it never certifies",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the verdict and the path, nothing else")
 
 
@@ -83,7 +106,9 @@ def _levels(text: str) -> list[str]:
         if level not in LEVELS:
             raise Refused(f"--level {level}: unknown; the levels are {', '.join(LEVELS)}")
         if level not in ASSESSABLE:
-            raise Refused(f"--level {level}: this version has no suites for it yet; it certifies {', '.join(ASSESSABLE)}")
+            raise Refused(
+                f"--level {level}: this version has no suites for it yet; it certifies {', '.join(ASSESSABLE)}"
+            )
     if not levels:
         raise Refused(f"--level: name at least one of {', '.join(ASSESSABLE)}")
     return levels
@@ -141,23 +166,32 @@ def _dry_run(request: Request, levels: Sequence[str]) -> int:
     checks = checks_by_clause()
     wanted = [c for c in load() if set(c.levels) & set(levels) and (not request.clauses or c.id in request.clauses)]
     for clause in wanted:
-        print(f"{clause.id:8} {clause.strength:6} {', '.join(checks.get(clause.id, [])) or 'no check: ' + str(clause.untested)}")
-    print(f"{len(wanted)} clauses, {request.examples} examples a property, target {request.target}, seed {request.seed}; nothing was run")
+        its_checks = ", ".join(checks.get(clause.id, [])) or f"no check: {clause.untested}"
+        print(f"{clause.id:8} {clause.strength:6} {its_checks}")
+    asked = f"target {request.target}, seed {request.seed}, {request.examples} examples a property"
+    print(f"{len(wanted)} clauses, {asked}; nothing was run")
     return EXIT_OK if wanted else EXIT_BLOCKED
 
 
-def _certify(args: argparse.Namespace, request: Request, levels: list[str], waivers: list[Waiver], console: Console) -> int:
+def _certify(
+    args: argparse.Namespace, request: Request, levels: list[str], waivers: list[Waiver], console: Console
+) -> int:
     assert request.out is not None
     _clear(request.out)
     if not args.quiet:
-        console.print(f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property", markup=False)
+        console.print(
+            f"target {request.target}, level {','.join(levels)}, seed {request.seed}, {request.examples} examples a property",
+            markup=False,
+        )
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
         outcome = run_suites(request, progress)
     results = results_of(
         outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
     )
-    written = write(results, request.out, signing_key_file=args.signing_key, say=lambda text: console.print(text, markup=False))
+    written = write(
+        results, request.out, signing_key_file=args.signing_key, say=lambda text: console.print(text, markup=False)
+    )
     code = exit_code(results, outcome, request, levels)
     _summary(console, results, outcome, args.quiet)
     console.print(f"certificate: {written.html}", markup=False)
@@ -183,7 +217,11 @@ def _invocation() -> str:
 def exit_code(results: Results, outcome: Run, request: Request, levels: Sequence[str]) -> int:
     """0 certified (or, with --clause or --exploratory, all that was asked for passed); 1 a MUST clause failed; else 3."""
     waived = {w.clause for w in results.waivers if w.state == "in force"}
-    asked = [c for c in results.clauses if c.id in request.clauses or (not request.clauses and set(c.levels or load()[c.id].levels) & set(levels))]
+    asked = [
+        c
+        for c in results.clauses
+        if c.id in request.clauses or (not request.clauses and set(c.levels or load()[c.id].levels) & set(levels))
+    ]
     if any(c.verdict is Verdict.FAIL and c.level == "MUST" and c.id not in waived for c in asked):
         return EXIT_FAILED
     if outcome.blocked:
@@ -195,7 +233,12 @@ def exit_code(results: Results, outcome: Run, request: Request, levels: Sequence
     return EXIT_OK if all(results.levels[level] is LevelStatus.CERTIFIED for level in levels) else EXIT_BLOCKED
 
 
-VERDICT_STYLE = {Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow", Verdict.BLOCKED: "yellow", Verdict.PASS: "green"}
+VERDICT_STYLE = {
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.BLOCKED: "yellow",
+    Verdict.PASS: "green",
+}
 
 
 def _summary(console: Console, results: Results, outcome: Run, quiet: bool) -> None:
@@ -204,13 +247,21 @@ def _summary(console: Console, results: Results, outcome: Run, quiet: bool) -> N
     if not quiet:
         for clause in results.clauses:
             if clause.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-                _tell(console, clause.id, clause.verdict, clause.reason, clause.evidence[0].reproduce if clause.evidence else "")
+                _tell(
+                    console,
+                    clause.id,
+                    clause.verdict,
+                    clause.reason,
+                    clause.evidence[0].reproduce if clause.evidence else "",
+                )
         counts = results.counts()
         parts = [f"{counts[v]} {v.value.lower().replace('_', ' ')}" for v in Verdict if counts[v]]
-        examples = sum(c.examples for c in results.clauses)
-        console.print(f"clauses: {', '.join(parts)}; {sum(r.examples for r in outcome.tests):,} examples run in {results.duration_s:.0f} s" if examples else f"clauses: {', '.join(parts)}")
+        examples = sum(r.examples for r in outcome.tests)
+        console.print(f"clauses: {', '.join(parts)}; {examples:,} examples in {results.duration_s:.0f} s")
     for level, status in results.levels.items():
-        if status is not LevelStatus.NOT_ASSESSED or results.level_reasons[level].startswith(("Blocked", "None", "An expl", "Only")):
+        if status is not LevelStatus.NOT_ASSESSED or results.level_reasons[level].startswith(
+            ("Blocked", "None", "An expl", "Only")
+        ):
             style = {LevelStatus.CERTIFIED: "bold green", LevelStatus.NOT_CERTIFIED: "bold red"}.get(status, "yellow")
             console.print(f"level {level}: ", end="")
             console.print(str(status), style=style, end="")

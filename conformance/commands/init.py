@@ -39,13 +39,21 @@ EXAMPLES: dict[str, dict[str, str]] = {
     },
     "timing": {"answer_timeout_s": "5", "grade": '"none"'},
 }
-WRITTEN = {"target": {"name", "version", "adapter", "spec", "capabilities"}, "subprocess": {"command"}, "so": {"library", "abi"}}
+WRITTEN = {
+    "target": {"name", "version", "adapter", "spec", "capabilities"},
+    "subprocess": {"command"},
+    "so": {"library", "abi"},
+}
 """Keys that are written out; the others are there as comments with their default or an example."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", default="target.toml", help="where to write it (default target.toml); - for stdout")
-    parser.add_argument("--adapter", choices=("subprocess", "so", "python"), default="subprocess", help="how the engine is reached")
+    parser.add_argument(
+        "file", nargs="?", default="target.toml", help="where to write it (default target.toml); - for stdout"
+    )
+    parser.add_argument(
+        "--adapter", choices=("subprocess", "so", "python"), default="subprocess", help="how the engine is reached"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the file if it is there")
 
 

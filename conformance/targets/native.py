@@ -6,8 +6,9 @@ that is not in its tables, and an integer that does not fit the C struct as the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
 from matchmark.conformance.messages import (
@@ -65,9 +66,7 @@ class NativeTarget(Target):
         from matchmark.native.core import Engine
 
         self.close()
-        self._engine = Engine(
-            len(self._symbols), RESTING_ORDERS_MAX, remembered_ids=CL_ORD_IDS_MAX, emit_top=True
-        )
+        self._engine = Engine(len(self._symbols), RESTING_ORDERS_MAX, remembered_ids=CL_ORD_IDS_MAX, emit_top=True)
         self._forget()
 
     def reset(self) -> None:
@@ -146,7 +145,7 @@ class NativeTarget(Target):
         if kind == EventKind.TOP:
             sym = self.info.instruments.symbols[e.symbol]
             return Top(sym, _level(e.bid_ticks, e.bid_lots), _level(e.ask_ticks, e.ask_lots))  # type: ignore[union-attr]
-        return _EVENTS[kind](self, e)  # type: ignore[arg-type]
+        return _EVENTS[EventKind(kind)](self, cast("core.Event", e))
 
     def name(self, number: int) -> str:
         return self._names[number]
@@ -164,16 +163,14 @@ def _trade(t: NativeTarget, e: core.Event) -> Event:
 
 
 def _status(t: NativeTarget, e: core.Event) -> Event:
-    return StatusReport(
-        t.name(e.cl_ord_id), t.name(e.other_cl_ord_id), STATES[e.state], e.quantity_lots, e.cum_lots
-    )
+    return StatusReport(t.name(e.cl_ord_id), t.name(e.other_cl_ord_id), STATES[e.state], e.quantity_lots, e.cum_lots)
 
 
 def _replaced(t: NativeTarget, e: core.Event) -> Event:
     return Replaced(t.name(e.cl_ord_id), t.name(e.other_cl_ord_id), e.price_ticks, e.quantity_lots, e.cum_lots)
 
 
-_EVENTS = {
+_EVENTS: dict[EventKind, Callable[[NativeTarget, core.Event], Event]] = {
     EventKind.ACCEPTED: lambda t, e: Accepted(t.name(e.cl_ord_id), str(e.order_id)),
     EventKind.REJECTED: lambda t, e: Rejected(t.name(e.cl_ord_id), REASONS[e.reason]),
     EventKind.REPLACED: _replaced,

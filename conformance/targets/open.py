@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matchmark.conformance.targets.base import Target, TargetUnavailable
@@ -68,5 +68,5 @@ def _from_class(profile: Profile) -> Target:
         raise ProfileError(
             f"{profile.path}: adapter {profile.adapter} must be a subclass of matchmark.conformance.targets.base.Target"
         )
-    target: Target = cls(profile.info, **profile.tables.get("options", {}))
-    return target
+    make: Callable[..., Target] = cls
+    return make(profile.info, **profile.tables.get("options", {}))

@@ -57,7 +57,10 @@ def _environment(requires: list[str]) -> Path:
     def make(place: Path) -> None:
         print(f"installing {', '.join(requires)} into an environment of its own", file=sys.stderr)
         venv.create(place, with_pip=True)
-        _run([str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *requires], place)
+        _run(
+            [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *requires],
+            place,
+        )
 
     _once(folder, make)
     return folder / "bin" / "python"

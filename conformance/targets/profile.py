@@ -50,12 +50,16 @@ KEYS: dict[str, dict[str, Key]] = {
     "subprocess": {
         "command": Key(list, "program and arguments, run in the profile's folder", required=True),
         "requires": Key(list, "pip requirements of the adapter; ${PYTHON} in command is their interpreter"),
-        "prepare": Key(list, "commands (lists) to run once before, such as a compiler; ${BUILD} is a folder to build in"),
+        "prepare": Key(
+            list, "commands (lists) to run once before, such as a compiler; ${BUILD} is a folder to build in"
+        ),
         "env": Key(dict, "environment variables for it"),
     },
     "so": {
         "library": Key(str, "path of the shared library, relative to the profile", required=True),
-        "abi": Key(str, 'its ABI: "matchmark" (docs/so-abi.md) or "harness" (public matching-engine-benchmark)', required=True),
+        "abi": Key(
+            str, 'its ABI: "matchmark" (docs/so-abi.md) or "harness" (public matching-engine-benchmark)', required=True
+        ),
     },
     "options": {},
     "instruments": {
@@ -157,7 +161,9 @@ class _Reader:
         for key, value in values.items():
             if keys and key not in keys:
                 self.fail(table, key, f"unknown key{_near(key, keys)}; known: {', '.join(keys)}")
-            if keys and (not isinstance(value, keys[key].kind) or (isinstance(value, bool) and keys[key].kind is not bool)):
+            if keys and (
+                not isinstance(value, keys[key].kind) or (isinstance(value, bool) and keys[key].kind is not bool)
+            ):
                 self.fail(table, key, f"must be {_kind_name(keys[key].kind)}, not {value!r}: {keys[key].help}")
             values[key] = self._expand(table, key, value)
         for key, spec in keys.items():
@@ -188,7 +194,9 @@ class _Reader:
         for table, keys in KEYS.items():
             for key, spec in keys.items():
                 if (value := self.environ.get(f"MATCHMARK_{table}_{key}".upper())) is not None:
-                    self.tables.setdefault(table, {})[key] = self._parse(f"MATCHMARK_{table}_{key}".upper(), value, spec)
+                    self.tables.setdefault(table, {})[key] = self._parse(
+                        f"MATCHMARK_{table}_{key}".upper(), value, spec
+                    )
         for override in overrides:
             name, equals, value = override.partition("=")
             table, _, key = name.strip().partition(".")
@@ -225,7 +233,11 @@ class _Reader:
         for name in names:
             if name not in CAPABILITIES:
                 known = ", ".join(CAPABILITIES)
-                self.fail("target", "capabilities", f"unknown capability {name!r}{_near(str(name), CAPABILITIES)}; known: {known}")
+                self.fail(
+                    "target",
+                    "capabilities",
+                    f"unknown capability {name!r}{_near(str(name), CAPABILITIES)}; known: {known}",
+                )
         if not names:
             self.fail("target", "capabilities", "is empty: a target that can do nothing cannot be certified")
         return frozenset(names)
@@ -241,13 +253,19 @@ class _Reader:
         else:
             symbols = table.get("symbols", [f"S{n}" for n in range(SYMBOLS_DEFAULT)])
         if not symbols or not all(isinstance(s, str) and s for s in symbols) or len(set(symbols)) != len(symbols):
-            self.fail("instruments", "symbols" if "symbols" in table else "count", "must be different, non-empty strings, at least one")
+            self.fail(
+                "instruments",
+                "symbols" if "symbols" in table else "count",
+                "must be different, non-empty strings, at least one",
+            )
         price_max = table.get("price_max_ticks", PRICE_MAX_TICKS)
         quantity_max = table.get("quantity_max_lots", QUANTITY_MAX_LOTS)
         if not 1000 <= price_max <= PRICE_MAX_TICKS:
             self.fail("instruments", "price_max_ticks", f"must be from 1000 to {PRICE_MAX_TICKS}, not {price_max}")
         if not 1000 <= quantity_max <= QUANTITY_MAX_LOTS:
-            self.fail("instruments", "quantity_max_lots", f"must be from 1000 to {QUANTITY_MAX_LOTS}, not {quantity_max}")
+            self.fail(
+                "instruments", "quantity_max_lots", f"must be from 1000 to {QUANTITY_MAX_LOTS}, not {quantity_max}"
+            )
         if table.get("isolation", "reset") not in ("reset", "symbol", "mass_cancel"):
             self.fail("instruments", "isolation", 'must be "reset", "symbol" or "mass_cancel"')
         return Instruments(tuple(symbols), price_max, quantity_max)

@@ -10,7 +10,24 @@ from matchmark.conformance.messages import Cancel, Command, Event, MassCancel, N
 from matchmark.conformance.targets.base import Instruments, TargetInfo
 
 CAPABILITIES = frozenset(
-    ["limit", "market", "ioc", "cancel", "replace", "replace_priority", "mass_cancel", "order_status", "smp_cancel_newest", "smp_cancel_oldest", "top", "multi_symbol", "accounts", "validation", "duplicate_check", "symbol_list"]
+    [
+        "limit",
+        "market",
+        "ioc",
+        "cancel",
+        "replace",
+        "replace_priority",
+        "mass_cancel",
+        "order_status",
+        "smp_cancel_newest",
+        "smp_cancel_oldest",
+        "top",
+        "multi_symbol",
+        "accounts",
+        "validation",
+        "duplicate_check",
+        "symbol_list",
+    ]
 )
 INFO = TargetInfo("under test", "1", CAPABILITIES, Instruments(("S0", "S1", "S2"), 2**53 - 1, 2**31 - 1))
 

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from matchmark.conformance.commands.init import profile_text
 from matchmark.conformance.targets.base import PRICE_MAX_TICKS
 from matchmark.conformance.targets.open import UnknownTarget, open_target

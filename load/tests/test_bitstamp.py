@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
 from matchmark.conformance.messages import Cancelled, CancelRejected, Rejected, Replaced, Trade
 from matchmark.conformance.targets.base import Instruments
 from matchmark.conformance.targets.native import NativeTarget

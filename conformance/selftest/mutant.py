@@ -1,0 +1,63 @@
+"""Every mutant of the kit, and targets made of them (`--target mutant:NAME`)."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib.metadata import version
+
+from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
+from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
+    arithmetic,
+    cancel,
+    crossing,
+    events,
+    identity,
+    levels,
+    price,
+    priority,
+    quantity,
+    rare,
+    remainder,
+    replace,
+    self_match,
+    status,
+    top,
+    walk,
+)
+from matchmark.conformance.selftest.broken_process import PROCESSES, Process
+from matchmark.conformance.selftest.declare import DECLARED, Mutant
+from matchmark.conformance.targets.base import Target, TargetInfo
+from matchmark.conformance.targets.model import ModelTarget
+from matchmark.conformance.targets.open import UnknownTarget
+from matchmark.conformance.targets.subprocess import SubprocessTarget
+
+MUTANTS: dict[str, Mutant] = dict(sorted(DECLARED.items()))
+
+PROCESS_TIMEOUT_S = 2.0
+"""Long enough to start an interpreter on a busy machine, since the first answer waits for that; short enough to hang."""
+
+
+def mutant_target(name: str) -> Target:
+    """The mutant as a target that declares every capability of level matching. UnknownTarget names what is near."""
+    if name in MUTANTS:
+        engine = MUTANTS[name].engine
+        target_class: type[ModelTarget] = type(engine.__name__, (ModelTarget,), {"engine_class": engine})
+        return target_class(f"mutant:{name}")
+    if name in PROCESSES or name == Process.name:
+        info = TargetInfo(f"mutant:{name}", version("matchmark"), frozenset(MATCHING_CAPABILITIES))
+        command = [sys.executable, "-m", "matchmark.conformance.selftest.broken_process", name]
+        return SubprocessTarget(info, command, answer_timeout_s=PROCESS_TIMEOUT_S)
+    near = difflib.get_close_matches(name, [*MUTANTS, *PROCESSES], 3, 0.4)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; `matchmark selftest --list` shows them all"
+    raise UnknownTarget(f"there is no mutant {name!r}{hint}")
+
+
+def mutants_by_clause() -> dict[str, list[str]]:
+    """For each clause the mutants declared to break it, first those whose first clause it is."""
+    by_clause: dict[str, list[str]] = {}
+    for place in (slice(0, 1), slice(1, None)):
+        for name, chosen in MUTANTS.items():
+            for clause in chosen.breaks[place]:
+                by_clause.setdefault(clause, []).append(name)
+    return by_clause

@@ -1,0 +1,102 @@
+/* The table of resting orders: see engine_loop.h. */
+#define _GNU_SOURCE
+#include "engine_loop.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+static void *reserve(uint64_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static uint64_t slots_bytes(const mm_known_orders *k)
+{
+    return (k->mask + 1) * sizeof *k->slots;
+}
+
+int mm_known_create(mm_known_orders *k, uint32_t max_orders)
+{
+    uint32_t bits = 6;
+    while ((UINT64_C(1) << bits) < UINT64_C(2) * max_orders)
+        bits++;
+    *k = (mm_known_orders){.mask = (UINT64_C(1) << bits) - 1, .group_shift = 64 - (bits - 3), .max = max_orders + 1};
+    k->slots = reserve(slots_bytes(k));
+    k->pool = reserve((k->max + UINT64_C(1)) * sizeof *k->pool);
+    k->free_list = reserve((k->max + UINT64_C(1)) * sizeof *k->free_list);
+    if (!k->slots || !k->pool || !k->free_list) {
+        mm_known_destroy(k);
+        return -1;
+    }
+    mm_known_clear(k);
+    return 0;
+}
+
+void mm_known_destroy(mm_known_orders *k)
+{
+    if (k->slots)
+        munmap(k->slots, slots_bytes(k));
+    if (k->pool)
+        munmap(k->pool, (k->max + UINT64_C(1)) * sizeof *k->pool);
+    if (k->free_list)
+        munmap(k->free_list, (k->max + UINT64_C(1)) * sizeof *k->free_list);
+    memset(k, 0, sizeof *k);
+}
+
+void mm_known_clear(mm_known_orders *k)
+{
+    memset(k->slots, 0, slots_bytes(k));
+    k->n_free = k->max;
+    for (uint32_t i = 0; i < k->max; i++)
+        k->free_list[i] = k->max - i; /* the last is given out first: index 1 */
+}
+
+static uint64_t home(const mm_known_orders *k, uint64_t id)
+{
+    return (id >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> k->group_shift << 3 | (id & 7);
+}
+
+/* The slot of this id, or the empty one where it would go. */
+static uint64_t slot_of(const mm_known_orders *k, uint64_t id)
+{
+    uint64_t at = home(k, id);
+    for (;; at = (at + 1) & k->mask) {
+        uint64_t slot = k->slots[at];
+        if (!slot || (slot >> 32 == (uint32_t)id && k->pool[(uint32_t)slot].order_id == id))
+            return at;
+    }
+}
+
+mm_known_order *mm_known_find(const mm_known_orders *k, uint64_t order_id)
+{
+    uint64_t slot = k->slots[slot_of(k, order_id)];
+    return slot ? &k->pool[(uint32_t)slot] : NULL;
+}
+
+bool mm_known_insert(mm_known_orders *k, const mm_known_order *order)
+{
+    if (!k->n_free)
+        return false;
+    uint32_t index = k->free_list[--k->n_free];
+    k->pool[index] = *order;
+    k->slots[slot_of(k, order->order_id)] = order->order_id << 32 | index;
+    return true;
+}
+
+void mm_known_remove(mm_known_orders *k, uint64_t order_id)
+{
+    uint64_t hole = slot_of(k, order_id);
+    if (!k->slots[hole])
+        return;
+    k->free_list[k->n_free++] = (uint32_t)k->slots[hole];
+    /* Closes the hole: what lies behind moves up if that brings it no further than its home. */
+    for (uint64_t at = (hole + 1) & k->mask; k->slots[at]; at = (at + 1) & k->mask) {
+        uint64_t from_home = (at - home(k, k->pool[(uint32_t)k->slots[at]].order_id)) & k->mask;
+        if (from_home < ((at - hole) & k->mask))
+            continue;
+        k->slots[hole] = k->slots[at];
+        hole = at;
+    }
+    k->slots[hole] = 0;
+}
