@@ -61,12 +61,21 @@ static uint64_t claim(mm_fix_store *store, uint64_t key, uint64_t now_ns)
     uint64_t seq = n->next_out;
     store->sent[seq & (n->capacity - 1)] = (mm_fix_sent){key, now_ns};
     __atomic_store_n(&n->next_out, seq + 1, __ATOMIC_RELEASE);
+    if (key && key < MM_JOURNAL_KEY)
+        n->last_key = key; /* last: mm_fix_store_last_key says why */
     return seq;
 }
 
 void mm_fix_store_keep(mm_fix_store *store, uint64_t key, uint64_t now_ns)
 {
     claim(store, key, now_ns);
+}
+
+uint64_t mm_fix_store_last_key(const mm_fix_store *store)
+{
+    const mm_fix_numbers *n = store->numbers;
+    uint64_t last = n->next_out > 1 ? store->sent[(n->next_out - 1) & (n->capacity - 1)].key : 0;
+    return last < MM_JOURNAL_KEY && last > n->last_key ? last : n->last_key;
 }
 
 /* Takes a number. 0 when the message is not to be written now: it joined the resend, or nobody is there. */
@@ -121,6 +130,11 @@ void mm_session_send(mm_session *s, const char *type, const char *fields, uint32
     uint64_t seq = number(s, keep_fields(&s->store, type, fields, length), now_ns);
     if (seq)
         write_fields(s, type, fields, length, seq, now_ns, 0);
+}
+
+void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length, uint64_t now_ns)
+{
+    claim(store, keep_fields(store, type, fields, length < JOURNAL_MAX ? length : JOURNAL_MAX), now_ns);
 }
 
 void mm_session_report(mm_session *s, uint64_t key, const mm_fix_report *report, uint64_t now_ns)

@@ -157,7 +157,7 @@ static char *put_execution(char *at, const mm_fix_report *r)
     at = put_uint(PUT(at, "151="), r->leaves_lots * r->lot_size);
     at = put_uint(PUT(at, "\00114="), r->cum_lots * r->lot_size);
     at = PUT(at, "\0016=");
-    at = r->average_units ? put_decimal(at, r->average_units, r->price_digits + 4u) : PUT(at, "0");
+    at = r->average_units ? put_decimal(at, r->average_units, r->price_digits + (uint32_t)r->average_extra) : PUT(at, "0");
     *at++ = 1;
     return at;
 }
@@ -172,21 +172,30 @@ static char *put_cancel_reject(char *at, const mm_fix_report *r)
     return at;
 }
 
-const char *mm_fix_write_report(mm_fix_envelope *e, const mm_fix_report *r, uint64_t seq, uint64_t sending_ns,
-                                uint64_t orig_sending_ns, char *out, uint32_t *length)
+static char *put_report(mm_fix_envelope *e, char *at, const mm_fix_report *r)
 {
-    bool refusal = r->cancel_response != 0;
-    char *at = mm_fix_put_header(e, out, refusal ? "9" : "8", seq, sending_ns, orig_sending_ns);
     at = PUT(at, "37=");
     at = r->order_id ? put_uint(at, r->order_id) : PUT(at, "NONE");
     at = put_text(PUT(at, "\00111="), r->cl_ord_id, r->cl_ord_id_length);
     *at++ = 1;
     if (r->orig_length)
         at = put_text(PUT(at, "41="), r->orig, r->orig_length), *at++ = 1;
-    at = refusal ? put_cancel_reject(at, r) : put_execution(at, r);
+    at = r->cancel_response ? put_cancel_reject(at, r) : put_execution(at, r);
     at = mm_fix_put_utc(e, PUT(at, "60="), r->transact_ns);
     *at++ = 1;
     if (r->text_length)
         at = put_text(PUT(at, "58="), r->text, r->text_length), *at++ = 1;
-    return mm_fix_close(e, out, at, length);
+    return at;
+}
+
+const char *mm_fix_write_report(mm_fix_envelope *e, const mm_fix_report *r, uint64_t seq, uint64_t sending_ns,
+                                uint64_t orig_sending_ns, char *out, uint32_t *length)
+{
+    char *at = mm_fix_put_header(e, out, r->cancel_response ? "9" : "8", seq, sending_ns, orig_sending_ns);
+    return mm_fix_close(e, out, put_report(e, at, r), length);
+}
+
+uint32_t mm_fix_report_fields(mm_fix_envelope *e, const mm_fix_report *r, char *out)
+{
+    return (uint32_t)(put_report(e, out, r) - out);
 }

@@ -64,7 +64,7 @@ static uint64_t encode_all(mm_fix_envelope *e, uint64_t *bytes)
 {
     mm_fix_report r = {.exec_type = 'F', .ord_status = '1', .side = '1', .ord_type = '2', .time_in_force = '0',
                        .cl_ord_id = "ORD1000000", .cl_ord_id_length = 10, .symbol = "SYM17", .symbol_length = 5,
-                       .account = "ACCOUNT1", .account_length = 8, .price_digits = 2, .has_price = 1, .has_last = 1,
+                       .account = "ACCOUNT1", .account_length = 8, .price_digits = 2, .average_extra = 4, .has_price = 1, .has_last = 1,
                        .order_lots = 500, .lot_size = 1};
     uint64_t sum = 0;
     char out[MM_FIX_REPORT_ROOM];

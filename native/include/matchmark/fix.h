@@ -106,11 +106,11 @@ typedef struct mm_fix_report {
     uint8_t price_digits;     /* decimals of a price */
     uint8_t cancel_response;  /* OrderCancelReject: '1' cancel, '2' replace */
     uint16_t reject_reason;   /* 103 (or 102), only when has_reason */
-    uint8_t has_reason, has_price, has_last, pad;
+    uint8_t has_reason, has_price, has_last, average_extra; /* average_extra: decimals of AvgPx beyond a price's */
     uint32_t order_lots, leaves_lots, cum_lots, last_lots;
     uint64_t order_id, exec_id, transact_ns;
     int64_t price_units, last_units;  /* of 10^-price_digits */
-    int64_t average_units;            /* of 10^-(price_digits + 4) */
+    int64_t average_units;            /* of 10^-(price_digits + average_extra) */
     uint64_t lot_size;
     const char *cl_ord_id, *orig, *symbol, *account, *text;
 } mm_fix_report;
@@ -131,6 +131,8 @@ int mm_fix_envelope_make(mm_fix_envelope *envelope, const char *begin_string, co
  * orig_sending_ns: 0, or the first time it was sent: PossDupFlag and OrigSendingTime are added. */
 const char *mm_fix_write_report(mm_fix_envelope *envelope, const mm_fix_report *report, uint64_t seq, uint64_t sending_ns,
                                 uint64_t orig_sending_ns, char *out, uint32_t *length);
+/* Its fields after the header, for mm_session_send; `out` has MM_FIX_REPORT_ROOM bytes. Returns their length. */
+uint32_t mm_fix_report_fields(mm_fix_envelope *envelope, const mm_fix_report *report, char *out);
 /* cdef end */
 
 #ifdef __cplusplus

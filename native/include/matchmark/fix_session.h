@@ -48,7 +48,7 @@ typedef struct mm_fix_numbers {
     uint32_t capacity, journal_bytes;
     uint64_t resets;
     char sender[64]; /* the counterparty's CompID, zero-padded */
-    uint64_t spare[2];
+    uint64_t last_key, spare; /* last_key: of the last report numbered */
 } mm_fix_numbers;
 
 /* key: 0 an administrative message; below 2^63 the report of that key; else 2^63 + position in the journal. */
@@ -113,6 +113,11 @@ int mm_session_tick(mm_session *s, uint64_t now_ns);
 
 /* Numbers a message and keeps its key, for a counterparty that is not connected. */
 void mm_fix_store_keep(mm_fix_store *store, uint64_t key, uint64_t now_ns);
+
+void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length, uint64_t now_ns);
+/* The key of the last report that was numbered, also when the process was killed in the midst of it: reports up to it are not to be
+ * numbered again. */
+uint64_t mm_fix_store_last_key(const mm_fix_store *store);
 
 /* Decides on MM_EVENT_LOGON. The store becomes the session's until the connection ends; expires_ns 0: never.
  * 1: logged on. 0: the logon itself was bad (wrong number, HeartBtInt ...), it was told so and the connection ends. */
