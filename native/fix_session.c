@@ -551,8 +551,7 @@ static void tick_active(mm_session *s, uint64_t now_ns)
 int mm_session_tick(mm_session *s, uint64_t now_ns)
 {
     switch (s->state) {
-    case MM_SESSION_AWAIT_LOGON:
-    case MM_SESSION_PENDING:
+    case MM_SESSION_AWAIT_LOGON: /* PENDING is our own delay, not theirs */
         if (now_ns - s->connected_ns > s->config->logon_wait_ns)
             mm_session_cut(s, "no logon in time");
         break;

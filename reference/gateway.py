@@ -92,7 +92,7 @@ class SessionRegistry:
     """SenderCompID -> (session number, account), kept in one file that is replaced whole."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._unsaved = path, False
         self.sessions: dict[str, tuple[int, str]] = {}
         if path.exists():
             try:
@@ -102,18 +102,24 @@ class SessionRegistry:
                 raise PipelineError(f"session registry {path} is damaged: restore it from a backup") from None
 
     def claim(self, sender: str, account: str) -> int:
-        """The session number of a name, a new one if nobody had it. TokenError when it is another account's."""
+        """The session number of a name, a new one if nobody had it: `save` before anyone is told.
+
+        TokenError when it is another account's.
+        """
         known = self.sessions.get(sender)
         if known is None:
             number = 1 + max((number for number, _ in self.sessions.values()), default=-1)
             self.sessions[sender] = (number, account)
-            self._write()
+            self._unsaved = True
             return number
         if known[1] != account:
             raise TokenError("the SenderCompID belongs to another account")
         return known[0]
 
-    def _write(self) -> None:
+    def save(self) -> None:
+        """Writes what was claimed since the last time, once for all of it."""
+        if not self._unsaved:
+            return
         rows = {name: {"session": number, "account": account} for name, (number, account) in self.sessions.items()}
         draft = self._path.with_suffix(".new")
         with draft.open("w", encoding="utf-8") as out:
@@ -126,6 +132,7 @@ class SessionRegistry:
             os.fsync(directory)
         finally:
             os.close(directory)
+        self._unsaved = False
 
 
 class Gateway:
@@ -234,29 +241,45 @@ class Gateway:
             return
 
     def _run_control(self) -> None:
-        request = _ffi.new("mm_logon_request *")
         while not self._stopping.is_set():
-            if _lib.mm_gateway_next_logon(self._native, request):
-                self._decide(request)
-            else:
+            if not self._decide_waiting():
                 time.sleep(_CONTROL_POLL_S)
 
-    def _decide(self, request: Any) -> None:
-        sender = _ffi.string(request.sender).decode("ascii", "replace")
+    def _decide_waiting(self) -> int:
+        """Decides on every logon that waits; new sessions are written down once for all of them. Returns how many."""
+        request = _ffi.new("mm_logon_request *")
+        verdicts: list[tuple[int, str, tuple[int, int, int] | str]] = []
+        while _lib.mm_gateway_next_logon(self._native, request):
+            sender = _ffi.string(request.sender).decode("ascii", "replace")
+            verdicts.append((request.slot, sender, self._verdict(sender, request)))
+        try:
+            self._registry.save()
+        except OSError as error:
+            _log.error("session registry cannot be written: %s", error.strerror)
+            verdicts = [(slot, sender, "the session registry cannot be written") for slot, sender, _ in verdicts]
+        for slot, sender, verdict in verdicts:
+            self._answer(slot, sender, verdict)
+        return len(verdicts)
+
+    def _verdict(self, sender: str, request: Any) -> tuple[int, int, int] | str:
         token = bytes(_ffi.buffer(request.token, request.token_length))
         _ffi.buffer(request.token)[:] = bytes(_ffi.sizeof(request.token))
-        fault = _ffi.new("mm_fault *")
         try:
-            session, account, expires_ns = self._admit(sender, token)
-        except (TokenError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            _log.warning("logon of %r refused: %s", sender, reason)
-            why = (reason or "refused").encode()[:127]
-            _lib.mm_gateway_answer_logon(self._native, request.slot, -1, 0, 0, _ffi.NULL, why, fault)
+            return self._admit(sender, token)
+        except TokenError as error:
+            return str(error)
+
+    def _answer(self, slot: int, sender: str, verdict: tuple[int, int, int] | str) -> None:
+        fault = _ffi.new("mm_fault *")
+        if isinstance(verdict, str):
+            _log.warning("logon of %r refused: %s", sender, verdict)
+            why = verdict.encode("ascii", "replace")[:127]
+            _lib.mm_gateway_answer_logon(self._native, slot, -1, 0, 0, _ffi.NULL, why, fault)
             return
+        session, account, expires_ns = verdict
         path = os.fsencode(self._store(session))
-        if _lib.mm_gateway_answer_logon(self._native, request.slot, session, account, expires_ns, path, _ffi.NULL, fault):
-            _log.error("logon of %r refused: %s", sender, _ffi.string(fault.text).decode())
+        if _lib.mm_gateway_answer_logon(self._native, slot, session, account, expires_ns, path, _ffi.NULL, fault):
+            _log.error("logon of %r refused: %s", sender, _ffi.string(fault.text).decode("utf-8", "replace"))
 
     def _admit(self, sender: str, token: bytes) -> tuple[int, int, int]:
         """(session number, account number, expiry) of a logon; TokenError when it must not be."""
@@ -327,7 +350,9 @@ def _make_risk(symbols: Sequence[Symbol], accounts: Sequence[Account], settings:
     if risk == _ffi.NULL:
         raise PipelineError("a symbol's tick, lot, limit or collar is out of range, or there is no memory for the risk tables")
     numbers = {symbol.name: number for number, symbol in enumerate(symbols)}
-    digits = max((symbol.digits for symbol in symbols), default=0)
+    if len({symbol.digits for symbol in symbols}) > 1:
+        raise PipelineError("all symbols must have the same price digits: cash is counted in that unit")
+    digits = symbols[0].digits if symbols else 0
     for number, account in enumerate(accounts):
         cash = int(account.cash.scaleb(digits))
         _lib.mm_risk_deposit(risk, number, {"low": cash & (2**64 - 1), "high": cash >> 64})
