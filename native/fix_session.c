@@ -526,25 +526,31 @@ int mm_session_next(mm_session *s, mm_fix_message *m, uint64_t now_ns)
     }
 }
 
+/* The wall clock may be set back: then no time has passed. */
+static uint64_t since(uint64_t now_ns, uint64_t then_ns)
+{
+    return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
 static void tick_active(mm_session *s, uint64_t now_ns)
 {
     uint64_t beat = s->heartbeat_ns;
     if (s->expires_ns && now_ns >= s->expires_ns)
         mm_session_logout(s, "the credential of this session has expired", now_ns);
     else if (s->resending) { /* what we would say now would join the resend, unheard */
-        if (now_ns - s->sent_ns > RESEND_STALL_NS)
+        if (since(now_ns, s->sent_ns) > RESEND_STALL_NS)
             mm_session_cut(s, "the counterparty does not read what it asked for");
     } else if (beat && s->test_request_open && s->received_ns > s->test_request_ns)
         s->test_request_open = 0; /* it lives: something came, if not yet the Heartbeat */
-    else if (beat && s->test_request_open && now_ns - s->test_request_ns > beat + beat / 5)
+    else if (beat && s->test_request_open && since(now_ns, s->test_request_ns) > beat + beat / 5)
         logout_and_cut(s, "no answer to TestRequest", now_ns);
-    else if (beat && !s->test_request_open && now_ns - s->received_ns > beat + beat / 5) { /* 6 */
+    else if (beat && !s->test_request_open && since(now_ns, s->received_ns) > beat + beat / 5) { /* 6 */
         s->test_request_open = 1;
         s->test_request_ns = now_ns;
         mm_session_admin(s, "1", "112=TEST\001", 9, now_ns);
-    } else if (beat && now_ns - s->sent_ns >= beat) /* 4a */
+    } else if (beat && since(now_ns, s->sent_ns) >= beat) /* 4a */
         mm_session_admin(s, "0", "", 0, now_ns);
-    else if (s->gap_asked && now_ns - s->gap_asked_ns > 10 * SECOND)
+    else if (s->gap_asked && since(now_ns, s->gap_asked_ns) > 10 * SECOND)
         ask_for_gap(s, now_ns);
 }
 
@@ -552,12 +558,12 @@ int mm_session_tick(mm_session *s, uint64_t now_ns)
 {
     switch (s->state) {
     case MM_SESSION_AWAIT_LOGON: /* PENDING is our own delay, not theirs */
-        if (now_ns - s->connected_ns > s->config->logon_wait_ns)
+        if (since(now_ns, s->connected_ns) > s->config->logon_wait_ns)
             mm_session_cut(s, "no logon in time");
         break;
     case MM_SESSION_LOGOUT_SENT:
     case MM_SESSION_LOGOUT_ANSWERED:
-        if (now_ns - s->logout_ns > s->config->logout_wait_ns)
+        if (since(now_ns, s->logout_ns) > s->config->logout_wait_ns)
             mm_session_cut(s, s->cut[0] ? s->cut : "no answer to a logout");
         break;
     case MM_SESSION_ACTIVE:

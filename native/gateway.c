@@ -251,7 +251,7 @@ void mm_gateway_ask(mm_gateway *g, mm_connection *c, const mm_fix_message *logon
         if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != MM_SLOT_FREE)
             continue;
         slot->connection = (uint32_t)(c - g->connections);
-        slot->connected_ns = c->fix.connected_ns;
+        slot->serial = c->serial;
         slot->request = (mm_logon_request){.slot = i, .token_length = token.length < MM_GATEWAY_TOKEN ? token.length : 0};
         memcpy(slot->request.token, token.at, slot->request.token_length);
         memcpy(slot->request.sender, c->fix.their_comp_id, sizeof slot->request.sender);
@@ -324,7 +324,7 @@ void mm_gateway_take_answers(mm_gateway *g)
         if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != MM_SLOT_ANSWERED)
             continue;
         mm_connection *c = &g->connections[slot->connection];
-        if (c->fd >= 0 && c->fix.connected_ns == slot->connected_ns && c->fix.state == MM_SESSION_PENDING) {
+        if (c->fd >= 0 && c->serial == slot->serial && c->fix.state == MM_SESSION_PENDING) {
             if (slot->session >= 0)
                 admit(g, c, slot);
             else {

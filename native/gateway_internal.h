@@ -23,7 +23,7 @@ struct mm_connection {
     int32_t fd; /* -1: free */
     uint32_t session;
     uint8_t admitted, blocked, dirty, want_write, cancel_on_disconnect, asked;
-    uint16_t slot;
+    uint64_t serial; /* no two connections of a process have the same */
     uint64_t cut_ns; /* when to close whatever is unsent; 0: not cut */
     mm_session fix;
 };
@@ -33,7 +33,7 @@ enum mm_slot_state { MM_SLOT_FREE = 0, MM_SLOT_ASKED = 1, MM_SLOT_TAKEN = 2, MM_
 typedef struct mm_logon_slot {
     uint32_t state; /* atomic: each side moves it on, and owns the rest while it is its turn */
     uint32_t connection, account;
-    uint64_t connected_ns; /* tells a connection from a later one in the same place */
+    uint64_t serial; /* tells a connection from a later one in the same place */
     int64_t session;
     uint64_t expires_ns;
     mm_fix_store store;
@@ -58,7 +58,7 @@ struct mm_gateway {
     uint8_t log_open;
     uint64_t resume_key; /* reports before it must be read from the log first; 0: none lost */
     uint64_t applied_key; /* reports up to it are in the balances and were numbered */
-    uint64_t now_ns, tick_ns, local_exec_id;
+    uint64_t now_ns, tick_ns, local_exec_id, serial;
     int epoll;
     uint32_t n_connections;
     uint8_t stopping, listening;

@@ -162,7 +162,8 @@ static void accept_some(mm_gateway *g)
         c->cut_ns = 0;
         g->n_connections++;
         g->counters.accepted++;
-        mm_session_connect(&c->fix, g->now_ns + (uint64_t)i); /* distinct: mm_logon_slot.connected_ns */
+        c->serial = ++g->serial;
+        mm_session_connect(&c->fix, g->now_ns);
         if (watch(g, EPOLL_CTL_ADD, fd, (uint32_t)(c - g->connections), EPOLLIN))
             shut(g, c);
     }
