@@ -24,6 +24,7 @@ COMMANDS = {
     ),
     "init": ("matchmark.conformance.commands.init", "write a commented target profile to start from"),
     "report": ("matchmark.conformance.commands.report", "verify a certificate and show what it says"),
+    "token": ("matchmark.conformance.commands.token", "print a token that logs an account on to the reference exchange"),
     "third-party": (
         "matchmark.conformance.commands.third_party",
         "certify the example engines and write the page about them",

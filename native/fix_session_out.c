@@ -235,7 +235,8 @@ static char *put_ref(char *at, const mm_fix_message *m)
 {
     mm_text seq = mm_value(m, 34), type = mm_value(m, 35);
     at = put_text(PUT(at, "45="), seq.at, seq.length < 18 ? seq.length : 18);
-    at = put_text(PUT(at, "\001372="), type.at, type.length < 4 ? type.length : 4);
+    if (type.length)
+        at = put_text(PUT(at, "\001372="), type.at, type.length < 4 ? type.length : 4);
     *at++ = 1;
     return at;
 }
