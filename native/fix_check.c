@@ -7,7 +7,7 @@ static bool user_defined(uint32_t tag)
     return (tag >= 5000 && tag < 10000) || (tag >= 20000 && tag < 40000);
 }
 
-static int value_fault(const mm_fix_dictionary *d, mm_fix_message *m, const mm_fix_field *f, mm_fix_rule rule)
+static inline int value_fault(const mm_fix_dictionary *d, mm_fix_message *m, const mm_fix_field *f, mm_fix_rule rule)
 {
     uint32_t set = MM_RULE_VALUES(rule), format = MM_RULE_FORMAT(rule);
     if (!f->length)
@@ -129,9 +129,10 @@ static void check_known(const mm_fix_dictionary *d, mm_fix_message *m)
         mm_fix_rule rule = f->tag < MM_FIX_MAX_TAG ? rules->of[f->tag] : 0;
         uint32_t section = MM_RULE_SECTION(rule);
         seen |= (1u << MM_RULE_REQUIRED(rule)) >> 1;
-        if (section >= reached && MM_RULE_PLAIN(rule) && f->length && m->index[f->tag] == (stamp | (at + 1)))
+        bool placed = section >= reached && f->length && m->index[f->tag] == (stamp | (at + 1)) && !MM_RULE_GROUP(rule);
+        if (placed && (MM_RULE_PLAIN(rule) || value_fault(d, m, f, rule) == MM_FIX_SOUND))
             at++;
-        else
+        else /* slowly, for the reason */
             at = check_field(d, m, at, reached);
         reached = section > reached ? section : reached;
     }

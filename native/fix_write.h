@@ -27,17 +27,22 @@ static inline uint32_t digits_of(uint64_t value)
     return guess + (value >= mm_powers_of_ten[guess] || !guess);
 }
 
-/* Exactly `digits` digits, zeros in front. */
+/* Exactly `digits` digits, zeros in front. Below 2^32 the divisions are narrow, which most numbers on the wire are. */
 static inline char *put_digits(char *at, uint64_t value, uint32_t digits)
 {
     char *end = at + digits, *p = end;
-    while (digits >= 2) {
+    while (value > UINT32_MAX && p - at >= 2) {
         memcpy(p -= 2, mm_two_digits + value % 100 * 2, 2);
         value /= 100;
-        digits -= 2;
     }
-    if (digits)
-        *--p = (char)('0' + value % 10);
+    uint32_t narrow = (uint32_t)value;
+    while (p - at >= 2) {
+        uint32_t rest = narrow / 100;
+        memcpy(p -= 2, mm_two_digits + (narrow - rest * 100) * 2, 2);
+        narrow = rest;
+    }
+    if (p > at)
+        *--p = (char)('0' + narrow % 10);
     return end;
 }
 

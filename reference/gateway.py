@@ -195,7 +195,14 @@ class Gateway:
 
     def _config(self, descriptor: int) -> Any:
         s, c = self.settings, _ffi.new("mm_gateway_config *")
-        for name in ("max_connections", "max_sessions", "store_capacity", "store_journal_bytes", "wait", "recent_reports"):
+        for name in (
+            "max_connections",
+            "max_sessions",
+            "store_capacity",
+            "store_journal_bytes",
+            "wait",
+            "recent_reports",
+        ):
             setattr(c, name, getattr(s, name))
         c.gateway, c.listen_fd, c.hash_key, c.log_directory = s.number, descriptor, self._hash_key(), self._log_dir
         c.session.dictionary = _lib.mm_fix_dictionary_of(s.begin_string.encode())
@@ -348,7 +355,9 @@ def _make_risk(symbols: Sequence[Symbol], accounts: Sequence[Account], settings:
         row.reference_ticks = symbol.units(symbol.reference) // row.tick_units if symbol.reference is not None else 0
     risk = _lib.mm_risk_make(rows, len(symbols), len(accounts), settings.open_orders, settings.positions)
     if risk == _ffi.NULL:
-        raise PipelineError("a symbol's tick, lot, limit or collar is out of range, or there is no memory for the risk tables")
+        raise PipelineError(
+            "a symbol's tick, lot, limit or collar is out of range, or there is no memory for the risk tables"
+        )
     numbers = {symbol.name: number for number, symbol in enumerate(symbols)}
     if len({symbol.digits for symbol in symbols}) > 1:
         raise PipelineError("all symbols must have the same price digits: cash is counted in that unit")
@@ -356,10 +365,10 @@ def _make_risk(symbols: Sequence[Symbol], accounts: Sequence[Account], settings:
     for number, account in enumerate(accounts):
         cash = int(account.cash.scaleb(digits))
         _lib.mm_risk_deposit(risk, number, {"low": cash & (2**64 - 1), "high": cash >> 64})
-        for name, lots in account.positions.items():
-            if name not in numbers:
-                raise PipelineError(f"account {account.name}: no symbol {name!r}")
-            if not _lib.mm_risk_deposit_lots(risk, number, numbers[name], lots):
+        for held, lots in account.positions.items():
+            if held not in numbers:
+                raise PipelineError(f"account {account.name}: no symbol {held!r}")
+            if not _lib.mm_risk_deposit_lots(risk, number, numbers[held], lots):
                 raise PipelineError("too many positions: raise `positions`")
     return risk
 

@@ -24,7 +24,9 @@ def test_the_token_is_verified_by_the_keys_of_the_same_directory(
 
 
 @pytest.mark.parametrize("words", [["--account", ""], ["--account", "A", "--ttl", "0"], ["--account", "x" * 65]])
-def test_what_is_out_of_range_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_what_is_out_of_range_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
     assert main(["token", *words, "--data-dir", str(tmp_path)]) == 2
     assert capsys.readouterr().out == ""
 

@@ -34,7 +34,9 @@ def main() -> int:
     for name, budget in BUDGETS_NS.items():
         floor = figures[FLOORS[name]]
         verdict = "within" if figures[name] <= budget else "OVER"
-        print(f"{name}: {figures[name]:.1f}, {figures[name] / floor:.1f} x a copy ({floor:.1f}); {verdict} its {budget:.0f} ns")
+        print(
+            f"{name}: {figures[name]:.1f}, {figures[name] / floor:.1f} x a copy ({floor:.1f}); {verdict} its {budget:.0f} ns"
+        )
     return 0
 
 

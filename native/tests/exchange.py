@@ -36,12 +36,21 @@ class Exchange:
             **{"max_connections": 64, "max_sessions": 256, "store_capacity": 1 << 12, "store_journal_bytes": 1 << 16,
                "open_orders": 1 << 12, "positions": 1 << 10, "logout_wait_s": 1.0} | settings
         )  # fmt: skip
-        pl.create(root / "shm", pl.recover(root / "log"), order_slots=1024, audit_slots=4096, report_slots=4096, durability=durability)
+        pl.create(
+            root / "shm",
+            pl.recover(root / "log"),
+            order_slots=1024,
+            audit_slots=4096,
+            report_slots=4096,
+            durability=durability,
+        )
         self.pipeline = pl.Pipeline(root / "shm")
         self.writer = pl.AuditWriter(self.pipeline, root / "log", ENGINE, file_records=1000)
         self.engine = pl.EngineLoop(self.pipeline, root / "log", ENGINE)
         self.pipeline.state = ExchangeState.RUNNING
-        self._threads = [threading.Thread(target=self._run, args=(role,), daemon=True) for role in (self.engine, self.writer)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(role,), daemon=True) for role in (self.engine, self.writer)
+        ]
         for thread in self._threads:
             thread.start()
         self.gateway = self._gateway()
@@ -64,7 +73,9 @@ class Exchange:
         return self.gateway.keys.issue(account, ttl_s)
 
     def client(self, account: str = "ALICE", sender: str | None = None, **more: Any) -> Client:
-        return Client(self.gateway.address, sender or f"{account}-1", more.pop("token", None) or self.token(account), **more)
+        return Client(
+            self.gateway.address, sender or f"{account}-1", more.pop("token", None) or self.token(account), **more
+        )
 
     def close(self) -> None:
         while Client.opened:
@@ -84,7 +95,14 @@ class Client:
     opened: ClassVar[list[Client]] = []
 
     def __init__(
-        self, address: tuple[str, int], sender: str, token: str, *, logon: bool = True, seq: int = 1, fields: Sequence[Any] = ()
+        self,
+        address: tuple[str, int],
+        sender: str,
+        token: str,
+        *,
+        logon: bool = True,
+        seq: int = 1,
+        fields: Sequence[Any] = (),
     ) -> None:
         self.sender, self.token, self.seq = sender, token, seq
         self.parser = simplefix.FixParser()
@@ -115,11 +133,22 @@ class Client:
     def send(self, kind: str, *fields: Any, **more: Any) -> None:
         self.raw(self.message(kind, *fields, **more))
 
-    def new(self, cl: str, side: int, qty: int, price: Any = None, symbol: str = "SYM", tif: int = 0, **more: Any) -> None:
+    def new(
+        self, cl: str, side: int, qty: int, price: Any = None, symbol: str = "SYM", tif: int = 0, **more: Any
+    ) -> None:
         extra = [] if price is None else [(44, price)]
         kind = 1 if price is None else 2
         self.send(
-            "D", (11, cl), (55, symbol), (54, side), (60, utc(time.time_ns())), (38, qty), (40, kind), *extra, (59, tif), **more
+            "D",
+            (11, cl),
+            (55, symbol),
+            (54, side),
+            (60, utc(time.time_ns())),
+            (38, qty),
+            (40, kind),
+            *extra,
+            (59, tif),
+            **more,
         )
 
     def cancel(self, cl: str, orig: str, side: int = 1, symbol: str = "SYM") -> None:
@@ -127,7 +156,15 @@ class Client:
 
     def replace(self, cl: str, orig: str, qty: int, price: Any, side: int = 1) -> None:
         self.send(
-            "G", (41, orig), (11, cl), (55, "SYM"), (54, side), (60, utc(time.time_ns())), (38, qty), (40, 2), (44, price)
+            "G",
+            (41, orig),
+            (11, cl),
+            (55, "SYM"),
+            (54, side),
+            (60, utc(time.time_ns())),
+            (38, qty),
+            (40, 2),
+            (44, price),
         )
 
     def next(self, timeout: float = 5.0) -> dict[int, str] | None:

@@ -13,7 +13,12 @@ lib: Any = _native.lib
 
 SECOND = 1_000_000_000
 NOW_NS = 1_770_000_000 * SECOND
-EVENTS = {lib.MM_EVENT_LOGON: "logon", lib.MM_EVENT_APPLICATION: "app", lib.MM_EVENT_RESEND: "resend", lib.MM_EVENT_CUT: "cut"}
+EVENTS = {
+    lib.MM_EVENT_LOGON: "logon",
+    lib.MM_EVENT_APPLICATION: "app",
+    lib.MM_EVENT_RESEND: "resend",
+    lib.MM_EVENT_CUT: "cut",
+}
 
 
 def utc(ns: int) -> str:
@@ -105,7 +110,9 @@ class Peer:
         if seq is None:
             seq = self.seq
             self.seq += 1
-        header = {"49": "CLIENT", "56": "MATCHMARK", "34": str(seq), "52": utc(self.now)} | {k[1:]: v for k, v in over.items()}
+        header = {"49": "CLIENT", "56": "MATCHMARK", "34": str(seq), "52": utc(self.now)} | {
+            k[1:]: v for k, v in over.items()
+        }
         return f"35={kind}|" + "".join(f"{tag}={value}|" for tag, value in header.items() if value != "-") + fields
 
     def raw(self, data: bytes) -> list[dict[int, str]]:
@@ -153,7 +160,9 @@ class Peer:
     def logon(self, fields: str = "", heartbeat: int = 30, **over: Any) -> list[dict[int, str]]:
         return self.send("A", f"98=0|108={heartbeat}|{fields}", **over)
 
-    def order(self, cl: str = "c1", seq: int | None = None, fields: str | None = None, **over: str) -> list[dict[int, str]]:
+    def order(
+        self, cl: str = "c1", seq: int | None = None, fields: str | None = None, **over: str
+    ) -> list[dict[int, str]]:
         given = f"11={cl}|55=SYM|54=1|60={utc(self.now)}|38=100|40=2|44=100.50|" if fields is None else fields
         return self.send("D", given, seq, **over)
 

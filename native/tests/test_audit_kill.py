@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from matchmark.native import Engine, EventKind
 from matchmark.native.pipeline import (
     AuditWriter,
@@ -32,7 +31,15 @@ from matchmark.native.pipeline import (
     new_orders,
     recover,
 )
-from matchmark.native.pipeline_records import AUDIT_HEADER_BYTES, AUDIT_RECORD, COMMAND, EVENT, Durability, RecordKind, Wait
+from matchmark.native.pipeline_records import (
+    AUDIT_HEADER_BYTES,
+    AUDIT_RECORD,
+    COMMAND,
+    EVENT,
+    Durability,
+    RecordKind,
+    Wait,
+)
 
 CONFIG = EngineConfig(symbols=3, max_orders=1 << 16, remembered_ids=1 << 21, emit_top=True)
 KILLS = 50

@@ -675,7 +675,9 @@ def test_numbers_survive_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sender", "capacity", "word"), [(b"OTHER", 64, b"another SenderCompID"), (b"CLIENT", 128, b"another size")]
 )
-def test_a_store_that_is_not_this_session_s_is_refused(tmp_path: Path, sender: bytes, capacity: int, word: bytes) -> None:
+def test_a_store_that_is_not_this_session_s_is_refused(
+    tmp_path: Path, sender: bytes, capacity: int, word: bytes
+) -> None:
     path, why = str(tmp_path / "client.fix").encode(), ffi.new("char[256]")
     store = ffi.new("mm_fix_store *")
     assert lib.mm_fix_store_open(store, path, b"CLIENT", 64, 4096, why) == 0
@@ -686,8 +688,31 @@ def test_a_store_that_is_not_this_session_s_is_refused(tmp_path: Path, sender: b
 
 def test_the_table_of_cases_is_complete() -> None:
     """Every case of the published list is a test here, but those that docs/fix.md says are not."""
-    wanted = ["1S_a", "1S_b", "1S_c", "1S_d", "2S", *(f"2_{c}" for c in "abcdefghijklmnopqrst"), *(f"3_{c}" for c in "abcde")]
-    wanted += ["4_a", "4_b", "5", "6", "7", "8", "9", *(f"10_{c}" for c in "abcde"), "11_a", "11_b", "11_c", "12", "13_a", "13_b"]
+    wanted = [
+        "1S_a",
+        "1S_b",
+        "1S_c",
+        "1S_d",
+        "2S",
+        *(f"2_{c}" for c in "abcdefghijklmnopqrst"),
+        *(f"3_{c}" for c in "abcde"),
+    ]
+    wanted += [
+        "4_a",
+        "4_b",
+        "5",
+        "6",
+        "7",
+        "8",
+        "9",
+        *(f"10_{c}" for c in "abcde"),
+        "11_a",
+        "11_b",
+        "11_c",
+        "12",
+        "13_a",
+        "13_b",
+    ]
     wanted += ["14_a_to_k", "14_l", "14_m", "14_n", "15", "16", "17_a", "17_b", "18_b", "19", "20"]
     names = [name for name in globals() if name.startswith("test_")]
     assert [case for case in wanted if not any(name.startswith(f"test_{case}_") for name in names)] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -39,7 +41,9 @@ def logged_on(x: Exchange, account: str = "ALICE", **more: object) -> Client:
 def test_a_limit_order_rests_and_trades_and_both_sides_are_told(exchange: Exchange) -> None:
     a, b = logged_on(exchange), logged_on(exchange, "BOB")
     a.new("b1", 1, 100, "100.50")
-    accepted = a.expect("8", t150="0", t39="0", t11="b1", t151="100", t14="0", t44="100.50", t54="1", t55="SYM", t1="ALICE")
+    accepted = a.expect(
+        "8", t150="0", t39="0", t11="b1", t151="100", t14="0", t44="100.50", t54="1", t55="SYM", t1="ALICE"
+    )
     b.new("s1", 2, 40, "100.48")
     b.expect("8", t150="0", t39="0", t11="s1")
     b.expect("8", t150="F", t39="2", t32="40", t31="100.50", t151="0", t14="40", t6="100.500000", t11="s1")
@@ -56,7 +60,12 @@ def test_a_market_order_walks_the_book_and_averages(exchange: Exchange) -> None:
     b.new("m", 2, 1000)
     b.expect("8", t150="0", t40="1")
     fills = [b.expect("8", t150="F") for _ in range(4)]
-    assert [(m[32], m[31]) for m in fills] == [("100", "100.50"), ("300", "100.49"), ("200", "100.48"), ("400", "100.47")]
+    assert [(m[32], m[31]) for m in fills] == [
+        ("100", "100.50"),
+        ("300", "100.49"),
+        ("200", "100.48"),
+        ("400", "100.47"),
+    ]
     assert fills[-1][6] == "100.481000"  # ruling R2
 
 
@@ -278,10 +287,8 @@ def test_garbage_and_silence_do_not_disturb_the_others(tmp_path: Path) -> None:
         a = logged_on(x)
         strangers = [socket.create_connection(x.gateway.address, timeout=5) for _ in range(60)]
         for n, s in enumerate(strangers):
-            try:
+            with contextlib.suppress(OSError):  # evicted already
                 s.sendall([b"\x00" * 4096, b"GET / HTTP/1.1\r\n\r\n", b"8=FIX.4.4\x019=5", b""][n % 4])
-            except OSError:
-                pass  # evicted already
         for n in range(20):
             a.new(f"o{n}", 1, 1, "100.00")
             a.expect("8", t150="0", t11=f"o{n}")
@@ -303,11 +310,9 @@ def test_a_client_that_never_reads_is_cut_and_loses_nothing(tmp_path: Path) -> N
         a.send("A", (98, 0), (108, 30), (554, a.token))
         a.expect("A")
         a.socket.settimeout(2)
-        try:
+        with contextlib.suppress(OSError):
             for n in range(20_000):
                 a.send("H", (11, f"q{n}"), (55, "SYM"), (54, 1))
-        except OSError:
-            pass
         wait_until(lambda: x.gateway.counters()["cut"] == 1, 10)
         b = logged_on(x, "BOB")
         b.new("fine", 1, 1, "100.00")
@@ -334,9 +339,6 @@ def test_many_sessions_at_once(tmp_path: Path) -> None:
 def test_stopping_logs_everyone_out(tmp_path: Path) -> None:
     x = Exchange(tmp_path)
     a = logged_on(x)
-    x.gateway._native  # noqa: B018
-    import threading
-
     stopper = threading.Thread(target=x.gateway.stop)
     stopper.start()
     a.expect("5")

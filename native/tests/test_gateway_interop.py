@@ -77,7 +77,15 @@ class Application(fix.Application):  # type: ignore[misc, name-defined, unused-i
     def order(self, cl: str, side: str, qty: int, price: float) -> None:
         m = fix.Message()
         m.getHeader().setField(fix.StringField(35, "D"))
-        for tag, value in ((11, cl), (55, "SYM"), (54, side), (38, str(qty)), (40, "2"), (44, f"{price:.2f}"), (21, "1")):
+        for tag, value in (
+            (11, cl),
+            (55, "SYM"),
+            (54, side),
+            (38, str(qty)),
+            (40, "2"),
+            (44, f"{price:.2f}"),
+            (21, "1"),
+        ):
             m.setField(fix.StringField(tag, value))
         m.setField(fix.StringField(60, time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())))
         assert fix.Session.sendToTarget(m, self.session)

@@ -1,4 +1,4 @@
-"""Risk checks against a model in plain Python integers: the same verdicts and balances after any sequence of orders and reports."""
+"""Risk checks against a model in plain Python integers: the same verdicts and balances after any orders and reports."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ shares = st.one_of(st.integers(-5, 500), st.sampled_from([(MAX_LOTS - 1) * LOT, 
 orders = st.tuples(
     st.just("new"), st.integers(1, 12), st.integers(0, 2), st.integers(0, 1), st.booleans(), prices, shares
 )
-others = st.tuples(st.sampled_from(["fill", "cancel", "reject", "undo"]), st.integers(0, 63), st.integers(1, 3000), st.integers(1, 50))
+others = st.tuples(
+    st.sampled_from(["fill", "cancel", "reject", "undo"]), st.integers(0, 63), st.integers(1, 3000), st.integers(1, 50)
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -134,7 +136,9 @@ def test_verdicts_and_balances_are_the_model_s(cash: list[int], lots: list[int],
         agree(risk, model)
 
 
-def apply(risk: Any, model: Model, what: str, cl: int, order: list[int], ticks: int, n: int, accepted: set[int]) -> None:
+def apply(
+    risk: Any, model: Model, what: str, cl: int, order: list[int], ticks: int, n: int, accepted: set[int]
+) -> None:
     if what in ("fill", "cancel") and cl not in accepted:
         lib.mm_risk_apply(risk, report(EventKind.ACCEPTED, cl, order, leaves_lots=order[3] & 0xFFFFFFFF))
         accepted.add(cl)
@@ -191,7 +195,9 @@ def test_the_hash_of_a_clordid_is_siphash_2_4() -> None:
     """Against the published vector's construction: hashlib has none, so a second implementation in Python integers."""
     key = ffi.new("uint64_t[2]", [0x0706050403020100, 0x0F0E0D0C0B0A0908])
     for text in (b"", b"a", b"12345678", b"ORDER-000000000000000000000000000000000001"):
-        assert lib.mm_cl_ord_id_hash(key, 3, text, len(text)) == siphash(bytes(range(16)), (3).to_bytes(8, "little") + text)
+        assert lib.mm_cl_ord_id_hash(key, 3, text, len(text)) == siphash(
+            bytes(range(16)), (3).to_bytes(8, "little") + text
+        )
     # The reference vector of the paper's appendix: key 00..0f, message 00..0e.
     assert siphash(bytes(range(16)), bytes(range(15))) == 0xA129CA6149BE45E5
 
