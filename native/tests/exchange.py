@@ -21,7 +21,8 @@ SYMBOLS = (
     Symbol("SYM", reference=Decimal("100.00"), collar_bps=5000, max_lots=10_000),
     Symbol("LOT", lot_size=10, reference=Decimal("10.00")),
 )
-ACCOUNTS = tuple(Account(name, Decimal(1_000_000), {"SYM": 10_000, "LOT": 1000}) for name in ("ALICE", "BOB")) + (
+ACCOUNTS = (
+    *(Account(name, Decimal(1_000_000), {"SYM": 10_000, "LOT": 1000}) for name in ("ALICE", "BOB")),
     Account("POOR", Decimal(1000), {"SYM": 5}),
 )
 ENGINE = pl.EngineConfig(symbols=2, max_orders=1 << 12, remembered_ids=1 << 14, window_ticks=256)

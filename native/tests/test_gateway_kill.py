@@ -1,4 +1,4 @@
-"""kill -9 of the gateway under load, again and again: every order is executed once, every report comes, under numbers without a gap."""
+"""kill -9 of the gateway under load: every order is executed once and every report comes, under numbers without a gap."""
 
 from __future__ import annotations
 
