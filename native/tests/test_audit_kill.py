@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from matchmark.native import Engine, EventKind
 from matchmark.native.pipeline import (
     AuditWriter,

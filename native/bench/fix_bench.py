@@ -1,0 +1,44 @@
+"""Builds and runs fix_bench.c: what the FIX codec costs a message, beside a copy of the same bytes measured in the same run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NATIVE = Path(__file__).resolve().parent.parent
+SOURCES = ("fix_tables_44.c", "fix_dictionary.c", "fix_codec.c", "fix_values.c", "fix_check.c", "fix_write.c")
+BUDGETS_NS = {"parse_and_check_ns": 150.0, "report_encode_ns": 100.0}
+FLOORS = {"parse_and_check_ns": "order_copy_floor_ns", "report_encode_ns": "report_copy_floor_ns"}
+
+
+def measure(flags: str = "-O3 -march=native") -> dict[str, float]:
+    """The figures of one run, ns a message (medians of interleaved rounds)."""
+    with tempfile.TemporaryDirectory() as folder:
+        binary = Path(folder) / "fix_bench"
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        sources = [str(NATIVE / name) for name in ("bench/fix_bench.c", *SOURCES)]
+        includes = [f"-I{NATIVE / 'include'}", f"-I{NATIVE}"]
+        subprocess.run([*compiler, "-std=c11", *shlex.split(flags), *includes, *sources, "-o", str(binary)], check=True)
+        result: dict[str, float] = json.loads(subprocess.run([str(binary)], check=True, capture_output=True).stdout)
+        return result
+
+
+def main() -> int:
+    figures = measure(os.environ.get("MATCHMARK_CFLAGS", "-O3 -march=native"))
+    print(json.dumps(figures))
+    for name, budget in BUDGETS_NS.items():
+        floor = figures[FLOORS[name]]
+        verdict = "within" if figures[name] <= budget else "OVER"
+        print(
+            f"{name}: {figures[name]:.1f}, {figures[name] / floor:.1f} x a copy ({floor:.1f}); {verdict} its {budget:.0f} ns"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

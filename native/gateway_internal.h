@@ -1,0 +1,96 @@
+/* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
+ * FIX, resends, restart), gateway_tcp.c (sockets). */
+#ifndef MM_GATEWAY_INTERNAL_H
+#define MM_GATEWAY_INTERNAL_H
+
+#include "audit_file.h"
+#include "fix_session_internal.h"
+#include "matchmark/gateway.h"
+
+typedef struct mm_connection mm_connection;
+
+/* A counterparty: lives on when it is not connected. Index: the session number. */
+typedef struct mm_identity {
+    char sender[65];
+    uint8_t known, cancel_due;
+    uint32_t account;
+    uint64_t sent_key; /* reports up to it were numbered before this process */
+    mm_fix_store store;
+    mm_connection *connection; /* NULL: not connected */
+} mm_identity;
+
+struct mm_connection {
+    int32_t fd; /* -1: free */
+    uint32_t session;
+    uint8_t admitted, blocked, dirty, want_write, cancel_on_disconnect, asked;
+    uint64_t serial; /* no two connections of a process have the same */
+    uint64_t cut_ns; /* when to close whatever is unsent; 0: not cut */
+    mm_session fix;
+};
+
+enum mm_slot_state { MM_SLOT_FREE = 0, MM_SLOT_ASKED = 1, MM_SLOT_TAKEN = 2, MM_SLOT_ANSWERED = 3 };
+
+typedef struct mm_logon_slot {
+    uint32_t state; /* atomic: each side moves it on, and owns the rest while it is its turn */
+    uint32_t connection, account;
+    uint64_t serial; /* tells a connection from a later one in the same place */
+    int64_t session;
+    uint64_t expires_ns;
+    mm_fix_store store;
+    mm_logon_request request;
+    char why[128];
+} mm_logon_slot;
+
+struct mm_gateway {
+    mm_gateway_config config;
+    mm_pipeline *pipeline;
+    mm_risk *risk;
+    uint32_t n_accounts, n_symbols;
+    const char **accounts;
+    char *account_text;
+    uint32_t *symbol_map; /* name hash -> 1 + symbol */
+    uint32_t symbol_mask;
+    mm_identity *identities;
+    mm_connection *connections;
+    char *outputs;
+    mm_report *recent;
+    mm_audit_map log; /* the file that was asked last */
+    uint8_t log_open;
+    uint64_t resume_key; /* reports before it must be read from the log first; 0: none lost */
+    uint64_t applied_key; /* reports up to it are in the balances and were numbered */
+    uint64_t now_ns, tick_ns, local_exec_id, serial;
+    int epoll;
+    uint32_t n_connections;
+    uint8_t stopping, listening;
+    uint32_t *dirty, n_dirty;
+    mm_logon_slot slots[MM_GATEWAY_SLOTS];
+    mm_gateway_counters counters;
+    mm_fix_message message;
+    char failure[512];
+};
+
+/* gateway.c */
+uint64_t mm_wall_ns(void);
+void mm_gateway_ask(mm_gateway *g, mm_connection *c, const mm_fix_message *logon);
+void mm_gateway_take_answers(mm_gateway *g);
+void mm_gateway_mark_dirty(mm_gateway *g, mm_connection *c);
+/* A connection is over: its identity is free again, its orders are cancelled if it asked for that. */
+void mm_gateway_forget(mm_gateway *g, mm_connection *c);
+void mm_gateway_cancel_due(mm_gateway *g);
+int32_t mm_gateway_symbol(const mm_gateway *g, mm_text name); /* -1: unknown */
+
+/* gateway_orders.c: true when the message was dealt with, false when the order ring is full and it must come again. */
+bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_message *m);
+
+/* gateway_reports.c */
+uint32_t mm_gateway_take_reports(mm_gateway *g);
+/* Answers MM_EVENT_RESEND; false when the log does not have it yet. */
+bool mm_gateway_resend(mm_gateway *g, mm_connection *c);
+int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault);
+
+/* gateway_tcp.c */
+int mm_gateway_listen(mm_gateway *g);
+void mm_gateway_process(mm_gateway *g, mm_connection *c);
+void mm_gateway_flush(mm_gateway *g, mm_connection *c);
+
+#endif

@@ -1,0 +1,252 @@
+/* The carrier: TCP by epoll, one thread, no system call that can block but the wait for something to do. */
+#define _GNU_SOURCE
+#include "gateway_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MS UINT64_C(1000000)
+#define TICK_NS (50 * MS)
+#define LINGER_NS (2000 * MS) /* how long a cut connection may take to read our last words */
+#define EVENTS 256
+#define LISTENER UINT32_MAX
+
+static int watch(mm_gateway *g, int op, int fd, uint32_t number, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.u32 = number};
+    return epoll_ctl(g->epoll, op, fd, &e);
+}
+
+int mm_gateway_listen(mm_gateway *g)
+{
+    g->epoll = epoll_create1(EPOLL_CLOEXEC);
+    return g->epoll < 0 ? -1 : watch(g, EPOLL_CTL_ADD, g->config.listen_fd, LISTENER, EPOLLIN);
+}
+
+static void shut(mm_gateway *g, mm_connection *c)
+{
+    close(c->fd);
+    c->fd = -1;
+    g->n_connections--;
+    g->counters.cut += c->cut_ns != 0;
+    mm_gateway_forget(g, c);
+}
+
+static void want_write(mm_gateway *g, mm_connection *c, bool wanted)
+{
+    if (c->want_write != wanted)
+        watch(g, EPOLL_CTL_MOD, c->fd, (uint32_t)(c - g->connections), wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    c->want_write = wanted;
+}
+
+/* Sends what is there; closes a connection that was cut when nothing is left or its time is up. */
+void mm_gateway_flush(mm_gateway *g, mm_connection *c)
+{
+    const char *from;
+    uint32_t n;
+    while (c->fd >= 0 && (n = mm_session_output(&c->fix, &from)) > 0) {
+        ssize_t sent = send(c->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+            shut(g, c);
+            return;
+        }
+        if (sent > 0) {
+            mm_session_sent(&c->fix, (uint32_t)sent);
+            g->counters.bytes_out += (uint64_t)sent;
+        }
+        if (sent < (ssize_t)n) {
+            want_write(g, c, true);
+            break;
+        }
+    }
+    if (c->fd < 0)
+        return;
+    bool empty = mm_session_output(&c->fix, &from) == 0;
+    if (empty)
+        want_write(g, c, false);
+    if (c->cut_ns && (empty || g->now_ns > c->cut_ns))
+        shut(g, c);
+}
+
+static void flush_dirty(mm_gateway *g)
+{
+    uint32_t n = g->n_dirty;
+    g->n_dirty = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        mm_connection *c = &g->connections[g->dirty[i]];
+        c->dirty = 0;
+        if (c->fd >= 0 && c->fix.state == MM_SESSION_CUT_DUE && !c->cut_ns)
+            c->cut_ns = g->now_ns + LINGER_NS;
+        mm_gateway_flush(g, c);
+    }
+}
+
+/* Acts on what the session made of its bytes until there is nothing left to do. */
+void mm_gateway_process(mm_gateway *g, mm_connection *c)
+{
+    int event;
+    c->blocked = 0;
+    while (c->fd >= 0 && !c->cut_ns && (event = mm_session_next(&c->fix, &g->message, g->now_ns)) != MM_EVENT_NONE) {
+        if (event == MM_EVENT_LOGON)
+            mm_gateway_ask(g, c, &g->message);
+        else if (event == MM_EVENT_CUT)
+            c->cut_ns = g->now_ns + LINGER_NS;
+        else if (event == MM_EVENT_RESEND ? !mm_gateway_resend(g, c) : !mm_gateway_application(g, c, &g->message)) {
+            c->blocked = 1; /* the ring is full, or the log not that far: again in the next round */
+            break;
+        } else if (event == MM_EVENT_APPLICATION) {
+            g->counters.messages_in++;
+            mm_session_take(&c->fix);
+        }
+    }
+    mm_gateway_mark_dirty(g, c);
+}
+
+static void receive(mm_gateway *g, mm_connection *c)
+{
+    char *at;
+    uint32_t room = c->blocked ? 0 : mm_session_input(&c->fix, &at);
+    if (!room)
+        return; /* what it sent waits in the socket until there is room again */
+    ssize_t n = recv(c->fd, at, room, MSG_DONTWAIT);
+    if (n > 0) {
+        g->counters.bytes_in += (uint64_t)n;
+        mm_session_received(&c->fix, (uint32_t)n);
+        mm_gateway_process(g, c);
+    } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        shut(g, c);
+}
+
+/* A place for a newcomer: a free one, or that of whoever has been silent longest without logging on. */
+static mm_connection *place_for(mm_gateway *g)
+{
+    mm_connection *oldest = NULL;
+    for (uint32_t i = 0; i < g->config.max_connections; i++) {
+        mm_connection *c = &g->connections[i];
+        if (c->fd < 0)
+            return c;
+        if (!c->admitted && c->fix.state == MM_SESSION_AWAIT_LOGON && (!oldest || c->fix.connected_ns < oldest->fix.connected_ns))
+            oldest = c;
+    }
+    if (oldest) {
+        g->counters.evicted++;
+        shut(g, oldest);
+    }
+    return oldest;
+}
+
+static void accept_some(mm_gateway *g)
+{
+    for (int i = 0; i < 32; i++) {
+        int one = 1, fd = accept4(g->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return; /* nobody there, or no descriptors: they wait in the backlog */
+        g->counters.connections++;
+        mm_connection *c = place_for(g);
+        if (!c || g->stopping) {
+            g->counters.refused++;
+            close(fd);
+            continue;
+        }
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+        c->fd = fd;
+        c->cut_ns = 0;
+        g->n_connections++;
+        g->counters.accepted++;
+        c->serial = ++g->serial;
+        mm_session_connect(&c->fix, g->now_ns);
+        if (watch(g, EPOLL_CTL_ADD, fd, (uint32_t)(c - g->connections), EPOLLIN))
+            shut(g, c);
+    }
+}
+
+static void tick(mm_gateway *g)
+{
+    g->tick_ns = g->now_ns;
+    mm_gateway_cancel_due(g);
+    for (uint32_t i = 0; i < g->config.max_connections; i++) {
+        mm_connection *c = &g->connections[i];
+        if (c->fd < 0)
+            continue;
+        if (g->stopping && c->fix.state == MM_SESSION_ACTIVE)
+            mm_session_logout(&c->fix, "the exchange is closing", g->now_ns);
+        else if (g->stopping && !c->admitted)
+            mm_session_refuse(&c->fix, "the exchange is closing");
+        if (c->fix.state == MM_SESSION_PENDING && !c->asked) {
+            c->fix.state = MM_SESSION_AWAIT_LOGON; /* no slot was free: ask again */
+            mm_gateway_process(g, c);
+        }
+        if (mm_session_tick(&c->fix, g->now_ns) == MM_EVENT_CUT && !c->cut_ns)
+            c->cut_ns = g->now_ns + LINGER_NS;
+        mm_gateway_flush(g, c);
+    }
+}
+
+static uint32_t network(mm_gateway *g, bool idle)
+{
+    struct epoll_event events[EVENTS];
+    struct timespec nap = {0, idle && g->config.wait == MM_WAIT_SLEEP ? 100000 : 0};
+    int n = epoll_pwait2(g->epoll, events, EVENTS, &nap, NULL);
+    if (n < 0 && errno == ENOSYS)
+        n = epoll_wait(g->epoll, events, EVENTS, nap.tv_nsec ? 1 : 0);
+    if (n > 0)
+        g->now_ns = mm_wall_ns();
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.u32 == LISTENER) {
+            accept_some(g);
+            continue;
+        }
+        mm_connection *c = &g->connections[events[i].data.u32];
+        if (c->fd >= 0 && (events[i].events & EPOLLOUT)) {
+            mm_gateway_flush(g, c);
+            if (c->fd >= 0 && c->fix.resending)
+                mm_gateway_process(g, c);
+        }
+        if (c->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+            receive(g, c);
+    }
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+static void retry_blocked(mm_gateway *g)
+{
+    for (uint32_t i = 0; i < g->config.max_connections; i++)
+        if (g->connections[i].blocked && g->connections[i].fd >= 0)
+            mm_gateway_process(g, &g->connections[i]);
+}
+
+int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
+{
+    uint64_t end = mm_now_ns() + slice_ns, waits = g->counters.back_pressure;
+    bool idle = false;
+    do {
+        g->now_ns = mm_wall_ns();
+        uint32_t work = mm_gateway_take_reports(g);
+        flush_dirty(g);
+        work += network(g, idle && !work);
+        mm_gateway_take_answers(g);
+        if (waits != g->counters.back_pressure || g->now_ns - g->tick_ns > MS)
+            retry_blocked(g);
+        waits = g->counters.back_pressure;
+        if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)
+            tick(g);
+        flush_dirty(g);
+        if (g->failure[0])
+            return -1;
+        if (__atomic_load_n(&g->stopping, __ATOMIC_ACQUIRE) && !g->n_connections)
+            return 1;
+        if (!work && g->config.wait == MM_WAIT_YIELD)
+            sched_yield();
+        idle = !work;
+    } while (mm_now_ns() < end);
+    return 0;
+}

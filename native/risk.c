@@ -1,0 +1,442 @@
+/* Reservations and balances. One thread. Two open-addressing tables, of open orders by ClOrdID hash and of positions. */
+#include "matchmark/risk.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+__extension__ typedef __int128 money;
+
+enum { ENTRY_ORDER = 1, ENTRY_REPLACE = 2 };
+
+/* What an open order, or a replace on its way, holds. */
+typedef struct entry {
+    uint64_t id; /* 0: free slot */
+    int64_t total_lots; /* OrderQty: total - lots is what was filled */
+    int64_t reserve_ticks, lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
+    uint32_t account, symbol;
+    uint8_t side, kind, accepted;
+    money extra; /* of a replace: money added (buy) */
+} entry;
+
+typedef struct position {
+    uint64_t key; /* 1 + account << 32 | symbol */
+    int64_t lots;
+} position;
+
+struct mm_risk {
+    uint32_t n_symbols, n_accounts, open, max_open;
+    uint64_t order_mask, position_mask, n_positions;
+    mm_risk_symbol *symbols;
+    money *cash;
+    entry *orders;
+    position *positions;
+};
+
+static uint64_t power_above(uint64_t n)
+{
+    uint64_t p = 16;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+static bool sound(const mm_risk_symbol *s)
+{
+    return s->price_digits <= 9 && s->tick_units > 0 && s->lot_size > 0 && s->max_lots > 0 && s->max_lots <= MM_MAX_QUANTITY &&
+           s->reference_ticks >= 0 && s->reference_ticks <= MM_MAX_PRICE && s->collar_bps <= 1000000;
+}
+
+mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_t n_accounts, uint32_t orders, uint32_t positions)
+{
+    for (uint32_t i = 0; i < n_symbols; i++)
+        if (!sound(&symbols[i]))
+            return NULL;
+    mm_risk *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    *r = (mm_risk){.n_symbols = n_symbols, .n_accounts = n_accounts, .max_open = orders};
+    r->order_mask = power_above((uint64_t)orders * 2) - 1;
+    r->position_mask = power_above((uint64_t)positions * 2) - 1;
+    r->symbols = malloc((n_symbols + 1) * sizeof *r->symbols);
+    r->cash = calloc(n_accounts + 1u, sizeof *r->cash);
+    r->orders = calloc(r->order_mask + 1, sizeof *r->orders);
+    r->positions = calloc(r->position_mask + 1, sizeof *r->positions);
+    if (!r->symbols || !r->cash || !r->orders || !r->positions) {
+        mm_risk_free(r);
+        return NULL;
+    }
+    memcpy(r->symbols, symbols, n_symbols * sizeof *symbols);
+    return r;
+}
+
+void mm_risk_free(mm_risk *r)
+{
+    if (!r)
+        return;
+    free(r->symbols);
+    free(r->cash);
+    free(r->orders);
+    free(r->positions);
+    free(r);
+}
+
+/* --- tables --- */
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ x >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    return x ^ x >> 29;
+}
+
+static entry *find(const mm_risk *r, uint64_t id)
+{
+    for (uint64_t at = mix(id) & r->order_mask;; at = (at + 1) & r->order_mask) {
+        entry *e = &r->orders[at];
+        if (e->id == id)
+            return e;
+        if (!e->id)
+            return NULL;
+    }
+}
+
+static entry *add(mm_risk *r, uint64_t id)
+{
+    if (r->open >= r->max_open || !id)
+        return NULL;
+    uint64_t at = mix(id) & r->order_mask;
+    while (r->orders[at].id)
+        at = (at + 1) & r->order_mask;
+    r->open++;
+    r->orders[at] = (entry){.id = id};
+    return &r->orders[at];
+}
+
+/* Later entries of the run move up, so that no search ends too early. */
+static void forget(mm_risk *r, entry *e)
+{
+    uint64_t hole = (uint64_t)(e - r->orders), at = hole;
+    r->open--;
+    for (;;) {
+        r->orders[hole].id = 0;
+        do {
+            at = (at + 1) & r->order_mask;
+            if (!r->orders[at].id)
+                return;
+        } while (((at - mix(r->orders[at].id)) & r->order_mask) < ((at - hole) & r->order_mask));
+        r->orders[hole] = r->orders[at];
+        hole = at;
+    }
+}
+
+/* NULL only when the table is full and the pair is new. */
+static position *place(mm_risk *r, uint32_t account, uint32_t symbol, bool make)
+{
+    uint64_t key = ((uint64_t)account << 32 | symbol) + 1;
+    for (uint64_t at = mix(key) & r->position_mask;; at = (at + 1) & r->position_mask) {
+        position *p = &r->positions[at];
+        if (p->key == key)
+            return p;
+        if (p->key)
+            continue;
+        if (!make || r->n_positions * 2 > r->position_mask)
+            return NULL;
+        r->n_positions++;
+        p->key = key;
+        return p;
+    }
+}
+
+/* --- amounts --- */
+
+static money value(const mm_risk *r, uint32_t symbol, int64_t ticks, int64_t lots)
+{
+    const mm_risk_symbol *s = &r->symbols[symbol];
+    return (money)ticks * s->tick_units * lots * s->lot_size;
+}
+
+static void move_lots(mm_risk *r, uint32_t account, uint32_t symbol, int64_t lots)
+{
+    position *p = place(r, account, symbol, true);
+    if (p)
+        p->lots += lots;
+}
+
+void mm_risk_deposit(mm_risk *r, uint32_t account, mm_money amount)
+{
+    if (account < r->n_accounts)
+        r->cash[account] += (money)((unsigned __int128)amount.low | (unsigned __int128)(uint64_t)amount.high << 64);
+}
+
+int mm_risk_deposit_lots(mm_risk *r, uint32_t account, uint32_t symbol, int64_t lots)
+{
+    position *p = account < r->n_accounts && symbol < r->n_symbols ? place(r, account, symbol, true) : NULL;
+    if (p)
+        p->lots += lots;
+    return p != NULL;
+}
+
+/* --- checks --- */
+
+static bool in_collar(const mm_risk_symbol *s, int64_t ticks)
+{
+    if (!s->collar_bps || !s->reference_ticks)
+        return true;
+    money off = (money)ticks - s->reference_ticks;
+    return (off < 0 ? -off : off) * 10000 <= (money)s->reference_ticks * s->collar_bps;
+}
+
+/* The price that a market order is taken to cost at worst: the top of the collar, or the reference where there is none. */
+static int64_t worst_ticks(const mm_risk_symbol *s)
+{
+    money top = (money)s->reference_ticks * (10000 + s->collar_bps) / 10000;
+    return top > MM_MAX_PRICE ? MM_MAX_PRICE : (int64_t)top;
+}
+
+static int check_shape(const mm_risk *r, const mm_command *c, int64_t price_units, int64_t shares, bool priced)
+{
+    if (c->symbol >= r->n_symbols)
+        return MM_RISK_SYMBOL;
+    if (c->account >= r->n_accounts)
+        return MM_RISK_ACCOUNT;
+    const mm_risk_symbol *s = &r->symbols[c->symbol];
+    if (shares <= 0 || shares % s->lot_size)
+        return MM_RISK_LOT;
+    if (shares / s->lot_size > s->max_lots)
+        return MM_RISK_SIZE;
+    if (!priced)
+        return MM_RISK_OK;
+    if (price_units <= 0 || price_units % s->tick_units || price_units / s->tick_units > MM_MAX_PRICE)
+        return MM_RISK_TICK;
+    return in_collar(s, price_units / s->tick_units) ? MM_RISK_OK : MM_RISK_COLLAR;
+}
+
+int mm_risk_new(mm_risk *r, mm_command *c, int64_t price_units, int64_t shares)
+{
+    bool limit = c->type == MM_LIMIT;
+    int verdict = check_shape(r, c, price_units, shares, limit);
+    if (verdict != MM_RISK_OK)
+        return verdict;
+    if (find(r, c->cl_ord_id))
+        return MM_RISK_DUPLICATE;
+    const mm_risk_symbol *s = &r->symbols[c->symbol];
+    c->quantity_lots = shares / s->lot_size;
+    c->price_ticks = limit ? price_units / s->tick_units : MM_ABSENT;
+    int64_t ticks = limit ? c->price_ticks : worst_ticks(s);
+    position *held = place(r, c->account, c->symbol, false);
+    if (c->side == MM_SELL && (held ? held->lots : 0) < c->quantity_lots)
+        return MM_RISK_POSITION;
+    if (c->side == MM_BUY && r->cash[c->account] < value(r, c->symbol, ticks, c->quantity_lots))
+        return MM_RISK_CASH;
+    if (c->side == MM_BUY && !place(r, c->account, c->symbol, true))
+        return MM_RISK_FULL; /* what it buys must have a place */
+    entry *e = add(r, c->cl_ord_id);
+    if (!e)
+        return MM_RISK_FULL;
+    *e = (entry){.id = c->cl_ord_id, .reserve_ticks = ticks, .lots = c->quantity_lots, .total_lots = c->quantity_lots, .account = c->account,
+                 .symbol = c->symbol, .side = c->side, .kind = ENTRY_ORDER};
+    if (c->side == MM_BUY)
+        r->cash[c->account] -= value(r, c->symbol, ticks, e->lots);
+    else
+        held->lots -= e->lots;
+    return MM_RISK_OK;
+}
+
+int mm_risk_replace(mm_risk *r, mm_command *c, int64_t price_units, int64_t shares)
+{
+    int verdict = check_shape(r, c, price_units, shares, true);
+    if (verdict != MM_RISK_OK)
+        return verdict;
+    if (find(r, c->cl_ord_id))
+        return MM_RISK_DUPLICATE;
+    const mm_risk_symbol *s = &r->symbols[c->symbol];
+    c->quantity_lots = shares / s->lot_size;
+    c->price_ticks = price_units / s->tick_units;
+    const entry *old = find(r, c->orig_cl_ord_id);
+    if (!old || old->account != c->account || old->symbol != c->symbol || old->kind != ENTRY_ORDER)
+        return MM_RISK_OK; /* the engine refuses it */
+    uint8_t side = old->side;
+    int64_t leaves = c->quantity_lots - (old->total_lots - old->lots), more_lots = leaves - old->lots;
+    money more = value(r, c->symbol, c->price_ticks, leaves) - value(r, c->symbol, old->reserve_ticks, old->lots);
+    position *held = place(r, c->account, c->symbol, false);
+    if (side == MM_BUY && more > 0 && r->cash[c->account] < more)
+        return MM_RISK_CASH;
+    if (side == MM_SELL && more_lots > 0 && (held ? held->lots : 0) < more_lots)
+        return MM_RISK_POSITION;
+    entry *e = add(r, c->cl_ord_id);
+    if (!e)
+        return MM_RISK_FULL;
+    *e = (entry){.id = c->cl_ord_id, .account = c->account, .symbol = c->symbol, .side = side, .kind = ENTRY_REPLACE};
+    if (side == MM_BUY && more > 0) {
+        e->extra = more;
+        r->cash[c->account] -= more;
+    } else if (side == MM_SELL && more_lots > 0) {
+        e->lots = more_lots;
+        held->lots -= more_lots;
+    }
+    return MM_RISK_OK;
+}
+
+/* --- what the engine says --- */
+
+static void release(mm_risk *r, entry *e)
+{
+    if (e->kind == ENTRY_REPLACE)
+        r->cash[e->account] += e->extra;
+    else if (e->side == MM_BUY)
+        r->cash[e->account] += value(r, e->symbol, e->reserve_ticks, e->lots);
+    if (e->side == MM_SELL)
+        move_lots(r, e->account, e->symbol, e->lots);
+    forget(r, e);
+}
+
+void mm_risk_undo(mm_risk *r, uint64_t id)
+{
+    entry *e = find(r, id);
+    if (e)
+        release(r, e);
+}
+
+/* An order that is not known here (it entered before a restart): it holds what its limit and quantity say. */
+static void adopt(mm_risk *r, const mm_report *p)
+{
+    entry *e = add(r, p->cl_ord_id);
+    if (!e)
+        return;
+    int64_t ticks = p->limit_ticks == MM_ABSENT ? 0 : p->limit_ticks;
+    *e = (entry){.id = p->cl_ord_id, .reserve_ticks = ticks, .lots = p->leaves_lots,
+                 .total_lots = (int64_t)p->leaves_lots + p->cum_lots, .account = p->account,
+                 .symbol = p->symbol, .side = p->side, .kind = ENTRY_ORDER, .accepted = 1};
+    if (p->side == MM_BUY)
+        r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
+    else
+        move_lots(r, p->account, p->symbol, -e->lots);
+}
+
+static void apply_accepted(mm_risk *r, const mm_report *p)
+{
+    entry *e = find(r, p->cl_ord_id);
+    if (e)
+        e->accepted = 1;
+    else
+        adopt(r, p);
+}
+
+/* Gives back all that the old order and the request hold, and takes what the new one holds. */
+static void apply_replaced(mm_risk *r, const mm_report *p)
+{
+    mm_risk_undo(r, p->orig_cl_ord_id);
+    mm_risk_undo(r, p->cl_ord_id);
+    adopt(r, p);
+}
+
+static void apply_trade(mm_risk *r, const mm_report *p)
+{
+    int64_t lots = p->last_lots;
+    money paid = value(r, p->symbol, p->last_ticks, lots);
+    entry *e = find(r, p->cl_ord_id);
+    int64_t of_reserve = e && e->lots < lots ? e->lots : e ? lots : 0;
+    if (p->side == MM_BUY) {
+        r->cash[p->account] += (e ? value(r, p->symbol, e->reserve_ticks, of_reserve) : 0) - paid;
+        move_lots(r, p->account, p->symbol, lots);
+    } else {
+        r->cash[p->account] += paid;
+        move_lots(r, p->account, p->symbol, of_reserve - lots);
+    }
+    if (!p->resting || !r->symbols[p->symbol].reference_ticks)
+        r->symbols[p->symbol].reference_ticks = p->last_ticks;
+    if (!e)
+        return;
+    e->lots -= of_reserve;
+    if (!e->lots)
+        forget(r, e);
+}
+
+void mm_risk_apply(mm_risk *r, const mm_report *p)
+{
+    bool named = p->kind == MM_EV_CANCELLED && p->op == MM_CANCEL; /* its ClOrdID is the request's */
+    uint64_t id = named ? p->orig_cl_ord_id : p->cl_ord_id;
+    entry *e = find(r, id);
+    if (p->account >= r->n_accounts || (p->symbol >= r->n_symbols && p->kind != MM_EV_REJECTED))
+        return; /* mass_cancelled of all symbols, and what names nothing of ours */
+    switch (p->kind) {
+    case MM_EV_ACCEPTED:
+        apply_accepted(r, p);
+        break;
+    case MM_EV_REPLACED:
+        apply_replaced(r, p);
+        break;
+    case MM_EV_TRADE:
+        apply_trade(r, p);
+        break;
+    case MM_EV_CANCELLED:
+        if (e)
+            release(r, e);
+        break;
+    case MM_EV_REJECTED: /* of a duplicate: the order of that name lives on */
+        if (e && !e->accepted)
+            release(r, e);
+        break;
+    case MM_EV_CANCEL_REJECTED:
+        if (e && e->kind == ENTRY_REPLACE)
+            release(r, e);
+        break;
+    default:
+        break;
+    }
+}
+
+int mm_risk_knows(const mm_risk *r, uint64_t id)
+{
+    return find(r, id) != NULL;
+}
+
+uint32_t mm_risk_open(const mm_risk *r)
+{
+    return r->open;
+}
+
+mm_money mm_risk_cash(const mm_risk *r, uint32_t account)
+{
+    money cash = account < r->n_accounts ? r->cash[account] : 0;
+    return (mm_money){(uint64_t)cash, (int64_t)(cash >> 64)};
+}
+
+int64_t mm_risk_position(const mm_risk *r, uint32_t account, uint32_t symbol)
+{
+    const position *p = place((mm_risk *)(uintptr_t)r, account, symbol, false);
+    return p ? p->lots : 0;
+}
+
+const mm_risk_symbol *mm_risk_symbol_at(const mm_risk *r, uint32_t symbol)
+{
+    return symbol < r->n_symbols ? &r->symbols[symbol] : NULL;
+}
+
+/* OrdRejReason(103) of FIX 4.4, and the sentence for Text(58). */
+static const struct {
+    int reason;
+    const char *text;
+} refusals[] = {
+    [MM_RISK_OK] = {0, ""},
+    [MM_RISK_TICK] = {11, "price is not a positive multiple of the tick size"},
+    [MM_RISK_LOT] = {13, "quantity is not a positive multiple of the lot size"},
+    [MM_RISK_SIZE] = {3, "quantity exceeds the largest order size"},
+    [MM_RISK_COLLAR] = {99, "price is outside the price collar"},
+    [MM_RISK_CASH] = {0, "insufficient cash"},
+    [MM_RISK_POSITION] = {0, "insufficient position"},
+    [MM_RISK_DUPLICATE] = {6, "duplicate ClOrdID"},
+    [MM_RISK_FULL] = {0, "the exchange has no room for more open orders"},
+    [MM_RISK_ACCOUNT] = {15, "unknown account"},
+    [MM_RISK_SYMBOL] = {1, "unknown symbol"},
+};
+
+int mm_risk_reject_reason(int verdict)
+{
+    return refusals[verdict].reason;
+}
+
+const char *mm_risk_text(int verdict)
+{
+    return refusals[verdict].text;
+}

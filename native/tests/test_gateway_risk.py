@@ -1,0 +1,234 @@
+"""Risk checks against a model in plain Python integers: the same verdicts and balances after any orders and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matchmark.native import EventKind, Op, _native
+
+ffi: Any = _native.ffi
+lib: Any = _native.lib
+
+TICK, LOT, MAX_LOTS, REFERENCE, COLLAR_BPS = 5, 10, 1 << 31, 1000, 2000
+HUGE = (1 << 53) - 1
+
+
+class Model:
+    """Cash, positions and open orders as dicts of unbounded integers; one symbol, whose trades move the reference."""
+
+    def __init__(self, cash: list[int], lots: list[int]) -> None:
+        self.cash, self.lots, self.reference = cash, lots, REFERENCE
+        self.open: dict[int, list[int]] = {}  # id -> [account, side, reserve ticks, lots left]
+
+    def new(self, cl: int, account: int, side: int, limit: bool, units: int, shares: int, collar: int) -> int:
+        if shares <= 0 or shares % LOT:
+            return int(lib.MM_RISK_LOT)
+        if shares // LOT > MAX_LOTS - 1:
+            return int(lib.MM_RISK_SIZE)
+        if limit:
+            if units <= 0 or units % TICK or units // TICK > HUGE:
+                return int(lib.MM_RISK_TICK)
+            if collar and abs(units // TICK - self.reference) * 10000 > self.reference * collar:
+                return int(lib.MM_RISK_COLLAR)
+        if cl in self.open:
+            return int(lib.MM_RISK_DUPLICATE)
+        ticks = units // TICK if limit else self.reference * (10000 + collar) // 10000
+        lots = shares // LOT
+        if side and self.lots[account] < lots:
+            return int(lib.MM_RISK_POSITION)
+        if not side and self.cash[account] < ticks * TICK * lots * LOT:
+            return int(lib.MM_RISK_CASH)
+        if side:
+            self.lots[account] -= lots
+        else:
+            self.cash[account] -= ticks * TICK * lots * LOT
+        self.open[cl] = [account, side, ticks, lots]
+        return 0
+
+    def fill(self, cl: int, ticks: int, lots: int) -> None:
+        order = self.open[cl]
+        account, side, reserve, _ = order
+        if side:
+            self.cash[account] += ticks * TICK * lots * LOT
+        else:
+            self.cash[account] += (reserve - ticks) * TICK * lots * LOT
+            self.lots[account] += lots
+        self.reference = ticks
+        order[3] -= lots
+        if not order[3]:
+            del self.open[cl]
+
+    def end(self, cl: int) -> None:
+        account, side, reserve, lots = self.open.pop(cl)
+        if side:
+            self.lots[account] += lots
+        else:
+            self.cash[account] += reserve * TICK * lots * LOT
+
+
+def money(value: int) -> dict[str, int]:
+    return {"low": value & (2**64 - 1), "high": value >> 64}
+
+
+def make(cash: list[int], lots: list[int], collar: int) -> Any:
+    symbol = ffi.new("mm_risk_symbol[1]")
+    s = symbol[0]
+    s.name, s.price_digits, s.collar_bps, s.tick_units, s.lot_size = b"S", 2, collar, TICK, LOT
+    s.max_lots, s.reference_ticks = MAX_LOTS - 1, REFERENCE
+    risk = ffi.gc(lib.mm_risk_make(symbol, 1, len(cash), 64, 64), lib.mm_risk_free)
+    for account, (c, n) in enumerate(zip(cash, lots, strict=True)):
+        lib.mm_risk_deposit(risk, account, money(c))
+        assert lib.mm_risk_deposit_lots(risk, account, 0, n)
+    return risk
+
+
+def report(kind: EventKind, cl: int, order: list[int], **more: int) -> Any:
+    r = ffi.new("mm_report *")
+    r.kind, r.op, r.cl_ord_id, r.account, r.side = kind, Op.NEW, cl, order[0], order[1]
+    for name, value in more.items():
+        setattr(r, name, value)
+    return r
+
+
+def agree(risk: Any, model: Model) -> None:
+    for account in range(len(model.cash)):
+        cash = lib.mm_risk_cash(risk, account)
+        assert (cash.high << 64) | cash.low == model.cash[account]
+        assert lib.mm_risk_position(risk, account, 0) == model.lots[account]
+    assert lib.mm_risk_open(risk) == len(model.open)
+
+
+prices = st.one_of(st.integers(-10, 8000), st.sampled_from([HUGE * TICK, (HUGE + 1) * TICK, 5000, 1000 * TICK]))
+shares = st.one_of(st.integers(-5, 500), st.sampled_from([(MAX_LOTS - 1) * LOT, MAX_LOTS * LOT, 100, 20, 40]))
+orders = st.tuples(
+    st.just("new"), st.integers(1, 12), st.integers(0, 2), st.integers(0, 1), st.booleans(), prices, shares
+)
+others = st.tuples(
+    st.sampled_from(["fill", "cancel", "reject", "undo"]), st.integers(0, 63), st.integers(1, 3000), st.integers(1, 50)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    cash=st.lists(st.integers(0, 1 << 90), min_size=3, max_size=3),
+    lots=st.lists(st.integers(0, 1 << 33), min_size=3, max_size=3),
+    collar=st.sampled_from([0, COLLAR_BPS]),
+    steps=st.lists(st.one_of(orders, others), max_size=60),
+)
+def test_verdicts_and_balances_are_the_model_s(cash: list[int], lots: list[int], collar: int, steps: list[Any]) -> None:
+    risk, model = make(cash, lots, collar), Model(list(cash), list(lots))
+    accepted: set[int] = set()
+    for step in steps:
+        if step[0] == "new":
+            _, cl, account, side, limit, units, quantity = step
+            c = ffi.new("mm_command *")
+            c.op, c.account, c.side, c.type, c.cl_ord_id = Op.NEW, account, side, 0 if limit else 1, cl
+            expected = model.new(cl, account, side, limit, units, quantity, collar)
+            assert lib.mm_risk_new(risk, c, units, quantity) == expected
+            accepted.discard(cl) if expected == 0 else None
+        elif model.open:
+            what, pick, ticks, n = step
+            cl = sorted(model.open)[pick % len(model.open)]
+            order = model.open[cl]
+            apply(risk, model, what, cl, order, ticks, n, accepted)
+        agree(risk, model)
+
+
+def apply(
+    risk: Any, model: Model, what: str, cl: int, order: list[int], ticks: int, n: int, accepted: set[int]
+) -> None:
+    if what in ("fill", "cancel") and cl not in accepted:
+        lib.mm_risk_apply(risk, report(EventKind.ACCEPTED, cl, order, leaves_lots=order[3] & 0xFFFFFFFF))
+        accepted.add(cl)
+    if what == "fill":
+        n = min(n, order[3])
+        lib.mm_risk_apply(risk, report(EventKind.TRADE, cl, order, last_ticks=ticks, last_lots=n))
+        model.fill(cl, ticks, n)
+    elif what == "cancel":
+        lib.mm_risk_apply(risk, report(EventKind.CANCELLED, cl, order))
+        model.end(cl)
+    elif what == "reject":
+        lib.mm_risk_apply(risk, report(EventKind.REJECTED, cl, order))
+        if cl not in accepted:  # else it is a second order of that name that was rejected
+            model.end(cl)
+    else:
+        lib.mm_risk_undo(risk, cl)
+        model.end(cl)
+
+
+def test_a_cancel_by_request_names_the_order_by_its_orig() -> None:
+    risk, model = make([10**9], [0], 0), Model([10**9], [0])
+    c = ffi.new("mm_command *")
+    c.op, c.cl_ord_id = Op.NEW, 7
+    assert lib.mm_risk_new(risk, c, 5000, 100) == model.new(7, 0, 0, True, 5000, 100, 0) == 0
+    r = report(EventKind.CANCELLED, 99, [0, 0])
+    r.op, r.orig_cl_ord_id = Op.CANCEL, 7
+    lib.mm_risk_apply(risk, r)
+    model.end(7)
+    agree(risk, model)
+
+
+def test_a_replace_reserves_the_difference_and_gives_it_back_when_refused() -> None:
+    risk = make([1_000_000], [0], 0)
+    c = ffi.new("mm_command *")
+    c.op, c.cl_ord_id = Op.NEW, 1
+    assert lib.mm_risk_new(risk, c, 5000, 100) == 0  # 500,000 of 1,000,000
+    c.op, c.cl_ord_id, c.orig_cl_ord_id = Op.REPLACE, 2, 1
+    assert lib.mm_risk_replace(risk, c, 5000, 300) == lib.MM_RISK_CASH
+    assert lib.mm_risk_replace(risk, c, 6000, 150) == 0  # 900,000
+    assert lib.mm_risk_cash(risk, 0).low == 100_000
+    r = report(EventKind.CANCEL_REJECTED, 2, [0, 0])
+    lib.mm_risk_apply(risk, r)
+    assert lib.mm_risk_cash(risk, 0).low == 500_000
+    assert lib.mm_risk_replace(risk, c, 6000, 150) == 0
+    r = report(EventKind.REPLACED, 2, [0, 0], orig_cl_ord_id=1, limit_ticks=1200, leaves_lots=15)
+    lib.mm_risk_apply(risk, r)
+    assert lib.mm_risk_cash(risk, 0).low == 100_000
+    lib.mm_risk_apply(risk, report(EventKind.CANCELLED, 2, [0, 0]))
+    assert lib.mm_risk_cash(risk, 0).low == 1_000_000
+    assert lib.mm_risk_open(risk) == 0
+
+
+def test_the_hash_of_a_clordid_is_siphash_2_4() -> None:
+    """Against the published vector's construction: hashlib has none, so a second implementation in Python integers."""
+    key = ffi.new("uint64_t[2]", [0x0706050403020100, 0x0F0E0D0C0B0A0908])
+    for text in (b"", b"a", b"12345678", b"ORDER-000000000000000000000000000000000001"):
+        assert lib.mm_cl_ord_id_hash(key, 3, text, len(text)) == siphash(
+            bytes(range(16)), (3).to_bytes(8, "little") + text
+        )
+    # The reference vector of the paper's appendix: key 00..0f, message 00..0e.
+    assert siphash(bytes(range(16)), bytes(range(15))) == 0xA129CA6149BE45E5
+
+
+def siphash(key: bytes, data: bytes) -> int:
+    mask = (1 << 64) - 1
+    k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def turn(a: int, b: int, left: int) -> None:
+        v[a] = (v[a] + v[b]) & mask
+        v[b] = ((v[b] << left | v[b] >> (64 - left)) & mask) ^ v[a]
+
+    def half(a: int) -> None:
+        v[a] = (v[a] << 32 | v[a] >> 32) & mask
+
+    def rounds(n: int) -> None:
+        for _ in range(n):
+            turn(0, 1, 13)
+            half(0)
+            turn(2, 3, 16)
+            turn(0, 3, 21)
+            turn(2, 1, 17)
+            half(2)
+
+    padded = data + bytes(7 - len(data) % 8) + bytes([len(data) & 255])
+    for at in range(0, len(padded), 8):
+        word = int.from_bytes(padded[at : at + 8], "little")
+        v[3] ^= word
+        rounds(2)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
