@@ -29,7 +29,10 @@ COMMANDS = {
         "matchmark.conformance.commands.verify_log",
         "check an audit log: CRC, sequence, hash chain, replay, price-time priority, conservation",
     ),
-    "token": ("matchmark.conformance.commands.token", "print a token that logs an account on to the reference exchange"),
+    "token": (
+        "matchmark.conformance.commands.token",
+        "print a token that logs an account on to the reference exchange",
+    ),
     "third-party": (
         "matchmark.conformance.commands.third_party",
         "certify the example engines and write the page about them",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import cache
 from typing import Any, ClassVar
 
 
@@ -208,6 +207,9 @@ EVENTS: dict[str, type[Event]] = {
 }
 COMMANDS: dict[str, type[Command]] = {cls.op: cls for cls in (New, Cancel, Replace, MassCancel, Status, Reset)}
 
+_NAMES: dict[type, tuple[str, ...]] = {
+    cls: tuple(f.name for f in fields(cls)) for cls in (*COMMANDS.values(), *EVENTS.values())
+}
 _STRINGS = {"cl", "id", "reason", "orig", "sym", "resting", "incoming", "state", "acct", "side", "type", "tif", "smp"}
 _OPTIONAL = {"id", "reason"}
 _STATES = set(State)
@@ -217,17 +219,12 @@ def to_wire(message: Command | Event) -> dict[str, Any]:
     """The message as a JSON object of the subprocess protocol; absent fields are left out."""
     key = "op" if hasattr(message, "op") else "ev"
     wire: dict[str, Any] = {key: getattr(message, key)}
-    for name in _names(type(message)):
+    for name in _NAMES[type(message)]:
         value = getattr(message, name)
         if value is None and key == "op":
             continue
         wire[name] = list(value) if isinstance(value, tuple) else value
     return wire
-
-
-@cache
-def _names(cls: type[Command | Event]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(cls))
 
 
 def command_from_wire(wire: dict[str, Any]) -> Command:

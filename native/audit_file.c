@@ -55,7 +55,8 @@ int mm_audit_list(mm_audit_files *files, const char *directory, mm_fault *fault)
         return mm_fault_set(fault, 0, "audit log %.200s: the path is too long", directory);
     DIR *d = opendir(directory);
     if (!d)
-        return errno == ENOENT ? 0 : mm_fault_set(fault, errno, "audit log %.300s: cannot read the directory", directory);
+        return errno == ENOENT ? 0
+                               : mm_fault_set(fault, errno, "audit log %.300s: cannot read the directory", directory);
     uint64_t room = 0, first;
     int result = 0;
     for (struct dirent *e; result == 0 && (e = readdir(d));) {
@@ -132,7 +133,8 @@ int mm_audit_map_open(mm_audit_map *map, const mm_audit_files *files, uint64_t i
     if (map->memory == MAP_FAILED) {
         map->memory = NULL;
         if (map->bytes < MM_AUDIT_HEADER_BYTES)
-            return mm_fault_set(fault, 0, "audit log: %.300s is too short to have a header: it was truncated", map->path);
+            return mm_fault_set(fault, 0, "audit log: %.300s is too short to have a header: it was truncated",
+                                map->path);
         return mm_fault_set(fault, error, "audit log: cannot map %.300s", map->path);
     }
     madvise(map->memory, map->bytes, MADV_SEQUENTIAL); /* a hint */
@@ -182,8 +184,8 @@ int mm_audit_reader_open(mm_audit_reader *reader, const char *directory, mm_faul
     if (mm_audit_list(&reader->files, directory, fault))
         return -1;
     if (reader->files.n && reader->files.first[0] != 1) {
-        mm_fault_set(fault, 0, "audit log %.300s: the first file begins with record %llu: earlier files were removed", directory,
-                     (unsigned long long)reader->files.first[0]);
+        mm_fault_set(fault, 0, "audit log %.300s: the first file begins with record %llu: earlier files were removed",
+                     directory, (unsigned long long)reader->files.first[0]);
         mm_audit_files_free(&reader->files);
         return -1;
     }
@@ -205,7 +207,9 @@ static bool next_file(mm_audit_reader *r, mm_fault *fault)
     const mm_audit_header *h = r->map.header;
     if (h->first_sequence == r->sequence + 1 && h->first_hash == r->running_hash)
         return r->map.capacity > 0;
-    mm_fault_set(fault, 0, "audit log: %.300s begins at record %llu, but record %llu was the last before it: a file is missing or not of this log",
+    mm_fault_set(fault, 0,
+                 "audit log: %.300s begins at record %llu, but record %llu was the last before it: a file is missing "
+                 "or not of this log",
                  r->map.path, (unsigned long long)h->first_sequence, (unsigned long long)r->sequence);
     return false;
 }
@@ -223,7 +227,8 @@ const mm_audit_record *mm_audit_reader_next(mm_audit_reader *r, mm_fault *fault)
     r->wrong = mm_audit_record_error(record, r->sequence, r->running_hash, r->epoch);
     if (r->wrong) {
         mm_fault_set(fault, 0, "audit log: %.300s, offset %llu, record %llu: %s", r->map.path,
-                     (unsigned long long)(MM_AUDIT_HEADER_BYTES + r->at * sizeof *record), (unsigned long long)(r->sequence + 1), r->wrong);
+                     (unsigned long long)(MM_AUDIT_HEADER_BYTES + r->at * sizeof *record),
+                     (unsigned long long)(r->sequence + 1), r->wrong);
         return NULL;
     }
     r->sequence++;

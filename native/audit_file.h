@@ -4,7 +4,7 @@
 
 #include "shm.h"
 
-#define MM_AUDIT_PATH 4096
+#define MM_AUDIT_PATH          4096
 #define MM_AUDIT_HEADER_CRC_AT (MM_AUDIT_HEADER_BYTES - 4)
 
 /* A log's files by first sequence number. */
@@ -39,7 +39,7 @@ void mm_audit_header_page(unsigned char page[MM_AUDIT_HEADER_BYTES], const mm_au
 typedef struct mm_audit_reader {
     mm_audit_files files;
     mm_audit_map map;
-    uint64_t file, at; /* next record */
+    uint64_t file, at;               /* next record */
     uint64_t sequence, running_hash; /* of the last one read */
     uint32_t epoch;
     const char *wrong; /* why the next record is not valid; NULL when that is not why it stopped */

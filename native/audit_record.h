@@ -10,9 +10,9 @@
 
 #include <string.h>
 
-#define MM_HASH_STEP UINT64_C(0x9FB21C651E98DF25)
+#define MM_HASH_STEP   UINT64_C(0x9FB21C651E98DF25)
 #define MM_HASHED_FROM 16
-#define MM_HASHED_TO 240
+#define MM_HASHED_TO   240
 
 static inline uint64_t mm_hash_finish(uint64_t x)
 {

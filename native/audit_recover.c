@@ -81,11 +81,12 @@ static int judge_tail(const mm_audit_reader *reader, mm_audit_extent *extent, ui
     uint64_t batch = later_batch(map, record, end);
     bool committed = batch > map->header->first_sequence + record;
     if (committed || !misses_a_sector(map, record))
-        return mm_fault_set(fault, 0,
-                            "audit log: %.250s, offset %llu, record %llu: %s. It was committed, so this is damage, and nothing was "
-                            "cut: restore the file from a copy",
-                            map->path, (unsigned long long)offset_of(record), (unsigned long long)(reader->sequence + 1),
-                            reader->wrong ? reader->wrong : "zeros where a record was");
+        return mm_fault_set(
+            fault, 0,
+            "audit log: %.250s, offset %llu, record %llu: %s. It was committed, so this is damage, and nothing was "
+            "cut: restore the file from a copy",
+            map->path, (unsigned long long)offset_of(record), (unsigned long long)(reader->sequence + 1),
+            reader->wrong ? reader->wrong : "zeros where a record was");
     extent->bytes_cut = end - offset_of(record);
     extent->records_cut = (extent->bytes_cut + sizeof(mm_audit_record) - 1) / sizeof(mm_audit_record);
     *cut_from = offset_of(record);
@@ -123,10 +124,12 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
     if (stop.text[0] && !reader->wrong)
         return mm_fault_set(fault, 0, "%s", stop.text);
     if (stop.text[0] && followed)
-        return mm_fault_set(fault, 0, "%.350s. It was committed, so this is damage, and nothing was cut: restore the file from a copy",
-                            stop.text);
+        return mm_fault_set(
+            fault, 0, "%.350s. It was committed, so this is damage, and nothing was cut: restore the file from a copy",
+            stop.text);
     if (followed)
-        return mm_fault_set(fault, 0, "audit log: %.300s ends at record %llu, but a file follows it: records are missing",
+        return mm_fault_set(fault, 0,
+                            "audit log: %.300s ends at record %llu, but a file follows it: records are missing",
                             reader->map.path, (unsigned long long)reader->sequence);
     if (!reader->map.memory) /* no file at all, or the last one is full to the brim */
         return 0;

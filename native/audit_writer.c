@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define FILE_RECORDS_MIN 1000
-#define LINGER_NS_MAX UINT64_C(1000000)
+#define LINGER_NS_MAX    UINT64_C(1000000)
 
 struct mm_writer {
     mm_pipeline *p;
@@ -28,10 +28,10 @@ struct mm_writer {
     char directory[3840];
     int lock, file;
     bool broken;
-    uint64_t file_first;    /* first sequence number of the open file */
-    uint64_t file_capacity; /* its records; the last file of a log keeps its own */
-    uint64_t written;       /* last record on disk */
-    uint64_t last_hash;     /* its running hash */
+    uint64_t file_first;       /* first sequence number of the open file */
+    uint64_t file_capacity;    /* its records; the last file of a log keeps its own */
+    uint64_t written;          /* last record on disk */
+    uint64_t last_hash;        /* its running hash */
     uint64_t waiting_since_ns; /* when the next batch had its first record, 0 while it has none */
 };
 
@@ -146,7 +146,8 @@ static int open_last(mm_writer *w, const mm_audit_map *map, mm_fault *fault)
     int error = mm_audit_cut(w->file, keep, map->bytes > keep ? map->bytes : keep);
     if (!error)
         error = posix_fallocate(w->file, 0, (off_t)file_bytes(w->file_capacity));
-    return error ? mm_fault_set(fault, error, "audit log: cannot cut what was not confirmed from %.300s", map->path) : 0;
+    return error ? mm_fault_set(fault, error, "audit log: cannot cut what was not confirmed from %.300s", map->path)
+                 : 0;
 }
 
 /* The last file must hold the record at the durable mark, and no file may begin after it (but at it + 1, empty). */
@@ -158,21 +159,23 @@ static int resume(mm_writer *w, const mm_audit_files *files, mm_fault *fault)
     const mm_audit_header *h = map.header;
     int result = 0;
     if (memcmp(&h->engine, &w->config.engine, sizeof h->engine) || h->instruments_hash != w->config.instruments_hash)
-        result = mm_fault_set(fault, 0,
-                              "audit log %.200s was written with another engine configuration or instrument list: use that one, or a "
-                              "new directory",
-                              w->directory);
+        result = mm_fault_set(
+            fault, 0,
+            "audit log %.200s was written with another engine configuration or instrument list: use that one, or a "
+            "new directory",
+            w->directory);
     else if (h->first_sequence > w->written + 1 || w->written + 1 - h->first_sequence > map.capacity)
-        result = mm_fault_set(fault, 0,
-                              "audit log: %.200s holds records %llu to %llu, but shared memory says that %llu is the last on disk: the "
-                              "directory is not of this exchange",
-                              map.path, (unsigned long long)h->first_sequence,
-                              (unsigned long long)(h->first_sequence + map.capacity - 1), (unsigned long long)w->written);
+        result = mm_fault_set(
+            fault, 0,
+            "audit log: %.200s holds records %llu to %llu, but shared memory says that %llu is the last on disk: the "
+            "directory is not of this exchange",
+            map.path, (unsigned long long)h->first_sequence, (unsigned long long)(h->first_sequence + map.capacity - 1),
+            (unsigned long long)w->written);
     else if (w->written >= h->first_sequence) {
         const mm_audit_record *r = &map.records[w->written - h->first_sequence];
         if (r->sequence != w->written || mm_crc32c(0, r, offsetof(mm_audit_record, crc)) != r->crc)
-            result = mm_fault_set(fault, 0, "audit log: %.250s: record %llu, the last on disk, is damaged or not there", map.path,
-                                  (unsigned long long)w->written);
+            result = mm_fault_set(fault, 0, "audit log: %.250s: record %llu, the last on disk, is damaged or not there",
+                                  map.path, (unsigned long long)w->written);
         w->last_hash = r->running_hash;
     } else {
         w->last_hash = h->first_hash;
@@ -195,8 +198,10 @@ static int start(mm_writer *w, mm_fault *fault)
     if (result)
         return -1;
     if (w->file < 0 && w->written)
-        return mm_fault_set(fault, 0, "audit log %.300s is empty, but shared memory says that record %llu is on disk: the log was removed",
-                            w->directory, (unsigned long long)w->written);
+        return mm_fault_set(
+            fault, 0,
+            "audit log %.300s is empty, but shared memory says that record %llu is on disk: the log was removed",
+            w->directory, (unsigned long long)w->written);
     int error = make_spare(w);
     if (!error && w->file < 0) {
         error = begin_file(w, 1, 0);
@@ -211,7 +216,8 @@ mm_writer *mm_writer_open(mm_pipeline *p, const char *log_directory, const mm_wr
     if (check_config(p, config, fault))
         return NULL;
     if (mm_pipeline_state(p) == MM_FAILED) {
-        mm_fault_set(fault, 0, "the exchange has stopped (%.250s): repair the cause, then start it anew", p->control->failure);
+        mm_fault_set(fault, 0, "the exchange has stopped (%.250s): repair the cause, then start it anew",
+                     p->control->failure);
         return NULL;
     }
     if (mkdir(log_directory, 0700) && errno != EEXIST) {

@@ -102,7 +102,8 @@ uint64_t mm_audit_crc_good(const mm_audit_record *records, uint64_t n)
         return good_by_hardware(records, n);
 #endif
     uint64_t i = 0;
-    while (i < n && ~by_table(UINT32_MAX, (const unsigned char *)&records[i], offsetof(mm_audit_record, crc)) == records[i].crc)
+    while (i < n &&
+           ~by_table(UINT32_MAX, (const unsigned char *)&records[i], offsetof(mm_audit_record, crc)) == records[i].crc)
         i++;
     return i;
 }

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CLAIM_PATIENCE_NS UINT64_C(1000000) /* a claim is filled within nanoseconds: after so long its owner is looked at */
+#define CLAIM_PATIENCE_NS                                                                                              \
+    UINT64_C(1000000) /* a claim is filled within nanoseconds: after so long its owner is looked at */
 
 mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config, mm_fault *fault)
 {
@@ -28,8 +29,8 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
     else if (loop->lock < 0)
         mm_fault_set(fault, errno, "engine: cannot lock %.300s/engine.lock", p->directory);
     else if (!(loop->engine = mm_engine_map(config, 0)) || mm_known_create(&loop->known, config->max_orders))
-        mm_fault_set(fault, 0, "engine: no memory for %u orders on %u symbols: lower the configuration", config->max_orders,
-                     config->n_symbols);
+        mm_fault_set(fault, 0, "engine: no memory for %u orders on %u symbols: lower the configuration",
+                     config->max_orders, config->n_symbols);
     else if (mm_loop_replay(loop, log_directory, config, fault) == 0) {
         p->control->engine_beat_ns.pad[0] = (uint64_t)getpid();
         mm_store(&p->control->engine_beat_ns.word, mm_now_ns());

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-#define MM_LOOP_BATCH 64    /* orders a batch: what one reading of the clock stamps */
-#define MM_LOOP_STAGED 512  /* records made in the cache before they go to the ring */
-#define MM_LOOP_EVENTS 255  /* events a submit; one more is held back until it is known whether it is the last */
+#define MM_LOOP_BATCH  64  /* orders a batch: what one reading of the clock stamps */
+#define MM_LOOP_STAGED 512 /* records made in the cache before they go to the ring */
+#define MM_LOOP_EVENTS 255 /* events a submit; one more is held back until it is known whether it is the last */
 
 /* What a report needs of an order and the book does not keep. */
 typedef struct mm_known_order {
@@ -45,7 +45,7 @@ struct mm_engine_loop {
     int lock;
     mm_engine *engine;
     mm_known_orders known;
-    bool broken;             /* an inconsistency or a dead writer: nothing more is taken */
+    bool broken; /* an inconsistency or a dead writer: nothing more is taken */
     uint32_t epoch;
 
     uint64_t sequence, running_hash; /* of the last record made, visible or not */

@@ -7,7 +7,8 @@
 #endif
 
 #define REPORT_PATIENCE_NS UINT64_C(100000000) /* a report ring full for so long is given up until its gateway asks */
-#define WRITER_PATIENCE_NS UINT64_C(1000000000) /* how long a stopping or failed exchange waits for a writer that has gone */
+#define WRITER_PATIENCE_NS                                                                                             \
+    UINT64_C(1000000000) /* how long a stopping or failed exchange waits for a writer that has gone */
 
 /* The ring is larger than the cache, and who reads it is on another core: written past the cache where that can be done. */
 static void copy_record(mm_audit_record *to, const mm_audit_record *from)

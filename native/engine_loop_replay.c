@@ -26,7 +26,8 @@ static const mm_audit_record *from_file(mm_engine_loop *loop, source *s, uint64_
         *loop->fault = fault;
     else
         mm_fault_set(loop->fault, 0,
-                     "audit log %.200s ends at record %llu, but shared memory says that %llu is the last on disk: files were removed, or "
+                     "audit log %.200s ends at record %llu, but shared memory says that %llu is the last on disk: "
+                     "files were removed, or "
                      "the directory is not of this exchange",
                      s->reader.files.directory, (unsigned long long)(sequence - 1), (unsigned long long)s->durable);
     loop->broken = true;
@@ -131,9 +132,12 @@ static int check_config(const source *s, const mm_config *config, mm_fault *faul
         return -1;
     bool same = memcmp(&map.header->engine, config, sizeof *config) == 0;
     mm_audit_map_close(&map);
-    return same ? 0
-                : mm_fault_set(fault, 0, "audit log %.250s was written with another engine configuration: use that one, or a new directory",
-                               s->reader.files.directory);
+    return same
+               ? 0
+               : mm_fault_set(
+                     fault, 0,
+                     "audit log %.250s was written with another engine configuration: use that one, or a new directory",
+                     s->reader.files.directory);
 }
 
 static int replay(mm_engine_loop *loop, source *s, const char *log_directory, const mm_config *config, mm_fault *fault)
@@ -158,7 +162,8 @@ static int replay(mm_engine_loop *loop, source *s, const char *log_directory, co
     if (loop->position < loop->p->control->config.base_order_position)
         loop->position = loop->p->control->config.base_order_position;
     settle_orders(loop);
-    return mm_loop_publish(loop) ? 0 : mm_fault_set(fault, 0, "engine: the exchange is stopping and has no audit writer");
+    return mm_loop_publish(loop) ? 0
+                                 : mm_fault_set(fault, 0, "engine: the exchange is stopping and has no audit writer");
 }
 
 int mm_loop_replay(mm_engine_loop *loop, const char *log_directory, const mm_config *config, mm_fault *fault)

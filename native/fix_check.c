@@ -38,7 +38,8 @@ static uint32_t place_in(const mm_fix_group *g, uint32_t tag)
 static uint32_t check_group(const mm_fix_dictionary *d, mm_fix_message *m, uint32_t at, uint32_t depth);
 
 /* One entry of a group from `at`, where its first tag is. Returns the first field after it; a fault ends everything. */
-static uint32_t check_entry(const mm_fix_dictionary *d, mm_fix_message *m, const mm_fix_group *g, uint32_t at, uint32_t depth)
+static uint32_t check_entry(const mm_fix_dictionary *d, mm_fix_message *m, const mm_fix_group *g, uint32_t at,
+                            uint32_t depth)
 {
     uint32_t last = 0;
     while (at < m->n_fields) {

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SOH '\x01'
+#define SOH        '\x01'
 #define MASK_WORDS (MM_FIX_MAX_MESSAGE / 32 + 2)
 
 /* Bit i of masks[i / 32]: byte i is SOH. Returns the sum of the bytes before `summed`. */
@@ -25,7 +25,7 @@ static uint32_t scan_portable(const char *bytes, uint32_t length, uint32_t summe
 #include <immintrin.h>
 
 __attribute__((target("avx2"))) static uint32_t scan_avx2(const char *bytes, uint32_t length, uint32_t summed,
-                                                           uint32_t *masks)
+                                                          uint32_t *masks)
 {
     /* 32 bytes from keep + 32 - n: the first n are ones. */
     static const uint64_t keep[8] = {~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0)};

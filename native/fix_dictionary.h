@@ -56,26 +56,26 @@ typedef struct mm_fix_version_text {
 extern const mm_fix_version_text mm_fix_44;
 
 #define MM_FIX_MAX_MESSAGES 16
-#define MM_FIX_MAX_GROUPS 32
-#define MM_FIX_GROUP_TAGS 64
-#define MM_FIX_MAX_VALUES 64
+#define MM_FIX_MAX_GROUPS   32
+#define MM_FIX_GROUP_TAGS   64
+#define MM_FIX_MAX_VALUES   64
 
 enum mm_fix_section { MM_FIX_NOWHERE, MM_FIX_ELSEWHERE, MM_FIX_HEADER, MM_FIX_BODY, MM_FIX_TRAILER };
 
 /* One tag in one message type: bits 0-2 section, 3-6 format, 7-11 required (1 + bit in the mask of required tags, 0: optional),
  * 12-18 value set (1 + index, 0: any), 19 opens a group. A tag of free text that may come anywhere is its section alone. */
 typedef uint32_t mm_fix_rule;
-#define MM_RULE_SECTION(r) ((r) & 7u)
-#define MM_RULE_FORMAT(r) ((r) >> 3 & 15u)
+#define MM_RULE_SECTION(r)  ((r) & 7u)
+#define MM_RULE_FORMAT(r)   ((r) >> 3 & 15u)
 #define MM_RULE_REQUIRED(r) ((r) >> 7 & 31u)
-#define MM_RULE_VALUES(r) ((r) >> 12 & 127u)
-#define MM_RULE_GROUP(r) ((r) >> 19 & 1u)
-#define MM_RULE_PLAIN(r) (((r) & 0xff078u) == 0) /* no format, no values, no group */
+#define MM_RULE_VALUES(r)   ((r) >> 12 & 127u)
+#define MM_RULE_GROUP(r)    ((r) >> 19 & 1u)
+#define MM_RULE_PLAIN(r)    (((r) & 0xff078u) == 0) /* no format, no values, no group */
 
 typedef struct mm_fix_rules {
     char type[4];
-    uint32_t required;           /* mask of required tags */
-    uint16_t required_tags[32];  /* bit -> tag */
+    uint32_t required;          /* mask of required tags */
+    uint16_t required_tags[32]; /* bit -> tag */
     mm_fix_rule of[MM_FIX_MAX_TAG];
 } mm_fix_rules;
 

@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-#define SECOND UINT64_C(1000000000)
-#define RESEND_STALL_NS (30 * SECOND)
+#define SECOND               UINT64_C(1000000000)
+#define RESEND_STALL_NS      (30 * SECOND)
 #define STRANGER_GARBLED_MAX 16 /* garbled messages before a stranger is cut */
 
 void mm_session_create(mm_session *s, const mm_session_config *config, char *out)
@@ -151,7 +151,8 @@ static int first_message(mm_session *s, const mm_fix_message *m)
     mm_text sender = mm_value(m, 49);
     if (!is_type(m, 'A'))
         mm_session_cut(s, "first message not a logon");
-    else if (!same((mm_text){m->bytes + m->fields[0].at, m->fields[0].length}, s->config->dictionary->text->begin_string))
+    else if (!same((mm_text){m->bytes + m->fields[0].at, m->fields[0].length},
+                   s->config->dictionary->text->begin_string))
         mm_session_cut(s, "logon with another BeginString");
     else if (!same(mm_value(m, 56), s->config->comp_id))
         mm_session_cut(s, "logon for another TargetCompID");
@@ -237,7 +238,8 @@ int mm_session_admit(mm_session *s, mm_fix_message *m, const mm_fix_store *store
     s->store = *store;
     s->expires_ns = expires_ns;
     s->received_ns = now_ns;
-    if (!mm_fix_envelope_make(&s->envelope, s->config->dictionary->text->begin_string, s->config->comp_id, s->their_comp_id)) {
+    if (!mm_fix_envelope_make(&s->envelope, s->config->dictionary->text->begin_string, s->config->comp_id,
+                              s->their_comp_id)) {
         mm_session_cut(s, "logon with a SenderCompID that cannot be answered");
         return 0;
     }
@@ -306,7 +308,8 @@ static void reset_sequence(mm_session *s, const mm_fix_message *m, uint64_t now_
         __atomic_store_n(&n->next_in, next, __ATOMIC_RELEASE);
         return;
     }
-    snprintf(text, sizeof text, "attempt to lower sequence number, invalid value NewSeqNo=%llu", (unsigned long long)next);
+    snprintf(text, sizeof text, "attempt to lower sequence number, invalid value NewSeqNo=%llu",
+             (unsigned long long)next);
     mm_session_reject(s, m, MM_FIX_OUT_OF_RANGE, 36, text, now_ns);
     if (gap_fill)
         n->next_in++; /* it was in sequence: its own number is used up */
@@ -428,11 +431,23 @@ static int too_high(mm_session *s, const mm_fix_message *m, uint64_t now_ns)
 }
 
 static const char *const reject_texts[] = {
-    "invalid tag number", "required tag missing", "tag not defined for this message type", "undefined tag",
-    "tag specified without a value", "value is incorrect (out of range) for this tag", "incorrect data format for value",
-    "decryption problem", "signature problem", "CompID problem", "SendingTime accuracy problem", "invalid MsgType",
-    "XML validation error", "tag appears more than once", "tag specified out of required order",
-    "repeating group fields out of order", "incorrect NumInGroup count for repeating group",
+    "invalid tag number",
+    "required tag missing",
+    "tag not defined for this message type",
+    "undefined tag",
+    "tag specified without a value",
+    "value is incorrect (out of range) for this tag",
+    "incorrect data format for value",
+    "decryption problem",
+    "signature problem",
+    "CompID problem",
+    "SendingTime accuracy problem",
+    "invalid MsgType",
+    "XML validation error",
+    "tag appears more than once",
+    "tag specified out of required order",
+    "repeating group fields out of order",
+    "incorrect NumInGroup count for repeating group",
     "value of a field that is not data includes the field delimiter",
 };
 

@@ -90,8 +90,8 @@ static uint64_t number(mm_session *s, uint64_t key, uint64_t now_ns)
     return open ? seq : 0;
 }
 
-static void write_fields(mm_session *s, const char *type, const char *fields, uint32_t length, uint64_t seq, uint64_t now_ns,
-                         uint64_t orig_ns)
+static void write_fields(mm_session *s, const char *type, const char *fields, uint32_t length, uint64_t seq,
+                         uint64_t now_ns, uint64_t orig_ns)
 {
     char out[MM_FIX_HEAD_ROOM + 320 + JOURNAL_MAX];
     char *at = mm_fix_put_header(&s->envelope, out, type, seq, now_ns, orig_ns);
@@ -132,7 +132,8 @@ void mm_session_send(mm_session *s, const char *type, const char *fields, uint32
         write_fields(s, type, fields, length, seq, now_ns, 0);
 }
 
-void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length, uint64_t now_ns)
+void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length,
+                              uint64_t now_ns)
 {
     claim(store, keep_fields(store, type, fields, length < JOURNAL_MAX ? length : JOURNAL_MAX), now_ns);
 }
@@ -199,7 +200,8 @@ int mm_session_go_on_resending(mm_session *s, uint64_t now_ns)
         }
         if (n->next_out - s->resend_next > n->capacity) { /* forgotten: passed over in one step */
             pass_over(s);
-            s->resend_next = n->next_out - n->capacity < s->resend_last + 1 ? n->next_out - n->capacity : s->resend_last + 1;
+            s->resend_next =
+                n->next_out - n->capacity < s->resend_last + 1 ? n->next_out - n->capacity : s->resend_last + 1;
             continue;
         }
         const mm_fix_sent *sent = &s->store.sent[s->resend_next & (n->capacity - 1)];
@@ -249,7 +251,8 @@ static char *put_bounded(char *at, const char *text)
     return at;
 }
 
-void mm_session_reject(mm_session *s, const mm_fix_message *m, int reason, uint32_t tag, const char *text, uint64_t now_ns)
+void mm_session_reject(mm_session *s, const mm_fix_message *m, int reason, uint32_t tag, const char *text,
+                       uint64_t now_ns)
 {
     char fields[512], *at = put_ref(fields, m);
     if (tag)
@@ -261,7 +264,8 @@ void mm_session_reject(mm_session *s, const mm_fix_message *m, int reason, uint3
     mm_session_admin(s, "3", fields, (uint32_t)(at - fields), now_ns);
 }
 
-void mm_session_business_reject(mm_session *s, const mm_fix_message *m, uint32_t reason, const char *text, uint64_t now_ns)
+void mm_session_business_reject(mm_session *s, const mm_fix_message *m, uint32_t reason, const char *text,
+                                uint64_t now_ns)
 {
     char fields[512], *at = put_ref(fields, m);
     mm_text id = mm_value(m, 11);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE_MAGIC UINT64_C(0x315845534d4d0001)
+#define STORE_MAGIC  UINT64_C(0x315845534d4d0001)
 #define HEADER_BYTES 4096
 
 MM_STATIC_ASSERT(sizeof(mm_fix_numbers) == 128, "store header layout");
@@ -55,8 +55,8 @@ static const char *disagreement(const mm_fix_numbers *n, const char *sender, uin
     return NULL;
 }
 
-int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender, uint32_t capacity, uint32_t journal_bytes,
-                      char *why)
+int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender, uint32_t capacity,
+                      uint32_t journal_bytes, char *why)
 {
     uint64_t bytes = mm_fix_store_size(capacity, journal_bytes);
     struct stat st;

@@ -12,12 +12,26 @@ const char mm_two_digits[200] =
     "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
     "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
-const uint64_t mm_powers_of_ten[20] = {
-    UINT64_C(1), UINT64_C(10), UINT64_C(100), UINT64_C(1000), UINT64_C(10000), UINT64_C(100000), UINT64_C(1000000),
-    UINT64_C(10000000), UINT64_C(100000000), UINT64_C(1000000000), UINT64_C(10000000000), UINT64_C(100000000000),
-    UINT64_C(1000000000000), UINT64_C(10000000000000), UINT64_C(100000000000000), UINT64_C(1000000000000000),
-    UINT64_C(10000000000000000), UINT64_C(100000000000000000), UINT64_C(1000000000000000000),
-    UINT64_C(10000000000000000000)};
+const uint64_t mm_powers_of_ten[20] = {UINT64_C(1),
+                                       UINT64_C(10),
+                                       UINT64_C(100),
+                                       UINT64_C(1000),
+                                       UINT64_C(10000),
+                                       UINT64_C(100000),
+                                       UINT64_C(1000000),
+                                       UINT64_C(10000000),
+                                       UINT64_C(100000000),
+                                       UINT64_C(1000000000),
+                                       UINT64_C(10000000000),
+                                       UINT64_C(100000000000),
+                                       UINT64_C(1000000000000),
+                                       UINT64_C(10000000000000),
+                                       UINT64_C(100000000000000),
+                                       UINT64_C(1000000000000000),
+                                       UINT64_C(10000000000000000),
+                                       UINT64_C(100000000000000000),
+                                       UINT64_C(1000000000000000000),
+                                       UINT64_C(10000000000000000000)};
 
 int mm_fix_envelope_make(mm_fix_envelope *e, const char *begin_string, const char *sender, const char *target)
 {
@@ -74,7 +88,8 @@ char *mm_fix_put_utc(mm_fix_envelope *e, char *at, uint64_t ns)
     return put_digits(at + 18, (ns - second * 1000000000) / 1000000, 3);
 }
 
-char *mm_fix_put_header(mm_fix_envelope *e, char *out, const char *type, uint64_t seq, uint64_t sending_ns, uint64_t orig_ns)
+char *mm_fix_put_header(mm_fix_envelope *e, char *out, const char *type, uint64_t seq, uint64_t sending_ns,
+                        uint64_t orig_ns)
 {
     char *at = PUT(out + MM_FIX_HEAD_ROOM, "35=");
     while (*type)
@@ -97,7 +112,8 @@ static unsigned checksum(const char *p, const char *end)
 #if defined(__x86_64__)
     __m128i sums = _mm_setzero_si128();
     for (; end - p >= 16; p += 16)
-        sums = _mm_add_epi64(sums, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_setzero_si128()));
+        sums =
+            _mm_add_epi64(sums, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_setzero_si128()));
     sum = (uint64_t)_mm_cvtsi128_si64(sums) + (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums));
 #endif
     while (p < end)
@@ -157,7 +173,8 @@ static char *put_execution(char *at, const mm_fix_report *r)
     at = put_uint(PUT(at, "151="), r->leaves_lots * r->lot_size);
     at = put_uint(PUT(at, "\00114="), r->cum_lots * r->lot_size);
     at = PUT(at, "\0016=");
-    at = r->average_units ? put_decimal(at, r->average_units, r->price_digits + (uint32_t)r->average_extra) : PUT(at, "0");
+    at = r->average_units ? put_decimal(at, r->average_units, r->price_digits + (uint32_t)r->average_extra)
+                          : PUT(at, "0");
     *at++ = 1;
     return at;
 }

@@ -26,12 +26,12 @@ static int fail(mm_fault *fault, int code, const char *text, const char *detail)
 /* --- names --- */
 
 #define ROTL(x, b) ((x) << (b) | (x) >> (64 - (b)))
-#define SIP_ROUND(v) \
-    do { \
-        v[0] += v[1], v[1] = ROTL(v[1], 13) ^ v[0], v[0] = ROTL(v[0], 32); \
-        v[2] += v[3], v[3] = ROTL(v[3], 16) ^ v[2]; \
-        v[0] += v[3], v[3] = ROTL(v[3], 21) ^ v[0]; \
-        v[2] += v[1], v[1] = ROTL(v[1], 17) ^ v[2], v[2] = ROTL(v[2], 32); \
+#define SIP_ROUND(v)                                                                                                   \
+    do {                                                                                                               \
+        v[0] += v[1], v[1] = ROTL(v[1], 13) ^ v[0], v[0] = ROTL(v[0], 32);                                             \
+        v[2] += v[3], v[3] = ROTL(v[3], 16) ^ v[2];                                                                    \
+        v[0] += v[3], v[3] = ROTL(v[3], 21) ^ v[0];                                                                    \
+        v[2] += v[1], v[1] = ROTL(v[1], 17) ^ v[2], v[2] = ROTL(v[2], 32);                                             \
     } while (0)
 
 static void sip_word(uint64_t v[4], uint64_t word)
@@ -136,7 +136,8 @@ static bool make_rooms(mm_gateway *g)
         return false;
     for (uint32_t i = 0; i < c->max_connections; i++) {
         g->connections[i].fd = -1;
-        mm_session_create(&g->connections[i].fix, &g->config.session, g->outputs + (uint64_t)i * c->session.output_bytes);
+        mm_session_create(&g->connections[i].fix, &g->config.session,
+                          g->outputs + (uint64_t)i * c->session.output_bytes);
     }
     return true;
 }
@@ -145,7 +146,8 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
                             uint32_t n_accounts, mm_fault *fault)
 {
     if (!config->max_connections || !config->max_sessions || config->session.output_bytes < 4 * MM_FIX_REPORT_ROOM ||
-        !config->recent_reports || (config->recent_reports & (config->recent_reports - 1)) || !config->session.dictionary) {
+        !config->recent_reports || (config->recent_reports & (config->recent_reports - 1)) ||
+        !config->session.dictionary) {
         fail(fault, EINVAL, "gateway configuration out of range", NULL);
         return NULL;
     }
@@ -172,7 +174,8 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
     return g;
 }
 
-int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account, const char *store_path, mm_fault *fault)
+int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account,
+                           const char *store_path, mm_fault *fault)
 {
     if (session >= g->config.max_sessions || account >= g->n_accounts || strlen(sender) > 64)
         return fail(fault, EINVAL, "session, account or SenderCompID out of range", sender);
@@ -197,7 +200,8 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
         usleep(1000);
     }
     if (2 * durable + 1 < base)
-        return fail(fault, EAGAIN, "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
+        return fail(fault, EAGAIN,
+                    "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
     if (mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
     return mm_gateway_listen(g) ? fail(fault, errno, "epoll", strerror(errno)) : 0;
@@ -235,7 +239,8 @@ void mm_gateway_close(mm_gateway *g)
     }
     if (g->log_open)
         mm_audit_map_close(&g->log);
-    void *parts[] = {g->identities, g->connections, g->outputs, g->recent, g->dirty, g->symbol_map, g->account_text, g->accounts, g};
+    void *parts[] = {g->identities, g->connections,  g->outputs,  g->recent, g->dirty,
+                     g->symbol_map, g->account_text, g->accounts, g};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         free(parts[i]);
 }
@@ -252,7 +257,8 @@ void mm_gateway_ask(mm_gateway *g, mm_connection *c, const mm_fix_message *logon
             continue;
         slot->connection = (uint32_t)(c - g->connections);
         slot->serial = c->serial;
-        slot->request = (mm_logon_request){.slot = i, .token_length = token.length < MM_GATEWAY_TOKEN ? token.length : 0};
+        slot->request =
+            (mm_logon_request){.slot = i, .token_length = token.length < MM_GATEWAY_TOKEN ? token.length : 0};
         memcpy(slot->request.token, token.at, slot->request.token_length);
         memcpy(slot->request.sender, c->fix.their_comp_id, sizeof slot->request.sender);
         c->cancel_on_disconnect = cancel.length == 1 && *cancel.at == 'Y';
@@ -305,7 +311,8 @@ static void admit(mm_gateway *g, mm_connection *c, const mm_logon_slot *slot)
     mm_identity *id = &g->identities[slot->session];
     if (id->connection || strcmp(id->sender, c->fix.their_comp_id) != 0 || id->account != slot->account) {
         g->counters.logon_refusals++;
-        mm_session_refuse(&c->fix, id->connection ? "duplicate session: it is logged on already" : "the session is another account's");
+        mm_session_refuse(&c->fix, id->connection ? "duplicate session: it is logged on already"
+                                                  : "the session is another account's");
         return;
     }
     if (mm_session_admit(&c->fix, &g->message, &id->store, slot->expires_ns, g->now_ns)) {
@@ -368,9 +375,13 @@ void mm_gateway_cancel_due(mm_gateway *g)
             continue;
         mm_order_message o = {.session = i, .received_ns = mm_now_ns()};
         int n = snprintf(o.text, sizeof o.text, "DISCONNECT-%llu", (unsigned long long)g->now_ns);
-        o.command = (mm_command){.op = MM_MASS_CANCEL, .account = id->account, .symbol = MM_ALL_SYMBOLS, .time_ns = g->now_ns,
+        o.command = (mm_command){.op = MM_MASS_CANCEL,
+                                 .account = id->account,
+                                 .symbol = MM_ALL_SYMBOLS,
+                                 .time_ns = g->now_ns,
                                  .cl_ord_id = mm_cl_ord_id_hash(g->config.hash_key, id->account, o.text, (uint32_t)n),
-                                 .price_ticks = MM_ABSENT, .quantity_lots = MM_ABSENT};
+                                 .price_ticks = MM_ABSENT,
+                                 .quantity_lots = MM_ABSENT};
         o.validated_ns = o.enqueued_ns = o.received_ns;
         if (mm_orders_put(g->pipeline, g->config.gateway, &o, NULL) != MM_PUT_FULL)
             id->cancel_due = 0;

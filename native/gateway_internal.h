@@ -56,7 +56,7 @@ struct mm_gateway {
     mm_report *recent;
     mm_audit_map log; /* the file that was asked last */
     uint8_t log_open;
-    uint64_t resume_key; /* reports before it must be read from the log first; 0: none lost */
+    uint64_t resume_key;  /* reports before it must be read from the log first; 0: none lost */
     uint64_t applied_key; /* reports up to it are in the balances and were numbered */
     uint64_t now_ns, tick_ns, local_exec_id, serial;
     int epoll;

@@ -5,7 +5,14 @@
 #include <stdio.h>
 
 /* OrdRejReason(103), FIX 4.4 */
-enum { REJECT_BROKER = 0, REJECT_SYMBOL = 1, REJECT_CLOSED = 2, REJECT_UNSUPPORTED = 11, REJECT_ACCOUNT = 15, REJECT_OTHER = 99 };
+enum {
+    REJECT_BROKER = 0,
+    REJECT_SYMBOL = 1,
+    REJECT_CLOSED = 2,
+    REJECT_UNSUPPORTED = 11,
+    REJECT_ACCOUNT = 15,
+    REJECT_OTHER = 99
+};
 
 /* One message on its way: what it says, and the order it becomes. */
 typedef struct request {
@@ -35,9 +42,18 @@ static bool refuse(request *q, int reason, const char *text)
     mm_text symbol = mm_value(q->m, 55), side = mm_value(q->m, 54), type = mm_value(q->m, 40), tif = mm_value(q->m, 59);
     uint8_t op = q->order.command.op;
     char cl[40], orig[40], fields[MM_FIX_REPORT_ROOM];
-    mm_fix_report r = {.exec_type = '8', .ord_status = '8', .reject_reason = (uint16_t)reason, .has_reason = 1, .cl_ord_id = cl,
-                       .orig = orig, .symbol = symbol.at, .text = text, .text_length = (uint8_t)strlen(text), .lot_size = 1,
-                       .account = q->g->accounts[q->g->identities[q->c->session].account], .exec_id = ++q->g->local_exec_id,
+    mm_fix_report r = {.exec_type = '8',
+                       .ord_status = '8',
+                       .reject_reason = (uint16_t)reason,
+                       .has_reason = 1,
+                       .cl_ord_id = cl,
+                       .orig = orig,
+                       .symbol = symbol.at,
+                       .text = text,
+                       .text_length = (uint8_t)strlen(text),
+                       .lot_size = 1,
+                       .account = q->g->accounts[q->g->identities[q->c->session].account],
+                       .exec_id = ++q->g->local_exec_id,
                        .transact_ns = q->g->now_ns};
     r.symbol_length = (uint8_t)(symbol.length < 24 ? symbol.length : 24);
     r.account_length = (uint8_t)strnlen(r.account, 64);
@@ -48,10 +64,13 @@ static bool refuse(request *q, int reason, const char *text)
     put_id(orig, &r.orig_length, mm_value(q->m, 41));
     if (op != MM_NEW) {
         r.cancel_response = op == MM_REPLACE ? '2' : '1';
-        r.reject_reason = (uint16_t)(reason == 6 ? 6 : reason == REJECT_OTHER ? 99 : 2); /* CxlRejReason(102) has fewer */
+        r.reject_reason = (uint16_t)(reason == 6              ? 6
+                                     : reason == REJECT_OTHER ? 99
+                                                              : 2); /* CxlRejReason(102) has fewer */
     }
     q->g->counters.orders_rejected++;
-    mm_session_send(&q->c->fix, op == MM_NEW ? "8" : "9", fields, mm_fix_report_fields(&q->c->fix.envelope, &r, fields), q->g->now_ns);
+    mm_session_send(&q->c->fix, op == MM_NEW ? "8" : "9", fields, mm_fix_report_fields(&q->c->fix.envelope, &r, fields),
+                    q->g->now_ns);
     return true;
 }
 
@@ -115,7 +134,8 @@ static bool new_order(request *q)
     mm_command *c = &q->order.command;
     char side = letter(q, 54, 0), type = letter(q, 40, 0), tif = letter(q, 59, '0');
     if ((side != '1' && side != '2') || (type != '1' && type != '2') || (tif != '0' && tif != '3'))
-        return refuse(q, REJECT_UNSUPPORTED, "only buy and sell, market and limit, day and immediate-or-cancel are offered");
+        return refuse(q, REJECT_UNSUPPORTED,
+                      "only buy and sell, market and limit, day and immediate-or-cancel are offered");
     c->side = side == '1' ? MM_BUY : MM_SELL;
     c->type = type == '2' ? MM_LIMIT : MM_MARKET;
     c->tif = tif == '3' ? MM_IOC : MM_DAY;
@@ -171,7 +191,11 @@ static bool by_type(request *q, char type)
 {
     mm_command *c = &q->order.command;
     bool known = find_symbol(q), whole = type == 'q' && letter(q, 530, 0) == '7';
-    c->op = type == 'D' ? MM_NEW : type == 'F' ? MM_CANCEL : type == 'G' ? MM_REPLACE : type == 'H' ? MM_STATUS : MM_MASS_CANCEL;
+    c->op = type == 'D'   ? MM_NEW
+            : type == 'F' ? MM_CANCEL
+            : type == 'G' ? MM_REPLACE
+            : type == 'H' ? MM_STATUS
+                          : MM_MASS_CANCEL;
     if (!mm_value(q->m, 55).length && !whole)
         return conditional(q, "Symbol is required");
     c->cl_ord_id = name(q, 11, q->order.text);
@@ -204,7 +228,9 @@ bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_messag
     request q = {.g = g, .c = c, .m = m};
     q.order.session = c->session;
     q.order.received_ns = mm_now_ns();
-    q.order.command = (mm_command){.account = g->identities[c->session].account, .time_ns = g->now_ns,
-                                   .price_ticks = MM_ABSENT, .quantity_lots = MM_ABSENT};
+    q.order.command = (mm_command){.account = g->identities[c->session].account,
+                                   .time_ns = g->now_ns,
+                                   .price_ticks = MM_ABSENT,
+                                   .quantity_lots = MM_ABSENT};
     return by_type(&q, type);
 }

@@ -7,8 +7,19 @@
 #define TAKE_MAX 256 /* reports between two looks at the network */
 
 static const char *const reasons[] = {
-    "", "unknown symbol", "malformed", "quantity out of range", "price out of range", "duplicate ClOrdID", "no room",
-    "unknown order", "too late to cancel", "", "immediate-or-cancel remainder", "no liquidity", "self-match prevention",
+    "",
+    "unknown symbol",
+    "malformed",
+    "quantity out of range",
+    "price out of range",
+    "duplicate ClOrdID",
+    "no room",
+    "unknown order",
+    "too late to cancel",
+    "",
+    "immediate-or-cancel remainder",
+    "no liquidity",
+    "self-match prevention",
     "mass cancel",
 };
 
@@ -38,9 +49,9 @@ static void put_average(mm_fix_report *out, const mm_report *r, const mm_risk_sy
 
 static char exec_type_of(const mm_report *r)
 {
-    static const char by_kind[] = {[MM_EV_ACCEPTED] = '0', [MM_EV_REJECTED] = '8', [MM_EV_REPLACED] = '5', [MM_EV_TRADE] = 'F',
-                                   [MM_EV_CANCELLED] = '4', [MM_EV_CANCEL_REJECTED] = '8', [MM_EV_MASS_CANCELLED] = '4',
-                                   [MM_EV_STATUS] = 'I'};
+    static const char by_kind[] = {
+        [MM_EV_ACCEPTED] = '0',  [MM_EV_REJECTED] = '8',        [MM_EV_REPLACED] = '5',       [MM_EV_TRADE] = 'F',
+        [MM_EV_CANCELLED] = '4', [MM_EV_CANCEL_REJECTED] = '8', [MM_EV_MASS_CANCELLED] = '4', [MM_EV_STATUS] = 'I'};
     return r->kind < sizeof by_kind ? by_kind[r->kind] : '8';
 }
 
@@ -62,13 +73,25 @@ static void to_fix(const mm_gateway *g, const mm_report *r, mm_fix_report *out)
     const mm_risk_symbol *s = mm_risk_symbol_at(g->risk, r->symbol);
     uint8_t reason = r->reason < sizeof reasons / sizeof *reasons ? r->reason : 0;
     bool refused = r->kind == MM_EV_REJECTED, ended = r->kind == MM_EV_CANCELLED || refused;
-    *out = (mm_fix_report){
-        .exec_type = exec_type_of(r), .ord_status = refused ? '8' : status_of(r), .side = r->side == MM_SELL ? '2' : '1',
-        .ord_type = r->type == MM_MARKET ? '1' : '2', .time_in_force = r->tif == MM_IOC ? '3' : '0',
-        .cl_ord_id = r->text, .orig = r->orig_text, .symbol = s ? s->name : "?", .account = g->accounts[r->account],
-        .text = reasons[reason], .text_length = (uint8_t)strlen(reasons[reason]), .order_id = r->order_id, .exec_id = r->key,
-        .transact_ns = r->time_ns, .order_lots = r->order_lots, .leaves_lots = ended ? 0 : r->leaves_lots, .cum_lots = r->cum_lots,
-        .has_reason = refused, .reject_reason = reason < sizeof reject_reasons ? reject_reasons[reason] : 99};
+    *out = (mm_fix_report){.exec_type = exec_type_of(r),
+                           .ord_status = refused ? '8' : status_of(r),
+                           .side = r->side == MM_SELL ? '2' : '1',
+                           .ord_type = r->type == MM_MARKET ? '1' : '2',
+                           .time_in_force = r->tif == MM_IOC ? '3' : '0',
+                           .cl_ord_id = r->text,
+                           .orig = r->orig_text,
+                           .symbol = s ? s->name : "?",
+                           .account = g->accounts[r->account],
+                           .text = reasons[reason],
+                           .text_length = (uint8_t)strlen(reasons[reason]),
+                           .order_id = r->order_id,
+                           .exec_id = r->key,
+                           .transact_ns = r->time_ns,
+                           .order_lots = r->order_lots,
+                           .leaves_lots = ended ? 0 : r->leaves_lots,
+                           .cum_lots = r->cum_lots,
+                           .has_reason = refused,
+                           .reject_reason = reason < sizeof reject_reasons ? reject_reasons[reason] : 99};
     out->cl_ord_id_length = (uint8_t)strnlen(r->text, 40);
     out->orig_length = (uint8_t)strnlen(r->orig_text, 40);
     out->symbol_length = (uint8_t)strnlen(out->symbol, 24);
@@ -201,14 +224,16 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
         const mm_audit_record *r = read_record(g, sequence, fault);
         mm_report report;
         if (!r) {
-            snprintf(fault->text, sizeof fault->text, "audit log %s has no record %llu: the gateway cannot know what its sessions were owed",
+            snprintf(fault->text, sizeof fault->text,
+                     "audit log %s has no record %llu: the gateway cannot know what its sessions were owed",
                      g->config.log_directory, (unsigned long long)sequence);
             return -1;
         }
         if (r->kind == MM_RECORD_COMMAND)
             command = *r;
         for (int resting = 0; resting < 2; resting++)
-            if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) && report.gateway == g->config.gateway) {
+            if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) &&
+                report.gateway == g->config.gateway) {
                 take(g, &report);
                 g->counters.lost_reports_recovered++;
             }

@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MS UINT64_C(1000000)
-#define TICK_NS (50 * MS)
+#define MS        UINT64_C(1000000)
+#define TICK_NS   (50 * MS)
 #define LINGER_NS (2000 * MS) /* how long a cut connection may take to read our last words */
-#define EVENTS 256
-#define LISTENER UINT32_MAX
+#define EVENTS    256
+#define LISTENER  UINT32_MAX
 
 static int watch(mm_gateway *g, int op, int fd, uint32_t number, uint32_t events)
 {
@@ -133,7 +133,8 @@ static mm_connection *place_for(mm_gateway *g)
         mm_connection *c = &g->connections[i];
         if (c->fd < 0)
             return c;
-        if (!c->admitted && c->fix.state == MM_SESSION_AWAIT_LOGON && (!oldest || c->fix.connected_ns < oldest->fix.connected_ns))
+        if (!c->admitted && c->fix.state == MM_SESSION_AWAIT_LOGON &&
+            (!oldest || c->fix.connected_ns < oldest->fix.connected_ns))
             oldest = c;
     }
     if (oldest) {

@@ -84,7 +84,8 @@ static void abandon_claims_of(mm_pipeline *p, uint32_t gateway)
 int mm_gateway_join(mm_pipeline *p, uint32_t gateway, mm_fault *fault)
 {
     if (gateway >= p->control->config.gateways)
-        return mm_fault_set(fault, 0, "gateway %u: this exchange has gateways 0 to %u", gateway, p->control->config.gateways - 1);
+        return mm_fault_set(fault, 0, "gateway %u: this exchange has gateways 0 to %u", gateway,
+                            p->control->config.gateways - 1);
     char name[32];
     snprintf(name, sizeof name, "gateway.%u.lock", gateway);
     int fd = mm_lock_take(p->directory, name);
@@ -95,8 +96,8 @@ int mm_gateway_join(mm_pipeline *p, uint32_t gateway, mm_fault *fault)
         fd = mm_lock_take(p->directory, name);
     }
     if (fd < 0 && errno == EWOULDBLOCK)
-        return mm_fault_set(fault, 0, "gateway %u is already running on %.300s: stop it, or use another gateway number", gateway,
-                            p->directory);
+        return mm_fault_set(fault, 0, "gateway %u is already running on %.300s: stop it, or use another gateway number",
+                            gateway, p->directory);
     if (fd < 0)
         return mm_fault_set(fault, errno, "gateway %u: cannot lock %.300s/%s", gateway, p->directory, name);
     p->gateway_locks[gateway] = fd;

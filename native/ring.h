@@ -27,7 +27,8 @@ static inline uint64_t mm_load(const mm_word *w)
     return atomic_load_explicit(w, memory_order_acquire);
 }
 
-static inline uint64_t mm_load_own(const mm_word *w) /* one that only this thread writes, or where order does not matter */
+static inline uint64_t
+mm_load_own(const mm_word *w) /* one that only this thread writes, or where order does not matter */
 {
     return atomic_load_explicit(w, memory_order_relaxed);
 }
@@ -60,7 +61,7 @@ static inline void mm_relax(void)
 
 enum mm_turn_state { MM_TURN_FREE = 0, MM_TURN_CLAIMED = 1, MM_TURN_PUBLISHED = 2, MM_TURN_ABANDONED = 3 };
 
-#define MM_TURN_GATEWAY_BITS 14
+#define MM_TURN_GATEWAY_BITS   14
 #define MM_TURN_POSITION_SHIFT (MM_TURN_GATEWAY_BITS + 2)
 
 static inline uint64_t mm_turn(uint64_t position, uint32_t gateway, enum mm_turn_state state)

@@ -11,9 +11,10 @@ enum { ENTRY_ORDER = 1, ENTRY_REPLACE = 2 };
 
 /* What an open order, or a replace on its way, holds. */
 typedef struct entry {
-    uint64_t id; /* 0: free slot */
+    uint64_t id;        /* 0: free slot */
     int64_t total_lots; /* OrderQty: total - lots is what was filled */
-    int64_t reserve_ticks, lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
+    int64_t reserve_ticks,
+        lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
     uint32_t account, symbol;
     uint8_t side, kind, accepted;
     money extra; /* of a replace: money added (buy) */
@@ -43,11 +44,13 @@ static uint64_t power_above(uint64_t n)
 
 static bool sound(const mm_risk_symbol *s)
 {
-    return s->price_digits <= 9 && s->tick_units > 0 && s->lot_size > 0 && s->max_lots > 0 && s->max_lots <= MM_MAX_QUANTITY &&
-           s->reference_ticks >= 0 && s->reference_ticks <= MM_MAX_PRICE && s->collar_bps <= 1000000;
+    return s->price_digits <= 9 && s->tick_units > 0 && s->lot_size > 0 && s->max_lots > 0 &&
+           s->max_lots <= MM_MAX_QUANTITY && s->reference_ticks >= 0 && s->reference_ticks <= MM_MAX_PRICE &&
+           s->collar_bps <= 1000000;
 }
 
-mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_t n_accounts, uint32_t orders, uint32_t positions)
+mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_t n_accounts, uint32_t orders,
+                      uint32_t positions)
 {
     for (uint32_t i = 0; i < n_symbols; i++)
         if (!sound(&symbols[i]))
@@ -233,8 +236,14 @@ int mm_risk_new(mm_risk *r, mm_command *c, int64_t price_units, int64_t shares)
     entry *e = add(r, c->cl_ord_id);
     if (!e)
         return MM_RISK_FULL;
-    *e = (entry){.id = c->cl_ord_id, .reserve_ticks = ticks, .lots = c->quantity_lots, .total_lots = c->quantity_lots, .account = c->account,
-                 .symbol = c->symbol, .side = c->side, .kind = ENTRY_ORDER};
+    *e = (entry){.id = c->cl_ord_id,
+                 .reserve_ticks = ticks,
+                 .lots = c->quantity_lots,
+                 .total_lots = c->quantity_lots,
+                 .account = c->account,
+                 .symbol = c->symbol,
+                 .side = c->side,
+                 .kind = ENTRY_ORDER};
     if (c->side == MM_BUY)
         r->cash[c->account] -= value(r, c->symbol, ticks, e->lots);
     else
@@ -304,9 +313,15 @@ static void adopt(mm_risk *r, const mm_report *p)
     if (!e)
         return;
     int64_t ticks = p->limit_ticks == MM_ABSENT ? 0 : p->limit_ticks;
-    *e = (entry){.id = p->cl_ord_id, .reserve_ticks = ticks, .lots = p->leaves_lots,
-                 .total_lots = (int64_t)p->leaves_lots + p->cum_lots, .account = p->account,
-                 .symbol = p->symbol, .side = p->side, .kind = ENTRY_ORDER, .accepted = 1};
+    *e = (entry){.id = p->cl_ord_id,
+                 .reserve_ticks = ticks,
+                 .lots = p->leaves_lots,
+                 .total_lots = (int64_t)p->leaves_lots + p->cum_lots,
+                 .account = p->account,
+                 .symbol = p->symbol,
+                 .side = p->side,
+                 .kind = ENTRY_ORDER,
+                 .accepted = 1};
     if (p->side == MM_BUY)
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
     else

@@ -61,7 +61,9 @@ int mm_wait_pick(int asked, uint32_t threads, char *text)
     if (asked < MM_WAIT_SPIN || asked > MM_WAIT_SLEEP) {
         asked = MM_WAIT_AUTO;
         /* A spinning thread keeps its processor from the one it waits for, so spin only when each has its own and one is left over. */
-        pick = threads < (uint32_t)processors ? MM_WAIT_SPIN : threads <= 2 * (uint32_t)processors ? MM_WAIT_YIELD : MM_WAIT_SLEEP;
+        pick = threads < (uint32_t)processors        ? MM_WAIT_SPIN
+               : threads <= 2 * (uint32_t)processors ? MM_WAIT_YIELD
+                                                     : MM_WAIT_SLEEP;
     }
     if (text)
         snprintf(text, 256, "wait strategy %s (%s): %u busy threads on %d processors", names[pick],
@@ -173,7 +175,8 @@ static int make_file(const char *directory, const char *name, const mm_shm_head 
                         (unsigned long long)head->bytes, path);
 }
 
-static mm_shm_head head_of(enum mm_shm_kind kind, uint64_t generation, uint64_t slots, uint32_t slot_bytes, uint32_t index)
+static mm_shm_head head_of(enum mm_shm_kind kind, uint64_t generation, uint64_t slots, uint32_t slot_bytes,
+                           uint32_t index)
 {
     return (mm_shm_head){
         .magic = MM_SHM_MAGIC,
@@ -187,8 +190,8 @@ static mm_shm_head head_of(enum mm_shm_kind kind, uint64_t generation, uint64_t 
     };
 }
 
-static void *map_file(const char *directory, const char *name, enum mm_shm_kind kind, uint32_t slot_bytes, uint32_t index,
-                      mm_fault *fault);
+static void *map_file(const char *directory, const char *name, enum mm_shm_kind kind, uint32_t slot_bytes,
+                      uint32_t index, mm_fault *fault);
 
 static void unmap(void *file)
 {
@@ -204,7 +207,8 @@ static int fill_orders(const char *directory, const mm_pipeline_config *c, mm_fa
     mm_mpsc ring = {&f->tail.word, f->slots, f->head.slots - 1};
     mm_store(&f->tail.word, c->base_order_position);
     for (uint64_t i = 0; i < f->head.slots; i++)
-        mm_store(&mm_mpsc_slot(&ring, c->base_order_position + i)->turn, mm_turn(c->base_order_position + i, 0, MM_TURN_FREE));
+        mm_store(&mm_mpsc_slot(&ring, c->base_order_position + i)->turn,
+                 mm_turn(c->base_order_position + i, 0, MM_TURN_FREE));
     unmap(f);
     return 0;
 }
@@ -223,7 +227,8 @@ static int fill_audit(const char *directory, const mm_pipeline_config *c, mm_fau
 static int fill_reports(const char *directory, const mm_pipeline_config *c, uint32_t gateway, mm_fault *fault)
 {
     char name[32];
-    mm_reports_file *f = map_file(directory, reports_name(name, gateway), MM_SHM_REPORTS, sizeof(mm_report), gateway, fault);
+    mm_reports_file *f =
+        map_file(directory, reports_name(name, gateway), MM_SHM_REPORTS, sizeof(mm_report), gateway, fault);
     if (!f)
         return -1;
     mm_store(&f->base_key.word, 2 * c->base_sequence + 1);
@@ -283,7 +288,8 @@ int mm_pipeline_create(const char *directory, const mm_pipeline_config *config, 
 
 /* --- attaching --- */
 
-static const char *head_error(const mm_shm_head *h, enum mm_shm_kind kind, uint32_t slot_bytes, uint32_t index, uint64_t bytes)
+static const char *head_error(const mm_shm_head *h, enum mm_shm_kind kind, uint32_t slot_bytes, uint32_t index,
+                              uint64_t bytes)
 {
     if (h->magic != MM_SHM_MAGIC)
         return "is not a matchmark shared memory file";
@@ -296,8 +302,8 @@ static const char *head_error(const mm_shm_head *h, enum mm_shm_kind kind, uint3
     return NULL;
 }
 
-static void *map_file(const char *directory, const char *name, enum mm_shm_kind kind, uint32_t slot_bytes, uint32_t index,
-                      mm_fault *fault)
+static void *map_file(const char *directory, const char *name, enum mm_shm_kind kind, uint32_t slot_bytes,
+                      uint32_t index, mm_fault *fault)
 {
     char path[4096];
     struct stat info;
@@ -352,7 +358,8 @@ static int map_all(mm_pipeline *p, mm_fault *fault)
         related &= p->reports[g]->head.generation == generation && p->reports[g]->head.slots == c->report_slots;
     }
     if (!related)
-        return mm_fault_set(fault, 0, "shared memory: the files in %.300s are of different exchanges: stop it and start it anew",
+        return mm_fault_set(fault, 0,
+                            "shared memory: the files in %.300s are of different exchanges: stop it and start it anew",
                             p->directory);
     p->order_ring = (mm_mpsc){&p->orders->tail.word, p->orders->slots, p->orders->head.slots - 1};
     return 0;

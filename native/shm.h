@@ -7,9 +7,9 @@
 
 #include "ring.h"
 
-#define MM_SHM_MAGIC UINT64_C(0x314D48534D4D0000) /* bytes 00 00 "MMSHM1" */
+#define MM_SHM_MAGIC   UINT64_C(0x314D48534D4D0000) /* bytes 00 00 "MMSHM1" */
 #define MM_SHM_VERSION 1
-#define MM_SHM_PAGE 4096
+#define MM_SHM_PAGE    4096
 
 enum mm_shm_kind { MM_SHM_CONTROL = 1, MM_SHM_ORDERS = 2, MM_SHM_AUDIT = 3, MM_SHM_REPORTS = 4 };
 
@@ -35,12 +35,12 @@ typedef struct mm_control {
     mm_shm_head head;
     mm_pipeline_config config;
     uint64_t zero[2]; /* the next line starts on a cache line */
-    mm_line state;          /* mm_exchange_state */
-    mm_line failing;        /* 1 once someone has begun to say why it failed */
+    mm_line state;    /* mm_exchange_state */
+    mm_line failing;  /* 1 once someone has begun to say why it failed */
     int32_t failure_errno;
     char failure[252];
     mm_line engine_beat_ns, writer_beat_ns; /* word: time; pad[0]: process id */
-    mm_line order_position; /* next to be consumed; for people, the log is what counts */
+    mm_line order_position;                 /* next to be consumed; for people, the log is what counts */
     mm_line orders_abandoned;
 } mm_control;
 
@@ -56,7 +56,7 @@ typedef struct mm_orders_file {
 /* Counters are audit sequence numbers: record s is in slot s mod slots. */
 typedef struct mm_audit_ring {
     mm_shm_head head;
-    mm_line tail; /* last record visible: the engine's */
+    mm_line tail;    /* last record visible: the engine's */
     mm_line durable; /* last record on disk, its slot free: the writer's */
     char pad[MM_SHM_PAGE - 192];
     mm_audit_record slots[];
@@ -75,7 +75,8 @@ typedef struct mm_reports_file {
     mm_report slots[];
 } mm_reports_file;
 
-_Static_assert(sizeof(mm_orders_file) == MM_SHM_PAGE && sizeof(mm_audit_ring) == MM_SHM_PAGE, "slots start at the second page");
+_Static_assert(sizeof(mm_orders_file) == MM_SHM_PAGE && sizeof(mm_audit_ring) == MM_SHM_PAGE,
+               "slots start at the second page");
 _Static_assert(sizeof(mm_reports_file) == MM_SHM_PAGE, "slots start at the second page");
 
 struct mm_pipeline {

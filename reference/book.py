@@ -67,7 +67,8 @@ class Book:
         if px not in levels:
             levels[px] = Level(px)
             self.find_best(side)
-        return levels[px]
+        level: Level = levels[px]
+        return level
 
     def drop_level(self, side: str, level: Level) -> None:
         del self.levels[side][level.px]

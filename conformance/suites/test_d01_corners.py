@@ -68,8 +68,8 @@ def test_a_refused_order_moves_nobody_in_the_queue(engine: Driver, view: View, p
         side: [engine.new(side, 5 + n, 10_000 if side == "buy" else 10_100) for n in range(3)]
         for side in ("buy", "sell")
     }
-    for side in (view.incoming, view.resting):
-        reply = engine.new(side, 0 if px else 5, px, type="limit", acct="A2")
+    for attacker in (view.incoming, view.resting):
+        reply = engine.new(attacker, 0 if px else 5, px, type="limit", acct="A2")
         expect_refused(engine, "D01.X3", Rejected, reply, "the order is refused")
     for side, sweeper, ticks in (("buy", "sell", 10_000), ("sell", "buy", 10_100)):
         expected = [(r.cl, ticks, 5 + n) for n, r in enumerate(queues[side])]

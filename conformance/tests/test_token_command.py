@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from matchmark.conformance.cli import main
 from matchmark.reference.tokens import SECRET_VARIABLE, Keys, TokenError
 

@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ORDERS = 512, ROUNDS = 400, STRIDE = 256 }; /* the inputs stay in the second-level cache, where recv leaves them */
+enum {
+    ORDERS = 512,
+    ROUNDS = 400,
+    STRIDE = 256
+}; /* the inputs stay in the second-level cache, where recv leaves them */
 
 static uint64_t now_ns(void)
 {
@@ -52,7 +56,8 @@ static uint64_t parse_all(const mm_fix_dictionary *d, mm_fix_message *m)
             sum += mm_fix_get(m, tags[t])->length;
         const mm_fix_field *q = mm_fix_get(m, 38), *p = mm_fix_get(m, 44), *s = mm_fix_get(m, 34);
         int64_t price;
-        if (!mm_fix_read_uint(m->bytes + q->at, q->length, &value) || !mm_fix_read_uint(m->bytes + s->at, s->length, &value) ||
+        if (!mm_fix_read_uint(m->bytes + q->at, q->length, &value) ||
+            !mm_fix_read_uint(m->bytes + s->at, s->length, &value) ||
             !mm_fix_read_decimal(m->bytes + p->at, p->length, 2, &price))
             abort();
         sum += value + (uint64_t)price;
@@ -62,10 +67,23 @@ static uint64_t parse_all(const mm_fix_dictionary *d, mm_fix_message *m)
 
 static uint64_t encode_all(mm_fix_envelope *e, uint64_t *bytes)
 {
-    mm_fix_report r = {.exec_type = 'F', .ord_status = '1', .side = '1', .ord_type = '2', .time_in_force = '0',
-                       .cl_ord_id = "ORD1000000", .cl_ord_id_length = 10, .symbol = "SYM17", .symbol_length = 5,
-                       .account = "ACCOUNT1", .account_length = 8, .price_digits = 2, .average_extra = 4, .has_price = 1, .has_last = 1,
-                       .order_lots = 500, .lot_size = 1};
+    mm_fix_report r = {.exec_type = 'F',
+                       .ord_status = '1',
+                       .side = '1',
+                       .ord_type = '2',
+                       .time_in_force = '0',
+                       .cl_ord_id = "ORD1000000",
+                       .cl_ord_id_length = 10,
+                       .symbol = "SYM17",
+                       .symbol_length = 5,
+                       .account = "ACCOUNT1",
+                       .account_length = 8,
+                       .price_digits = 2,
+                       .average_extra = 4,
+                       .has_price = 1,
+                       .has_last = 1,
+                       .order_lots = 500,
+                       .lot_size = 1};
     uint64_t sum = 0;
     char out[MM_FIX_REPORT_ROOM];
     for (uint32_t i = 0; i < ORDERS; i++) {

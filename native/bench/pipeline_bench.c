@@ -15,11 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHUNK 4096
+#define CHUNK   4096
 #define SYMBOLS 16
-#define NOBODY 63 /* a gateway number that this exchange does not have: no reports are made */
+#define NOBODY  63 /* a gateway number that this exchange does not have: no reports are made */
 
-static const mm_config engine_config = {.n_symbols = SYMBOLS, .max_orders = 1 << 16, .max_levels = 1 << 16, .window_ticks = 4096, .hash_seed = 1};
+static const mm_config engine_config = {
+    .n_symbols = SYMBOLS, .max_orders = 1 << 16, .max_levels = 1 << 16, .window_ticks = 4096, .hash_seed = 1};
 
 static _Noreturn void stop(const char *text)
 {
@@ -51,9 +52,14 @@ static void make_orders(mm_order_message *orders, uint64_t first, uint64_t n)
     for (uint64_t i = 0; i < n; i++) {
         uint64_t r = next_random(), id = first + i + 1, cancel = r % 4 == 0 && id > 64;
         orders[i] = (mm_order_message){
-            .command = {.op = cancel ? MM_CANCEL : MM_NEW, .side = r >> 8 & 1, .account = (r >> 9 & 7), .symbol = (r >> 16) % SYMBOLS,
-                        .cl_ord_id = id, .orig_cl_ord_id = cancel ? id - 1 - (r >> 24) % 60 : 0,
-                        .price_ticks = 10000 + (int64_t)((r >> 32) % 41) - 20, .quantity_lots = 1 + (int64_t)((r >> 40) % 100)},
+            .command = {.op = cancel ? MM_CANCEL : MM_NEW,
+                        .side = r >> 8 & 1,
+                        .account = (r >> 9 & 7),
+                        .symbol = (r >> 16) % SYMBOLS,
+                        .cl_ord_id = id,
+                        .orig_cl_ord_id = cancel ? id - 1 - (r >> 24) % 60 : 0,
+                        .price_ticks = 10000 + (int64_t)((r >> 32) % 41) - 20,
+                        .quantity_lots = 1 + (int64_t)((r >> 40) % 100)},
             .session = 1,
         };
         snprintf(orders[i].text, sizeof orders[i].text, "ORDER-%llu", (unsigned long long)id);
@@ -62,7 +68,8 @@ static void make_orders(mm_order_message *orders, uint64_t first, uint64_t n)
 
 static mm_pipeline *fresh(const char *shared, mm_fault *fault)
 {
-    mm_pipeline_config c = {.gateways = 1, .order_slots = 1 << 14, .audit_slots = 1 << 16, .report_slots = 1 << 15, .epoch = 1};
+    mm_pipeline_config c = {
+        .gateways = 1, .order_slots = 1 << 14, .audit_slots = 1 << 16, .report_slots = 1 << 15, .epoch = 1};
     mm_pipeline *p = mm_pipeline_create(shared, &c, fault) ? NULL : mm_pipeline_attach(shared, fault);
     if (!p)
         stop(fault->text);
@@ -91,7 +98,8 @@ static double bare_engine(uint64_t orders, mm_order_message *chunk, uint64_t *ev
     return (double)spent;
 }
 
-static double loop(const char *shared, const char *log, uint64_t orders, mm_order_message *chunk, bool reports, uint64_t *records)
+static double loop(const char *shared, const char *log, uint64_t orders, mm_order_message *chunk, bool reports,
+                   uint64_t *records)
 {
     mm_fault fault;
     mm_pipeline *p = fresh(shared, &fault);
@@ -282,7 +290,8 @@ int main(int argc, char **argv)
         events = 0;
         double bare = bare_engine(orders, chunk, &events);
         subdirectory(path, log, "none"); /* no log: the engine starts empty */
-        double silent = loop(shared, path, orders, chunk, false, &records), full = loop(shared, path, orders, chunk, true, &records);
+        double silent = loop(shared, path, orders, chunk, false, &records),
+               full = loop(shared, path, orders, chunk, true, &records);
         double copy = copy_floor(records);
         best_bare = bare < best_bare ? bare : best_bare;
         best_silent = silent < best_silent ? silent : best_silent;
@@ -294,13 +303,13 @@ int main(int argc, char **argv)
     double n = (double)records, ours, raw;
     printf("{\"orders\":%llu,\"records\":%llu,\"bare_engine_ns_per_order\":%.1f,\"audit_copy_ns_per_record\":%.1f,"
            "\"memcpy_floor_ns_per_record\":%.1f,\"with_reports_ns_per_record\":%.1f,\"loop_orders_per_s\":%.0f,",
-           (unsigned long long)orders, (unsigned long long)records, best_bare / (double)orders, (best_silent - best_bare) / n,
-           best_copy / n, (best_full - best_bare) / n, (double)orders / best_full * 1e9);
+           (unsigned long long)orders, (unsigned long long)records, best_bare / (double)orders,
+           (best_silent - best_bare) / n, best_copy / n, (best_full - best_bare) / n, (double)orders / best_full * 1e9);
     uint64_t written;
     subdirectory(path, log, "writer");
     writer(shared, path, &ours, &raw, &written);
-    printf("\"writer_records_per_s\":%.0f,\"raw_disk_records_per_s\":%.0f,\"writer_to_raw\":%.3f,", (double)written / ours * 1e9,
-           (double)written / raw * 1e9, raw / ours);
+    printf("\"writer_records_per_s\":%.0f,\"raw_disk_records_per_s\":%.0f,\"writer_to_raw\":%.3f,",
+           (double)written / ours * 1e9, (double)written / raw * 1e9, raw / ours);
     enum { SAMPLES = 50000 };
     uint64_t *lags = malloc(SAMPLES * sizeof *lags);
     subdirectory(path, log, "lag");

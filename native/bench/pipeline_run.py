@@ -1,4 +1,4 @@
-"""Builds and runs the pipeline's benchmark and prints its figures beside their floors: python native/bench/pipeline_run.py [ORDERS]."""
+"""The pipeline's benchmark, its figures beside their floors: python native/bench/pipeline_run.py [ORDERS]."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def main(orders: int) -> int:
     print(f"audit copy        {f['audit_copy_ns_per_record']:8.1f} ns a record over the bare engine (budget 60); "
           f"memcpy of a record into the same ring {f['memcpy_floor_ns_per_record']:.1f}")  # fmt: skip
     print(
-        f"with reports      {f['with_reports_ns_per_record']:8.1f} ns a record; the loop takes {f['loop_orders_per_s']:,.0f} orders/s"
+        f"with reports      {f['with_reports_ns_per_record']:8.1f} ns a record; "
+        f"the loop takes {f['loop_orders_per_s']:,.0f} orders/s"
     )
     print(f"writer            {f['writer_records_per_s']:12,.0f} records/s; the raw disk {f['raw_disk_records_per_s']:,.0f}; "
           f"ratio {f['writer_to_raw']:.2f} (budget: 2,000,000/s or 0.80)")  # fmt: skip

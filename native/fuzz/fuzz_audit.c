@@ -14,21 +14,29 @@
 #include <unistd.h>
 
 #define RECORDS 48
-#define ROOM 64
+#define ROOM    64
 
 static char directory[64];
 static unsigned char sound[MM_AUDIT_HEADER_BYTES + ROOM * sizeof(mm_audit_record)];
 
 static void make_sound(void)
 {
-    mm_audit_header h = {.magic = MM_AUDIT_MAGIC, .version = MM_AUDIT_VERSION, .record_bytes = MM_AUDIT_RECORD_BYTES,
-                         .first_sequence = 1, .capacity_records = ROOM, .epoch = 1,
+    mm_audit_header h = {.magic = MM_AUDIT_MAGIC,
+                         .version = MM_AUDIT_VERSION,
+                         .record_bytes = MM_AUDIT_RECORD_BYTES,
+                         .first_sequence = 1,
+                         .capacity_records = ROOM,
+                         .epoch = 1,
                          .engine = {.n_symbols = 1, .max_orders = 64, .max_levels = 64, .window_ticks = 64}};
     mm_audit_header_page(sound, &h);
     uint64_t hash = 0;
     for (uint64_t i = 0; i < RECORDS; i++) {
-        mm_audit_record r = {.sequence = i + 1, .kind = MM_RECORD_COMMAND, .epoch = 1, .batch_index = (uint16_t)(i % 12),
-                             .command = {.op = MM_NEW, .cl_ord_id = i, .tag = i}, .flags = 1};
+        mm_audit_record r = {.sequence = i + 1,
+                             .kind = MM_RECORD_COMMAND,
+                             .epoch = 1,
+                             .batch_index = (uint16_t)(i % 12),
+                             .command = {.op = MM_NEW, .cl_ord_id = i, .tag = i},
+                             .flags = 1};
         hash = r.running_hash = mm_record_hash(hash, &r);
         r.crc = mm_crc32c(0, &r, offsetof(mm_audit_record, crc));
         memcpy(sound + MM_AUDIT_HEADER_BYTES + i * sizeof r, &r, sizeof r);

@@ -34,8 +34,18 @@ static void check_output(mm_session *s, mm_fix_message *m)
 
 static mm_fix_report a_report(uint64_t key)
 {
-    return (mm_fix_report){.exec_type = '0', .ord_status = '0', .side = '1', .ord_type = '2', .time_in_force = '0', .cl_ord_id = "c",
-                           .cl_ord_id_length = 1, .symbol = "S", .symbol_length = 1, .lot_size = 1, .exec_id = key, .order_id = 1,
+    return (mm_fix_report){.exec_type = '0',
+                           .ord_status = '0',
+                           .side = '1',
+                           .ord_type = '2',
+                           .time_in_force = '0',
+                           .cl_ord_id = "c",
+                           .cl_ord_id_length = 1,
+                           .symbol = "S",
+                           .symbol_length = 1,
+                           .lot_size = 1,
+                           .exec_id = key,
+                           .order_id = 1,
                            .transact_ns = start_ns};
 }
 
@@ -80,7 +90,8 @@ static uint32_t make_sound(char *out, const uint8_t *from, uint32_t n)
     return length;
 }
 
-static void feed(mm_session *s, mm_fix_message *m, const mm_fix_store *store, const char *from, uint32_t n, uint64_t now_ns)
+static void feed(mm_session *s, mm_fix_message *m, const mm_fix_store *store, const char *from, uint32_t n,
+                 uint64_t now_ns)
 {
     while (n) {
         char *at;
@@ -102,8 +113,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static mm_fix_message message;
     static char out[OUTPUT], scratch[4096];
     static _Alignas(8) char memory[4096 + CAPACITY * 16 + JOURNAL];
-    mm_session_config config = {.dictionary = mm_fix_dictionary_of("FIX.4.4"), .comp_id = "MATCHMARK", .clock_skew_ns = UINT64_MAX,
-                                .logon_wait_ns = 10000000000, .logout_wait_ns = 2000000000, .heartbeat_max_s = 3600, .output_bytes = OUTPUT};
+    mm_session_config config = {.dictionary = mm_fix_dictionary_of("FIX.4.4"),
+                                .comp_id = "MATCHMARK",
+                                .clock_skew_ns = UINT64_MAX,
+                                .logon_wait_ns = 10000000000,
+                                .logout_wait_ns = 2000000000,
+                                .heartbeat_max_s = 3600,
+                                .output_bytes = OUTPUT};
     static const char logon[] = "35=A|34=1|49=CLIENT|56=MATCHMARK|52=20260202-00:00:00|98=0|108=30|";
     mm_fix_store store;
     if (size < 2 || size > 16384)
@@ -115,7 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mm_fix_use_wide(data[0] & 1);
     uint64_t now_ns = start_ns;
     if (data[0] & 2)
-        feed(&session, &message, &store, scratch, make_sound(scratch, (const uint8_t *)logon, sizeof logon - 1), now_ns);
+        feed(&session, &message, &store, scratch, make_sound(scratch, (const uint8_t *)logon, sizeof logon - 1),
+             now_ns);
     for (size_t at = 1; at < size;) {
         const uint8_t *end = memchr(data + at, '^', size - at);
         uint32_t n = (uint32_t)(end ? end - (data + at) : (long)(size - at));

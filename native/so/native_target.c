@@ -122,8 +122,9 @@ static const mmt_target target = {
     .struct_bytes = sizeof(mmt_target),
     .name = "matchmark native",
     .version = MATCHMARK_VERSION,
-    .capabilities = "limit market ioc cancel replace replace_priority replace_above_cum mass_cancel order_status smp_cancel_newest "
-                    "smp_cancel_oldest top multi_symbol accounts validation duplicate_check symbol_list",
+    .capabilities =
+        "limit market ioc cancel replace replace_priority replace_above_cum mass_cancel order_status smp_cancel_newest "
+        "smp_cancel_oldest top multi_symbol accounts validation duplicate_check symbol_list",
     .create = create,
     .destroy = destroy,
     .reset = reset,

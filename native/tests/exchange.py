@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import simplefix
+
 from matchmark.native import pipeline as pl
 from matchmark.native.pipeline_records import Durability, ExchangeState, Wait
 from matchmark.reference.gateway import Account, Gateway, GatewaySettings, Symbol
@@ -46,7 +47,7 @@ class Exchange:
             durability=durability,
         )
         self.pipeline = pl.Pipeline(root / "shm")
-        self.writer = pl.AuditWriter(self.pipeline, root / "log", ENGINE, file_records=1000)
+        self.writer = pl.AuditWriter(self.pipeline, root / "log", ENGINE, file_records=5000)
         self.engine = pl.EngineLoop(self.pipeline, root / "log", ENGINE)
         self.pipeline.state = ExchangeState.RUNNING
         self._threads = [

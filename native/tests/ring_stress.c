@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PRODUCERS 4
-#define SLOTS 64
+#define PRODUCERS   4
+#define SLOTS       64
 #define DEATH_EVERY 997
 
 static mm_order_slot slots[SLOTS];
@@ -39,7 +39,8 @@ static void *produce(void *argument)
         while ((position = mm_mpsc_claim(&ring, me)) == MM_NO_POSITION)
             sched_yield();
         if (number % DEATH_EVERY == 0) {
-            mm_store(&left_open, mm_load(&left_open) + (me == 0)); /* only counted for one, so that the count is exact */
+            mm_store(&left_open,
+                     mm_load(&left_open) + (me == 0));    /* only counted for one, so that the count is exact */
             while (!mm_mpsc_abandon(&ring, position, me)) /* what a successor or the engine does for the dead */
                 sched_yield();
             continue;
@@ -76,7 +77,9 @@ static int consume(void)
         mm_mpsc_free(&ring, position++);
     }
     if (passed != PRODUCERS * dead || mm_load(&left_open) != dead)
-        return fprintf(stderr, "%llu claims were abandoned, not %llu\n", (unsigned long long)passed, (unsigned long long)(PRODUCERS * dead)), 1;
+        return fprintf(stderr, "%llu claims were abandoned, not %llu\n", (unsigned long long)passed,
+                       (unsigned long long)(PRODUCERS * dead)),
+               1;
     return 0;
 }
 

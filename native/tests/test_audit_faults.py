@@ -69,7 +69,8 @@ ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
     static int calls;
     int error = fails("pwritev", &calls);
     struct iovec first = {parts[0].iov_base, parts[0].iov_len > 500 ? 500 : parts[0].iov_len};
-    ssize_t (*real)(int, const struct iovec *, int, off_t) = (ssize_t (*)(int, const struct iovec *, int, off_t))dlsym(RTLD_NEXT, "pwritev");
+    typedef ssize_t pwritev_of_libc(int, const struct iovec *, int, off_t);
+    pwritev_of_libc *real = (pwritev_of_libc *)dlsym(RTLD_NEXT, "pwritev");
     if (error == ENOSPC) return real(fd, &first, 1, at); /* what a full disk does: a part */
     if (error) { errno = error; return -1; }
     return real(fd, parts, n, at);
@@ -88,7 +89,8 @@ import sys
 from matchmark.native.pipeline import *
 from matchmark.native.pipeline_records import Wait
 pipeline = Pipeline(sys.argv[1])
-writer = AuditWriter(pipeline, sys.argv[2], EngineConfig(symbols=1, max_orders=1 << 16, remembered_ids=1 << 18), file_records=1000)
+config = EngineConfig(symbols=1, max_orders=1 << 16, remembered_ids=1 << 18)
+writer = AuditWriter(pipeline, sys.argv[2], config, file_records=1000)
 print("ready", flush=True)
 while (end := writer.run(20_000_000, Wait.SLEEP)) == 0:
     pass

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from matchmark.native import Engine, EventKind
 from matchmark.native.pipeline import (
     AuditWriter,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+
 from matchmark.native.pipeline_records import Durability
 
 from .exchange import Client, Exchange

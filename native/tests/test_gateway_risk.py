@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from matchmark.native import EventKind, Op, _native
 
 ffi: Any = _native.ffi

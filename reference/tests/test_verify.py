@@ -357,10 +357,8 @@ def test_the_second_book_finds(sound: Path, fault: tuple[str, int, dict[str, int
     _, kind, fields, name, change, text = fault
     records = records_of(sound)
     at = pick(records, kind, nth=3, **fields)
-    if name.startswith("body."):
-        column = records.view(EVENT_RECORD)["body"][name.removeprefix("body.")]
-    else:
-        column = records[name]
+    in_body = name.startswith("body.")
+    column = records.view(EVENT_RECORD)["body"][name.removeprefix("body.")] if in_body else records[name]
     column[at] = int(column[at]) + change
     index, said = Book(CONFIG.symbols).check(records)
     assert (index, text in said) == (at, True), said

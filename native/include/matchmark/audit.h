@@ -47,14 +47,14 @@
 extern "C" {
 #endif
 
-#define MM_AUDIT_MAGIC UINT64_C(0x31474F4C414D4D00) /* bytes 00 "MMALOG1" */
+#define MM_AUDIT_MAGIC   UINT64_C(0x31474F4C414D4D00) /* bytes 00 "MMALOG1" */
 #define MM_AUDIT_VERSION 1
 
 /* cdef begin */
-#define MM_TEXT_BYTES 40
+#define MM_TEXT_BYTES         40
 #define MM_AUDIT_RECORD_BYTES 272
 #define MM_AUDIT_HEADER_BYTES 4096
-#define MM_AUDIT_BATCH_MAX 1000
+#define MM_AUDIT_BATCH_MAX    1000
 
 /* What went wrong: a sentence that says whose fault it is and what to do, and errno where a system call failed (else 0). */
 typedef struct mm_fault {
@@ -64,7 +64,7 @@ typedef struct mm_fault {
 
 enum mm_record_kind { MM_RECORD_COMMAND = 1, MM_RECORD_EVENT = 2 };
 /* flags: bit 0 set in the last record of a command; bits 4-7 the mm_op of the command. */
-#define MM_RECORD_LAST 1
+#define MM_RECORD_LAST     1
 #define MM_RECORD_OP_SHIFT 4
 
 typedef struct mm_audit_record {
@@ -104,11 +104,11 @@ typedef struct mm_audit_header {
 /* What a log holds. */
 typedef struct mm_audit_extent {
     uint64_t files;
-    uint64_t sequence;      /* of the last record, 0 for none */
-    uint64_t running_hash;  /* its */
+    uint64_t sequence;            /* of the last record, 0 for none */
+    uint64_t running_hash;        /* its */
     uint64_t next_order_position; /* one past the last command's order position */
-    uint64_t bytes_cut;     /* torn tail: what a batch that was never confirmed left behind */
-    uint64_t records_cut;   /* at most so many records were in it */
+    uint64_t bytes_cut;           /* torn tail: what a batch that was never confirmed left behind */
+    uint64_t records_cut;         /* at most so many records were in it */
     uint32_t epoch, zero;
     mm_audit_header header; /* of the first file; zeros for none */
 } mm_audit_extent;
@@ -127,8 +127,10 @@ uint64_t mm_audit_hash(uint64_t before, const mm_audit_record *record);
 /* cdef end */
 
 MM_STATIC_ASSERT(sizeof(mm_audit_record) == MM_AUDIT_RECORD_BYTES, "audit record layout");
-MM_STATIC_ASSERT(offsetof(mm_audit_record, text) == 80 && offsetof(mm_audit_record, time_ns) == 160, "audit record layout");
-MM_STATIC_ASSERT(offsetof(mm_audit_record, notional) == 208 && offsetof(mm_audit_record, crc) == 268, "audit record layout");
+MM_STATIC_ASSERT(offsetof(mm_audit_record, text) == 80 && offsetof(mm_audit_record, time_ns) == 160,
+                 "audit record layout");
+MM_STATIC_ASSERT(offsetof(mm_audit_record, notional) == 208 && offsetof(mm_audit_record, crc) == 268,
+                 "audit record layout");
 
 #ifdef __cplusplus
 }

@@ -14,10 +14,10 @@ extern "C" {
 #endif
 
 /* cdef begin */
-#define MM_FIX_PAD 64
+#define MM_FIX_PAD         64
 #define MM_FIX_MAX_MESSAGE 8192 /* a longer message is garbled: no order needs a tenth of it */
-#define MM_FIX_MAX_FIELDS 256
-#define MM_FIX_MAX_TAG 1024 /* tags of the dictionary are below; user-defined ones are above and only carried */
+#define MM_FIX_MAX_FIELDS  256
+#define MM_FIX_MAX_TAG     1024 /* tags of the dictionary are below; user-defined ones are above and only carried */
 
 /* SessionRejectReason(373) */
 enum mm_fix_reject {
@@ -69,11 +69,11 @@ typedef struct mm_fix_field {
 typedef struct mm_fix_message {
     const char *bytes;
     uint32_t length, n_fields;
-    int32_t type;           /* index of the dictionary's message, -1 when it has none */
-    int32_t fault;          /* mm_fix_reject: the first thing wrong with the fields */
-    uint32_t fault_tag;     /* the tag it is about */
-    uint32_t stamp;         /* index entries of other messages carry other stamps */
-    uint64_t second_ns;     /* cache: the second that second_text names, "YYYYMMDD-HH:MM:SS" */
+    int32_t type;       /* index of the dictionary's message, -1 when it has none */
+    int32_t fault;      /* mm_fix_reject: the first thing wrong with the fields */
+    uint32_t fault_tag; /* the tag it is about */
+    uint32_t stamp;     /* index entries of other messages carry other stamps */
+    uint64_t second_ns; /* cache: the second that second_text names, "YYYYMMDD-HH:MM:SS" */
     char second_text[24];
     mm_fix_field fields[256];
     uint32_t index[1024]; /* tag -> stamp << 9 | 1 + position of its first occurrence */
@@ -103,14 +103,14 @@ int mm_fix_use_wide(int wide);
 typedef struct mm_fix_report {
     char exec_type, ord_status, side, ord_type, time_in_force; /* FIX characters; side 0: absent */
     uint8_t cl_ord_id_length, orig_length, symbol_length, account_length, text_length;
-    uint8_t price_digits;     /* decimals of a price */
-    uint8_t cancel_response;  /* OrderCancelReject: '1' cancel, '2' replace */
-    uint16_t reject_reason;   /* 103 (or 102), only when has_reason */
+    uint8_t price_digits;                                   /* decimals of a price */
+    uint8_t cancel_response;                                /* OrderCancelReject: '1' cancel, '2' replace */
+    uint16_t reject_reason;                                 /* 103 (or 102), only when has_reason */
     uint8_t has_reason, has_price, has_last, average_extra; /* average_extra: decimals of AvgPx beyond a price's */
     uint32_t order_lots, leaves_lots, cum_lots, last_lots;
     uint64_t order_id, exec_id, transact_ns;
-    int64_t price_units, last_units;  /* of 10^-price_digits */
-    int64_t average_units;            /* of 10^-(price_digits + average_extra) */
+    int64_t price_units, last_units; /* of 10^-price_digits */
+    int64_t average_units;           /* of 10^-(price_digits + average_extra) */
     uint64_t lot_size;
     const char *cl_ord_id, *orig, *symbol, *account, *text;
 } mm_fix_report;
@@ -129,8 +129,8 @@ int mm_fix_envelope_make(mm_fix_envelope *envelope, const char *begin_string, co
 #define MM_FIX_REPORT_ROOM 2048
 /* Writes a whole message at `out` (MM_FIX_REPORT_ROOM bytes); returns where it starts and its *length.
  * orig_sending_ns: 0, or the first time it was sent: PossDupFlag and OrigSendingTime are added. */
-const char *mm_fix_write_report(mm_fix_envelope *envelope, const mm_fix_report *report, uint64_t seq, uint64_t sending_ns,
-                                uint64_t orig_sending_ns, char *out, uint32_t *length);
+const char *mm_fix_write_report(mm_fix_envelope *envelope, const mm_fix_report *report, uint64_t seq,
+                                uint64_t sending_ns, uint64_t orig_sending_ns, char *out, uint32_t *length);
 /* Its fields after the header, for mm_session_send; `out` has MM_FIX_REPORT_ROOM bytes. Returns their length. */
 uint32_t mm_fix_report_fields(mm_fix_envelope *envelope, const mm_fix_report *report, char *out);
 /* cdef end */

@@ -25,21 +25,22 @@ extern "C" {
 #define MM_SESSION_INPUT 16384
 
 enum mm_session_state {
-    MM_SESSION_OFF = 0,       /* no connection */
+    MM_SESSION_OFF = 0, /* no connection */
     MM_SESSION_AWAIT_LOGON = 1,
-    MM_SESSION_PENDING = 2,   /* logon received, the carrier is deciding */
+    MM_SESSION_PENDING = 2, /* logon received, the carrier is deciding */
     MM_SESSION_ACTIVE = 3,
-    MM_SESSION_LOGOUT_SENT = 4,  /* we began: waiting for the answer */
+    MM_SESSION_LOGOUT_SENT = 4,     /* we began: waiting for the answer */
     MM_SESSION_LOGOUT_ANSWERED = 5, /* they began: waiting for them to disconnect */
-    MM_SESSION_CUT_DUE = 6    /* send what is in the output, then close */
+    MM_SESSION_CUT_DUE = 6          /* send what is in the output, then close */
 };
 
 enum mm_session_event {
-    MM_EVENT_NONE = 0,        /* nothing to do until more bytes come, or output is sent */
-    MM_EVENT_LOGON = 1,       /* a logon to decide on: mm_session_admit or mm_session_refuse, now or later */
-    MM_EVENT_APPLICATION = 2, /* a checked application message in sequence: mm_session_take when done with it, else it comes again */
-    MM_EVENT_RESEND = 3,      /* s->wanted_key is to be sent again: mm_session_resend_report */
-    MM_EVENT_CUT = 4          /* send the output, close the connection; s->cut says why */
+    MM_EVENT_NONE = 0,  /* nothing to do until more bytes come, or output is sent */
+    MM_EVENT_LOGON = 1, /* a logon to decide on: mm_session_admit or mm_session_refuse, now or later */
+    MM_EVENT_APPLICATION =
+        2, /* a checked application message in sequence: mm_session_take when done with it, else it comes again */
+    MM_EVENT_RESEND = 3, /* s->wanted_key is to be sent again: mm_session_resend_report */
+    MM_EVENT_CUT = 4     /* send the output, close the connection; s->cut says why */
 };
 
 /* The persistent part: numbers, what was sent under each, and messages that no log can rebuild. */
@@ -47,7 +48,7 @@ typedef struct mm_fix_numbers {
     uint64_t magic, next_in, next_out, journal_end;
     uint32_t capacity, journal_bytes;
     uint64_t resets;
-    char sender[64]; /* the counterparty's CompID, zero-padded */
+    char sender[64];          /* the counterparty's CompID, zero-padded */
     uint64_t last_key, spare; /* last_key: of the last report numbered */
 } mm_fix_numbers;
 
@@ -65,12 +66,12 @@ typedef struct mm_fix_store {
 
 typedef struct mm_session_config {
     const mm_fix_dictionary *dictionary;
-    char comp_id[64];            /* ours: their TargetCompID */
-    uint64_t clock_skew_ns;      /* of SendingTime, either way */
-    uint64_t logon_wait_ns;      /* from connect to a whole Logon */
+    char comp_id[64];       /* ours: their TargetCompID */
+    uint64_t clock_skew_ns; /* of SendingTime, either way */
+    uint64_t logon_wait_ns; /* from connect to a whole Logon */
     uint64_t logout_wait_ns;
     uint32_t heartbeat_min_s, heartbeat_max_s; /* HeartBtInt outside is refused; 0 is none, let pass when min is 0 */
-    uint32_t output_bytes;       /* more than this waiting to be sent: the reader is cut */
+    uint32_t output_bytes;                     /* more than this waiting to be sent: the reader is cut */
 } mm_session_config;
 
 typedef struct mm_session {
@@ -81,20 +82,21 @@ typedef struct mm_session {
     uint8_t gap_asked, resending, test_request_open, pad;
     uint64_t connected_ns, received_ns, sent_ns, gap_asked_ns, test_request_ns, logout_ns, expires_ns;
     uint64_t heartbeat_ns;
-    uint64_t resend_next, resend_last, wanted_key, gap_high; /* numbers; key of the report wanted now; highest number seen past a gap */
+    uint64_t resend_next, resend_last, wanted_key,
+        gap_high;       /* numbers; key of the report wanted now; highest number seen past a gap */
     uint64_t gap_begin; /* first number of a run of administrative messages in a resend, 0: none */
     uint64_t garbled, rejected, resent, gaps; /* counters */
     char their_comp_id[65];
-    char cut[128];            /* why the connection ends; never holds a credential */
+    char cut[128]; /* why the connection ends; never holds a credential */
     uint32_t in_start, in_end, out_start, out_end;
-    char *out;                /* config->output_bytes */
+    char *out; /* config->output_bytes */
     char in[16384 + 64];
 } mm_session;
 
 /* Maps a store of the counterparty `sender`, made when it is not there. `capacity`: messages remembered, a power of two. 0, or -1 and
  * `why` (256 bytes): a file of another counterparty, damaged, or an errno. */
-int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender, uint32_t capacity, uint32_t journal_bytes,
-                      char *why);
+int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender, uint32_t capacity,
+                      uint32_t journal_bytes, char *why);
 /* The same on zeroed memory of mm_fix_store_size bytes. */
 uint64_t mm_fix_store_size(uint32_t capacity, uint32_t journal_bytes);
 void mm_fix_store_in(mm_fix_store *store, void *memory, const char *sender, uint32_t capacity, uint32_t journal_bytes);
@@ -114,14 +116,16 @@ int mm_session_tick(mm_session *s, uint64_t now_ns);
 /* Numbers a message and keeps its key, for a counterparty that is not connected. */
 void mm_fix_store_keep(mm_fix_store *store, uint64_t key, uint64_t now_ns);
 
-void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length, uint64_t now_ns);
+void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length,
+                              uint64_t now_ns);
 /* The key of the last report that was numbered, also when the process was killed in the midst of it: reports up to it are not to be
  * numbered again. */
 uint64_t mm_fix_store_last_key(const mm_fix_store *store);
 
 /* Decides on MM_EVENT_LOGON. The store becomes the session's until the connection ends; expires_ns 0: never.
  * 1: logged on. 0: the logon itself was bad (wrong number, HeartBtInt ...), it was told so and the connection ends. */
-int mm_session_admit(mm_session *s, mm_fix_message *message, const mm_fix_store *store, uint64_t expires_ns, uint64_t now_ns);
+int mm_session_admit(mm_session *s, mm_fix_message *message, const mm_fix_store *store, uint64_t expires_ns,
+                     uint64_t now_ns);
 /* Test cases 1S b and c: no word to a stranger. */
 void mm_session_refuse(mm_session *s, const char *why);
 void mm_session_take(mm_session *s);
@@ -135,9 +139,11 @@ void mm_session_resend_report(mm_session *s, const mm_fix_report *report, uint64
 /* Sends another application message: its type and its fields ("58=..<SOH>"), kept in the store's journal. */
 void mm_session_send(mm_session *s, const char *type, const char *fields, uint32_t length, uint64_t now_ns);
 /* BusinessMessageReject of the message at hand: BusinessRejectReason and text. ref_tag 0: none. */
-void mm_session_business_reject(mm_session *s, const mm_fix_message *message, uint32_t reason, const char *text, uint64_t now_ns);
+void mm_session_business_reject(mm_session *s, const mm_fix_message *message, uint32_t reason, const char *text,
+                                uint64_t now_ns);
 /* Reject (session level) of the application message at hand. */
-void mm_session_reject(mm_session *s, const mm_fix_message *message, int reason, uint32_t tag, const char *text, uint64_t now_ns);
+void mm_session_reject(mm_session *s, const mm_fix_message *message, int reason, uint32_t tag, const char *text,
+                       uint64_t now_ns);
 /* cdef end */
 
 #ifdef __cplusplus

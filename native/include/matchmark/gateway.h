@@ -20,14 +20,14 @@ extern "C" {
 #define MM_GATEWAY_SLOTS 64 /* logons being decided at once */
 
 typedef struct mm_gateway_config {
-    uint32_t gateway;          /* its number in the pipeline */
-    int32_t listen_fd;         /* a listening socket, non-blocking; the gateway's from then on */
+    uint32_t gateway;  /* its number in the pipeline */
+    int32_t listen_fd; /* a listening socket, non-blocking; the gateway's from then on */
     uint32_t max_connections;
-    uint32_t max_sessions;     /* session numbers are below */
+    uint32_t max_sessions; /* session numbers are below */
     uint32_t store_capacity, store_journal_bytes;
-    uint32_t wait;             /* mm_wait: MM_WAIT_SPIN polls the sockets without sleeping */
-    uint32_t recent_reports;   /* kept for resends before the log is asked; a power of two */
-    uint64_t hash_key[2];      /* of ClOrdIDs: the same for every gateway and every restart on a log */
+    uint32_t wait;           /* mm_wait: MM_WAIT_SPIN polls the sockets without sleeping */
+    uint32_t recent_reports; /* kept for resends before the log is asked; a power of two */
+    uint64_t hash_key[2];    /* of ClOrdIDs: the same for every gateway and every restart on a log */
     const char *log_directory;
     mm_session_config session;
 } mm_gateway_config;
@@ -40,7 +40,8 @@ typedef struct mm_logon_request {
 
 typedef struct mm_gateway_counters {
     uint64_t connections, accepted, refused, cut, logons, logon_refusals, evicted;
-    uint64_t orders, orders_rejected, reports, reports_kept, resent, garbled, back_pressure, messages_in, bytes_in, bytes_out;
+    uint64_t orders, orders_rejected, reports, reports_kept, resent, garbled, back_pressure, messages_in, bytes_in,
+        bytes_out;
     uint64_t lost_reports_recovered;
 } mm_gateway_counters;
 
@@ -51,7 +52,8 @@ typedef struct mm_gateway mm_gateway;
 mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_risk *risk, const char *account_names,
                             uint32_t n_accounts, mm_fault *fault);
 /* Before mm_gateway_open: a session that exists, its store file and account. 0, or -1 and `fault`. */
-int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account, const char *store_path, mm_fault *fault);
+int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account,
+                           const char *store_path, mm_fault *fault);
 int mm_gateway_open(mm_gateway *g, mm_fault *fault);
 /* Runs for `slice_ns`. 0: the slice is over, 1: stopping and every session has ended, -1: failed (mm_gateway_failure). */
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns);

@@ -94,10 +94,10 @@ typedef struct mm_pipeline mm_pipeline;
 
 /* Ring sizes are powers of two, 64 .. 2^24 slots. `base_*` go on from the audit log (0 for an empty one): mm_audit_recover. */
 typedef struct mm_pipeline_config {
-    uint32_t gateways;     /* 1 .. 64 */
+    uint32_t gateways; /* 1 .. 64 */
     uint32_t order_slots, audit_slots, report_slots;
-    uint32_t durability;   /* mm_durability */
-    uint32_t epoch;        /* 1 ..; written into every record, never below the log's */
+    uint32_t durability;          /* mm_durability */
+    uint32_t epoch;               /* 1 ..; written into every record, never below the log's */
     uint64_t base_sequence;       /* last sequence number in the log */
     uint64_t base_running_hash;   /* its running hash */
     uint64_t base_order_position; /* the first order position to be used */
@@ -130,15 +130,15 @@ typedef struct mm_report {
 /* A snapshot for people and supervisors. Depths in slots, sequences of the audit log. */
 typedef struct mm_pipeline_status {
     mm_pipeline_config config;
-    uint64_t generation;        /* random, of this set of files */
-    uint32_t state;             /* mm_exchange_state */
+    uint64_t generation; /* random, of this set of files */
+    uint32_t state;      /* mm_exchange_state */
     int32_t failure_errno;
-    char failure[256];          /* why it failed; empty unless MM_FAILED */
-    uint64_t order_position;    /* next order position to be consumed */
-    uint64_t orders_waiting;    /* about */
-    uint64_t sequence;          /* last record visible */
-    uint64_t durable_sequence;  /* last record on disk */
-    uint64_t orders_abandoned;  /* slots of gateways that died between claiming and filling them */
+    char failure[256];                       /* why it failed; empty unless MM_FAILED */
+    uint64_t order_position;                 /* next order position to be consumed */
+    uint64_t orders_waiting;                 /* about */
+    uint64_t sequence;                       /* last record visible */
+    uint64_t durable_sequence;               /* last record on disk */
+    uint64_t orders_abandoned;               /* slots of gateways that died between claiming and filling them */
     uint64_t engine_beat_ns, writer_beat_ns; /* mm_now_ns() when each last went round its loop */
     uint32_t engine_pid, writer_pid;
 } mm_pipeline_status;
@@ -198,7 +198,8 @@ typedef struct mm_engine_loop mm_engine_loop;
 
 /* Attaches the engine's side, replays the audit log in `log_directory` and what the audit ring holds, and puts the records and
  * reports that a killed predecessor owed. `config` must be the log's. NULL and `fault` when anything disagrees. */
-mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config, mm_fault *fault);
+mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config,
+                                    mm_fault *fault);
 /* Takes what is in the order ring, at most one batch, and publishes what it caused: commands taken. Never blocks, but for a full audit ring. */
 uint64_t mm_engine_loop_poll(mm_engine_loop *loop);
 /* Polls until `slice_ns` have passed or the pipeline stops, waiting as `wait` says. 0: the slice is over; 1: stopped and drained; -1: failed. */

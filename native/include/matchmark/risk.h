@@ -17,12 +17,12 @@ extern "C" {
 /* cdef begin */
 typedef struct mm_risk_symbol {
     char name[24];
-    uint32_t price_digits;    /* decimals of its prices, 0 .. 9 */
-    uint32_t collar_bps;      /* limit prices may be so far from the last trade, in 1/10000; 0: no collar */
-    int64_t tick_units;       /* a tick in units of 10^-price_digits */
-    int64_t lot_size;         /* a lot in shares */
-    int64_t max_lots;         /* of one order */
-    int64_t reference_ticks;  /* last trade, or the opening reference */
+    uint32_t price_digits;   /* decimals of its prices, 0 .. 9 */
+    uint32_t collar_bps;     /* limit prices may be so far from the last trade, in 1/10000; 0: no collar */
+    int64_t tick_units;      /* a tick in units of 10^-price_digits */
+    int64_t lot_size;        /* a lot in shares */
+    int64_t max_lots;        /* of one order */
+    int64_t reference_ticks; /* last trade, or the opening reference */
 } mm_risk_symbol;
 
 /* Why an order may not enter; texts and OrdRejReason(103) in docs/fix.md. */
@@ -49,7 +49,8 @@ typedef struct mm_money {
 } mm_money;
 
 /* `orders`: open orders at once; `positions`: (account, symbol) pairs at once. NULL when memory is short or a symbol is malformed. */
-mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_t n_accounts, uint32_t orders, uint32_t positions);
+mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_t n_accounts, uint32_t orders,
+                      uint32_t positions);
 void mm_risk_free(mm_risk *risk);
 void mm_risk_deposit(mm_risk *risk, uint32_t account, mm_money amount);
 int mm_risk_deposit_lots(mm_risk *risk, uint32_t account, uint32_t symbol, int64_t lots);
@@ -67,7 +68,7 @@ void mm_risk_apply(mm_risk *risk, const mm_report *report);
 
 int mm_risk_knows(const mm_risk *risk, uint64_t cl_ord_id);
 uint32_t mm_risk_open(const mm_risk *risk);
-mm_money mm_risk_cash(const mm_risk *risk, uint32_t account);     /* not reserved */
+mm_money mm_risk_cash(const mm_risk *risk, uint32_t account);                     /* not reserved */
 int64_t mm_risk_position(const mm_risk *risk, uint32_t account, uint32_t symbol); /* lots not reserved */
 const mm_risk_symbol *mm_risk_symbol_at(const mm_risk *risk, uint32_t symbol);
 int mm_risk_reject_reason(int verdict);
