@@ -8,7 +8,7 @@ export MATCHMARK_CFLAGS
 SECONDS ?= 600
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test check format bench fuzz selftest third-party docs wheel test-wheel flow clean
+.PHONY: help build certify test check format bench fuzz selftest soak third-party docs wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,9 @@ fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=60
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest
+
+soak: build     ## kill -9 of engine, writer and gateway under load, again and again
+	$(BIN)/python -m pytest -q -m soak
 
 third-party: build  ## certify the example engines and write docs/third-party.md
 	$(BIN)/matchmark third-party

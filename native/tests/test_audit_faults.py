@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -151,7 +152,7 @@ def run_until_failure(
 @pytest.mark.parametrize(
     ("fail", "number", "words"),
     [
-        (f"fdatasync:20:{errno.EIO}", errno.EIO, "fdatasync failed"),
+        (f"fdatasync:20:{errno.EIO}", errno.EIO, "fdatasync failed|cannot begin the next file"),
         (f"pwritev:20:{errno.EIO}", errno.EIO, "write failed"),
         (f"pwritev:20:{errno.ENOSPC}", errno.ENOSPC, "write failed"),
     ],
@@ -165,7 +166,7 @@ def test_the_first_disk_error_stops_the_exchange_and_is_never_tried_again(
     assert int((shared / "count").read_text()) == 20, "the call that failed was made again"
     status = p.status()
     assert (status.state, status.failure_errno) == (ExchangeState.FAILED, number)
-    assert words in status.failure
+    assert re.search(words, status.failure)  # the 20th may be a batch's or that of a file made ahead
     assert gateway.put(buy(1, 1 << 40))[0] == Put.STOPPED
     assert safe <= status.durable_sequence
     late = gateway.take()

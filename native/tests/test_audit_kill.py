@@ -42,6 +42,8 @@ from matchmark.native.pipeline_records import (
     Wait,
 )
 
+pytestmark = pytest.mark.soak
+
 CONFIG = EngineConfig(symbols=3, max_orders=1 << 16, remembered_ids=1 << 21, emit_top=True)
 KILLS = 50
 

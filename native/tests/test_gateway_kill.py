@@ -11,10 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from matchmark.reference.tokens import Keys
 
 from .exchange import ACCOUNTS, SYMBOLS, Client, Exchange
 from .fix_wire import utc
+
+pytestmark = pytest.mark.soak
 
 KILLS = 12
 
