@@ -47,7 +47,7 @@ bench: build     ## throughput and latency of the native core, with floors and r
 	$(BIN)/python -m matchmark.reference.bench
 
 fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600
-	bash native/fuzz/run.sh $(SECONDS)
+	for parser in engine fix audit; do sh native/fuzz/run.sh $$parser $(SECONDS) || exit 1; done
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest
