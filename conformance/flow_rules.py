@@ -6,7 +6,7 @@ where hypothesis shrinks to), and a rule draws a list of them. What a suite want
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from matchmark.conformance.targets.base import TargetInfo
 if TYPE_CHECKING:
     from matchmark.conformance.strategies import Flow
 
-BATCH_MAX = 8
 RECENT = 8
 """Cancels and replaces name one of the latest orders, so that they often find one alive."""
 QUANTITY_MAX_UNITS = 500
@@ -49,8 +48,12 @@ class Choices:
     def one(self) -> st.SearchStrategy[int]:
         return st.integers(0, SLACK * self.size - 1)
 
-    def batches(self, most: int = BATCH_MAX) -> st.SearchStrategy[list[int]]:
-        return st.lists(self.one(), min_size=1, max_size=most)
+    def batch(self, cards: int) -> st.SearchStrategy[tuple[int, ...]]:
+        """So many draws, of which some are blank: cheaper to draw than a list, and shrunk to blanks."""
+        return st.tuples(*[st.integers(0, SLACK * self.size)] * cards)
+
+    def deal(self, cards: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+        return (self.take(card - 1) for card in cards if card)
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,9 @@ def quote_rule(profile: Profile, common: dict[str, Any]) -> Any:
     away = (1, *range(2, profile.span_ticks + 1), 0, -1)
     choices = Choices(**common, away=away, qty=profile.quantities)
 
-    @rule(cards=choices.batches())
-    def quote(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
+    @rule(cards=choices.batch(6))
+    def quote(self: Flow, cards: tuple[int, ...]) -> None:
+        for c in choices.deal(cards):
             px = self.middle_ticks + _away(c["side"], c.pop("away"))
             self.new(type="limit", px=px, **c)
 
@@ -168,10 +170,9 @@ def take_rule(profile: Profile, common: dict[str, Any], info: TargetInfo) -> Any
         smp=(None, *possible(profile.smp, info)),
     )
 
-    @rule(cards=choices.batches(4))
-    def take(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
+    @rule(cards=choices.batch(4))
+    def take(self: Flow, cards: tuple[int, ...]) -> None:
+        for c in choices.deal(cards):
             kind, reach = c.pop("kind"), c.pop("reach")
             px = max(self.middle_ticks - _away(c["side"], reach), 1)
             if kind == "market":
@@ -209,10 +210,9 @@ def manage_rule(profile: Profile, info: TargetInfo) -> Any:
     """Requests about orders sent lately."""
     choices = Choices(**_requests(profile, info), back=range(RECENT))
 
-    @rule(cards=choices.batches(6))
-    def manage(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
+    @rule(cards=choices.batch(4))
+    def manage(self: Flow, cards: tuple[int, ...]) -> None:
+        for c in choices.deal(cards):
             self.send(_request(self, *self.recent(c["back"]), c))
 
     return manage
@@ -259,10 +259,10 @@ def abuse_rule(profile: Profile, common: dict[str, Any], abuses: tuple[str, ...]
         bad_px=(0, -1, limits.price_max_ticks + 1, None),
     )
 
-    @rule(cards=choices.batches(3))
-    def abuse(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            self.send(_refusable(self, choices.take(card), accounts=common["acct"]))
+    @rule(cards=choices.batch(2))
+    def abuse(self: Flow, cards: tuple[int, ...]) -> None:
+        for c in choices.deal(cards):
+            self.send(_refusable(self, c, accounts=common["acct"]))
 
     return abuse
 

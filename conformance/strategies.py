@@ -37,8 +37,8 @@ from matchmark.conformance.verdict import violation_type
 
 __all__ = ["Flow", "Profile", "judge", "machine_for", "run_property"]
 
-STEPS = 8
-"""Rules an example: with their batches 15 to 40 commands, enough for walks, queues and their aftermath."""
+STEPS = 6
+"""Rules an example: with what each sends 12 to 40 commands, enough for walks, queues and their aftermath."""
 
 
 class Flow(RuleBasedStateMachine):

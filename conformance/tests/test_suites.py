@@ -46,7 +46,7 @@ SUITES = {
     "d07": "test_d07_price_walk",
     "d08": "test_d08_ioc",
 }
-EXAMPLES = 150
+EXAMPLES = 300
 
 
 def suite(name: str) -> Any:
@@ -198,7 +198,7 @@ def test_the_generator_reaches_the_situations_of_its_suite(name: str) -> None:
     run_property(suite(name).PROFILE, engine, settings())
     engine.end_example()
     assert REACHED[name] - met == set()
-    assert 15 <= sum(commands) / len(commands) <= 80
+    assert 12 <= sum(commands) / len(commands) <= 60
 
 
 # --- what they do with what they find ---
