@@ -21,7 +21,7 @@ from matchmark.conformance.verdict import Verdict
 from matchmark.reference.model import ModelEngine
 
 DONE: dict[str, Any] = {"ev": "done"}
-RESETS_BEFORE = 40
+RESETS_BEFORE = 20
 """Faults said to come seldom come at this reset: past the positive control, and never again in a replay, which has one."""
 
 
