@@ -12,6 +12,8 @@ from typing import Any
 
 from matchmark.conformance.messages import Command, Event, command_from_wire, event_from_wire, to_wire
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -48,7 +50,7 @@ class History:
     def json_lines(self, **context: Any) -> Iterator[str]:
         """One line a command, its events in it, times in ns; `context` (test, example) is put on each line."""
         for x in self.exchanges:
-            yield json.dumps({**context, **exchange_to_wire(x)}, separators=(",", ":"))
+            yield _encode({**context, **exchange_to_wire(x)})
 
 
 def exchange_to_wire(x: Exchange) -> dict[str, Any]:

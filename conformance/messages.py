@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar
 
 
@@ -216,12 +217,17 @@ def to_wire(message: Command | Event) -> dict[str, Any]:
     """The message as a JSON object of the subprocess protocol; absent fields are left out."""
     key = "op" if hasattr(message, "op") else "ev"
     wire: dict[str, Any] = {key: getattr(message, key)}
-    for f in fields(message):
-        value = getattr(message, f.name)
+    for name in _names(type(message)):
+        value = getattr(message, name)
         if value is None and key == "op":
             continue
-        wire[f.name] = list(value) if isinstance(value, tuple) else value
+        wire[name] = list(value) if isinstance(value, tuple) else value
     return wire
+
+
+@cache
+def _names(cls: type[Command | Event]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls))
 
 
 def command_from_wire(wire: dict[str, Any]) -> Command:

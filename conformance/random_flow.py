@@ -73,6 +73,8 @@ class FlowMaker:
     def replace(self, cl: str, orig: str, acct: str, sym: str) -> Replace:
         px = self.px() if self.rng.random() < 0.5 else None
         qty = self.rng.choice((1, 2, 3, 5, 8, 10, 15)) if px is None or self.rng.random() < 0.5 else None
+        if "replace_above_cum" not in self.has:
+            qty = None if qty is None else qty + 1000  # more than anything that an order of this flow can have executed
         cl = self.rng.choice(self.sent)[0] if self.often(0.1, "duplicate_check") else cl
         return Replace(cl, orig, acct, sym, px, qty, self.smp())
 

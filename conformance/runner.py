@@ -24,6 +24,8 @@ from matchmark.conformance.verdict import Verdict
 
 SUITES = "matchmark.conformance.suites"
 RESTARTS_MAX = 5
+CLOSING_TIME_S = 10
+"""What a stopped child gets to end its target."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BLOCKED = 0, 1, 2, 3
 """The exit codes of every command (README): 3 is blocked or inconclusive."""
@@ -104,8 +106,19 @@ class Launch(Protocol):
     def __call__(self, arguments: list[str], work: str, log: IO[str], events_fd: int) -> Child: ...
 
 
+class Spawned(subprocess.Popen[bytes]):
+    """A kill that lets pytest end the target first, which would otherwise be left behind."""
+
+    def kill(self) -> None:
+        self.terminate()
+        try:
+            self.wait(timeout=CLOSING_TIME_S)
+        except subprocess.TimeoutExpired:
+            super().kill()
+
+
 def spawn(arguments: list[str], work: str, log: IO[str], events_fd: int) -> Child:
-    return subprocess.Popen(
+    return Spawned(
         [sys.executable, "-m", "pytest", *arguments, "--events-fd", str(events_fd)],
         cwd=work,
         stdin=subprocess.DEVNULL,
@@ -132,7 +145,7 @@ def run(request: Request, progress: Progress = lambda kind, values: None, launch
             break
         crashed.append(running)
         _charge_crash(result, running, code, again=crashed.count(running) > 1)
-    if result.control_ok is None and not result.collected:
+    if result.control_ok is None and code > 0 and code != EXIT_BLOCKED:
         raise UsageError(result.log.strip()[-2000:] or f"pytest ended with exit status {code}")
     _account_for_unfinished(result)
     return result

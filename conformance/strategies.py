@@ -1,108 +1,44 @@
 """Generated order flow: a hypothesis state machine that talks to a target, and at the end of each example judges it.
 
-Drawing is what takes time, so each command is one integer, taken apart by Choices (the simplest choice first, which is
-where hypothesis shrinks to), and a rule draws a list of them. What a suite wants to see often is its Profile.
+Its rules are made in flow_rules.py, from the Profile of a suite and the capabilities of the target.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import types
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from matchmark.conformance.checks import Finding, audit
 from matchmark.conformance.checks.differential import differential
 from matchmark.conformance.driver import Driver
-from matchmark.conformance.messages import Cancel, Command, MassCancel, New, Replace, Status
+from matchmark.conformance.flow_rules import (
+    GHOST,
+    RECENT,
+    UNLISTED,
+    Profile,
+    abuse_rule,
+    begin_rule,
+    build_rule,
+    manage_rule,
+    meddle_rule,
+    possible,
+    quote_rule,
+    take_rule,
+)
+from matchmark.conformance.messages import Command, New, Replace, Replaced, Trade
 from matchmark.conformance.suites._support import sweep
 from matchmark.conformance.targets.base import TargetInfo
 from matchmark.conformance.verdict import violation_type
 
+__all__ = ["Flow", "Profile", "judge", "machine_for", "run_property"]
+
 STEPS = 8
 """Rules an example: with their batches 15 to 40 commands, enough for walks, queues and their aftermath."""
-BATCH_MAX = 8
-RECENT = 8
-"""Cancels and replaces name one of the latest orders, so that they often find one alive."""
-GHOST = "ghost"
-UNLISTED = "NO-SUCH-SYMBOL"
-
-
-SLACK = 64
-"""Hypothesis draws small integers of a range far more often than large ones. With a range so many times larger than there
-are combinations this leaves what is left of the integer unused, and each choice about even."""
-
-
-class Choices:
-    """Independent choices, packed into one integer; 0 is the first option of each, and `size` combinations repeat."""
-
-    def __init__(self, **options: Sequence[Any]) -> None:
-        self.options = list(options.items())
-        self.size = prod(len(values) for _, values in self.options)
-
-    def take(self, n: int) -> dict[str, Any]:
-        taken = {}
-        for name, values in self.options:
-            n, at = divmod(n, len(values))
-            taken[name] = values[at]
-        return taken
-
-    def one(self) -> st.SearchStrategy[int]:
-        return st.integers(0, SLACK * self.size - 1)
-
-    def batches(self, most: int = BATCH_MAX) -> st.SearchStrategy[list[int]]:
-        return st.lists(self.one(), min_size=1, max_size=most)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What a suite's examples are made of. Optional parts are left out for targets that do not declare them."""
-
-    takers: tuple[str, ...] = ("limit",)
-    """Incoming orders, by frequency: limit, ioc, market."""
-    ladder_levels: tuple[int, ...] = (1, 2, 3)
-    ladder_orders: tuple[int, ...] = (1, 2, 3)
-    span_ticks: int = 4
-    """Orders rest within so many ticks of the middle."""
-    quantities: tuple[int, ...] = (1, 2, 3, 5, 8, 10, 20, 50)
-    taker_quantities: tuple[int, ...] = (1, 3, 5, 10, 25, 60, 200)
-    managers: tuple[str, ...] = ()
-    """Requests about earlier orders, by frequency: cancel, replace, mass_cancel, status."""
-    abuses: tuple[str, ...] = ()
-    """quantity, price, duplicate, symbol, ghost, stranger, elsewhere, replace_badly."""
-    smp: tuple[str, ...] = ()
-    accounts: int = 2
-    symbols: int = 1
-
-
-NEEDS = {
-    "ioc": {"ioc"},
-    "market": {"market"},
-    "cancel": {"cancel"},
-    "replace": {"replace"},
-    "mass_cancel": {"mass_cancel"},
-    "status": {"order_status"},
-    "quantity": {"validation"},
-    "price": {"validation"},
-    "duplicate": {"duplicate_check"},
-    "symbol": {"symbol_list"},
-    "ghost": {"cancel"},
-    "stranger": {"cancel", "accounts"},
-    "elsewhere": {"cancel", "multi_symbol"},
-    "replace_badly": {"replace"},
-    "cancel_newest": {"smp_cancel_newest", "accounts"},
-    "cancel_oldest": {"smp_cancel_oldest", "accounts"},
-}
-"""The capabilities without which a target is not sent such commands."""
-
-
-def possible(names: Sequence[str], info: TargetInfo) -> tuple[str, ...]:
-    return tuple(name for name in names if NEEDS.get(name, set()) <= info.capabilities)
 
 
 class Flow(RuleBasedStateMachine):
@@ -112,19 +48,35 @@ class Flow(RuleBasedStateMachine):
     on_end: Callable[[], None]
     symbols: tuple[str, ...]
     middle_ticks: int
+    unit_lots: int
 
     def __init__(self) -> None:
         super().__init__()
         self.engine.reset()
         self.sent: list[tuple[str, str, str]] = [(GHOST, "A1", self.symbols[0])]
         self.touched: dict[str, None] = {}
+        self.filled: dict[str, int] = {}
 
     def send(self, command: Command) -> None:
-        self.engine.submit(command)
+        if isinstance(command, Replace):
+            command = self.above_cum(command)
+        for event in self.engine.submit(command):
+            if isinstance(event, Trade):
+                for cl in (event.resting, event.incoming):
+                    self.filled[cl] = self.filled.get(cl, 0) + event.qty
+            elif isinstance(event, Replaced):
+                self.filled[event.cl] = self.filled.get(event.orig, 0)
         if isinstance(command, New):
             self.touched[command.sym] = None
         if isinstance(command, Replace) or (isinstance(command, New) and self.may_be_resting(command)):
             self.sent.append((command.cl, command.acct, command.sym))
+
+    def above_cum(self, command: Replace) -> Replace:
+        """What a quantity that is executed already does to an order is each venue's own rule, judged only if declared."""
+        filled = self.filled.get(command.orig, 0)
+        if "replace_above_cum" in self.engine.info.capabilities or command.new_qty is None:
+            return command
+        return dataclasses.replace(command, new_qty=command.new_qty + filled) if command.new_qty <= filled else command
 
     def may_be_resting(self, command: New) -> bool:
         """Others are named by requests now and then: those that are over, for sure."""
@@ -132,11 +84,12 @@ class Flow(RuleBasedStateMachine):
         return command.sym != UNLISTED and (rests or len(self.sent) % 4 == 0)
 
     def new(self, **fields: Any) -> None:
+        fields["qty"] *= self.unit_lots
         self.send(New(cl=self.engine.fresh_cl(), **fields))
 
     def recent(self, back: int) -> tuple[str, str, str]:
-        """ClOrdID, account and symbol of an order sent lately, the latest for 0."""
-        return self.sent[-1 - back % min(len(self.sent), RECENT)]
+        """ClOrdID, account and symbol of an order sent lately, the latest for 0; of none, while there is none."""
+        return self.sent[-1 - back % max(min(len(self.sent) - 1, RECENT), 1)]
 
     def teardown(self) -> None:
         history = self.engine.history
@@ -197,15 +150,16 @@ def machine_for(profile: Profile, engine: Driver, on_end: Callable[[], None]) ->
     accounts = tuple(f"A{n + 1}" for n in range(profile.accounts if "accounts" in info.capabilities else 1))
     common = {"side": ("buy", "sell"), "acct": accounts, "sym": symbols}
     rules: dict[str, Any] = {
-        "begin": _begin(middles(info, _reach_ticks(profile))),
-        "quote": _quote(profile, common),
-        "build": _build(profile, common),
-        "take": _take(profile, common, info),
+        "begin": begin_rule(middles(info, _reach_ticks(profile)), info.instruments.quantity_max_lots),
+        "quote": quote_rule(profile, common),
+        "build": build_rule(profile, common),
+        "take": take_rule(profile, common, info),
     }
-    if managers := possible(profile.managers, info):
-        rules["manage"] = _manage(profile, common, managers, info)
+    if possible(profile.managers, info):
+        rules["manage"] = manage_rule(profile, info)
+        rules |= {f"meddle_{n}": meddle_rule(profile, common, info) for n in range(profile.meddling)}
     if abuses := possible(profile.abuses, info):
-        rules["abuse"] = _abuse(profile, common, abuses, info)
+        rules["abuse"] = abuse_rule(profile, common, abuses, info)
     body = {"engine": engine, "on_end": staticmethod(on_end), "symbols": symbols, **rules}
     return types.new_class("FlowOfProfile", (Flow,), exec_body=lambda namespace: namespace.update(body))
 
@@ -214,156 +168,3 @@ def _symbols(info: TargetInfo, count: int) -> tuple[str, ...]:
     """The first ones and the last: where a table of books is most likely to be one short."""
     symbols = info.instruments.symbols
     return symbols if len(symbols) <= count else (*symbols[: max(count - 1, 1)], *symbols[-1:][: count - 1])
-
-
-def _begin(prices: list[int]) -> Any:
-    @initialize(middle=st.sampled_from(prices))
-    def begin(self: Flow, middle: int) -> None:
-        self.middle_ticks = middle
-
-    return begin
-
-
-def _away(side: str, ticks: int) -> int:
-    """Signed distance from the middle of a price that is `ticks` on the passive side of it."""
-    return -ticks if side == "buy" else ticks
-
-
-def _quote(profile: Profile, common: dict[str, Any]) -> Any:
-    """Day limit orders round the middle; those with a distance of 0 or less meet each other."""
-    away = (1, *range(2, profile.span_ticks + 1), 0, -1)
-    choices = Choices(**common, away=away, qty=profile.quantities)
-
-    @rule(cards=choices.batches())
-    def quote(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
-            px = self.middle_ticks + _away(c["side"], c.pop("away"))
-            self.new(type="limit", px=px, **c)
-
-    return quote
-
-
-def _build(profile: Profile, common: dict[str, Any]) -> Any:
-    """Many levels with a queue in each, from one draw."""
-    choices = Choices(
-        side=common["side"],
-        sym=common["sym"],
-        levels=profile.ladder_levels,
-        orders=profile.ladder_orders,
-        gap=(1, 1, 3),
-        qty=profile.quantities,
-    )
-    accounts = common["acct"]
-
-    @rule(card=choices.one())
-    def build(self: Flow, card: int) -> None:
-        c = choices.take(card)
-        for n in range(c["levels"] * c["orders"]):
-            away = 1 + n % c["levels"] * c["gap"]
-            px = max(self.middle_ticks + _away(c["side"], away), 1)
-            acct = accounts[n % len(accounts)]
-            self.new(acct=acct, sym=c["sym"], side=c["side"], type="limit", px=px, qty=c["qty"] + n)
-
-    return build
-
-
-def _take(profile: Profile, common: dict[str, Any], info: TargetInfo) -> Any:
-    """Orders that reach into the other side: how far, for how much, and what becomes of the rest."""
-    far = max(profile.ladder_levels) * 3
-    choices = Choices(
-        **common,
-        kind=possible(profile.takers, info) or ("limit",),
-        reach=(1, 2, 3, profile.span_ticks, far, 0),
-        qty=(*profile.taker_quantities, info.instruments.quantity_max_lots),
-        smp=(None, *possible(profile.smp, info)),
-    )
-
-    @rule(cards=choices.batches(4))
-    def take(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
-            kind, reach = c.pop("kind"), c.pop("reach")
-            px = max(self.middle_ticks - _away(c["side"], reach), 1)
-            if kind == "market":
-                self.new(type="market", **c)
-            else:
-                self.new(type="limit", px=px, tif="ioc" if kind == "ioc" else "day", **c)
-
-    return take
-
-
-def _manage(profile: Profile, common: dict[str, Any], managers: tuple[str, ...], info: TargetInfo) -> Any:
-    """Cancels, replaces, mass cancels and status requests of orders sent lately, by those who own them."""
-    smp = possible(profile.smp, info)
-    choices = Choices(
-        what=managers,
-        back=range(RECENT),
-        away=(None, None, 1, 2, 0, -2),
-        qty=(None, 1, 2, 4, 9, 30, 70),
-        smp=(None, *smp),
-        everywhere=(False, True),
-    )
-
-    @rule(cards=choices.batches(6))
-    def manage(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            c = choices.take(card)
-            orig, acct, sym = self.recent(c["back"])
-            cl = self.engine.fresh_cl()
-            if c["what"] == "replace":
-                px = None if c["away"] is None else self.middle_ticks + c["away"]
-                qty = c["qty"] if px is not None or c["qty"] is not None else 1
-                self.send(Replace(cl, orig, acct, sym, px, qty, c["smp"]))
-            elif c["what"] == "mass_cancel":
-                self.send(MassCancel(cl, acct, None if c["everywhere"] else sym))
-            elif c["what"] == "status":
-                self.send(Status(cl, orig, acct, sym))
-            else:
-                self.send(Cancel(cl, orig, acct, sym))
-
-    return manage
-
-
-def _abuse(profile: Profile, common: dict[str, Any], abuses: tuple[str, ...], info: TargetInfo) -> Any:
-    """Commands that must be refused and change nothing."""
-    limits = info.instruments
-    choices = Choices(
-        **common,
-        what=abuses,
-        back=range(RECENT),
-        bad_qty=(0, -1, limits.quantity_max_lots + 1, -(2**31)),
-        bad_px=(0, -1, limits.price_max_ticks + 1, None),
-    )
-
-    @rule(cards=choices.batches(3))
-    def abuse(self: Flow, cards: list[int]) -> None:
-        for card in cards:
-            self.send(_refusable(self, choices.take(card), accounts=common["acct"]))
-
-    return abuse
-
-
-def _refusable(flow: Flow, c: dict[str, Any], accounts: tuple[str, ...]) -> New | Cancel | Replace:
-    what, cl = c["what"], flow.engine.fresh_cl()
-    side, px = c["side"], flow.middle_ticks
-    orig, acct, sym = flow.recent(c["back"])
-    if what == "quantity":
-        return New(cl, c["acct"], c["sym"], side, "limit", c["bad_qty"], px)
-    if what == "price":
-        return New(cl, c["acct"], c["sym"], side, "limit", 10, c["bad_px"])
-    if what == "symbol":
-        return New(cl, c["acct"], UNLISTED, side, "limit", 10, px)
-    if what == "duplicate":
-        return New(orig, c["acct"], c["sym"], side, "limit", 10, px)
-    if what == "replace_badly":
-        if "validation" not in flow.engine.info.capabilities:
-            return Replace(cl, GHOST, acct, sym, px)
-        bad_qty = c["bad_qty"] if c["bad_px"] is None else None
-        return Replace(cl, orig, acct, sym, c["bad_px"], bad_qty)
-    if what == "ghost":
-        return Cancel(cl, GHOST, acct, sym)
-    if what == "stranger":
-        stranger = accounts[(accounts.index(acct) + 1) % len(accounts)] if acct in accounts else acct
-        return Cancel(cl, orig, stranger, sym)
-    return Cancel(cl, orig, acct, c["sym"])

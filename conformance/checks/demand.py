@@ -103,7 +103,8 @@ def _replace(c: Replace, seen: Observed) -> Demand:
     if c.new_px is None and c.new_qty is None:
         return seen.demand_if("validation", "D04.X13", "it changes neither price nor quantity")
     if c.new_qty is not None and 1 <= c.new_qty <= order.cum:
-        return Demand(Kind.REFUSE, "D04.X13", f"quantity {c.new_qty} is not above the {order.cum} already executed")
+        why = f"quantity {c.new_qty} is not above the {order.cum} already executed"
+        return seen.demand_if("replace_above_cum", "D04.X15", why)
     if c.new_qty is not None and not 1 <= c.new_qty <= seen.quantity_max:
         return seen.demand_if("validation", "D04.X13", f"quantity {c.new_qty} is outside 1..{seen.quantity_max}")
     if c.new_px is not None and not 1 <= c.new_px <= seen.price_max:

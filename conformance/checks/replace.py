@@ -11,7 +11,7 @@ from matchmark.conformance.checks.rule import rule
 from matchmark.conformance.messages import CancelRejected, Replace, Replaced
 
 
-@rule("D01.X4", "D01.X5", "D01.X6", "D04.X10", "D04.X11", "D04.X13", on=Replace)
+@rule("D01.X4", "D01.X5", "D01.X6", "D04.X10", "D04.X11", "D04.X13", "D04.X15", on=Replace)
 def a_replace_succeeds_or_fails_as_it_should(step: Step) -> Iterator[Finding]:
     command, demand = step.command, step.demand
     assert isinstance(command, Replace)

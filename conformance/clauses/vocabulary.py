@@ -56,6 +56,7 @@ MATCHING_CAPABILITIES: Final[Mapping[str, str]] = MappingProxyType(
         "cancel": "cancel of a live order by its ClOrdID",
         "replace": "price and quantity of a live order can be changed",
         "replace_priority": "a replace that only cuts the quantity keeps the place in the queue",
+        "replace_above_cum": "a replace to a quantity that is executed already is refused; others end the order there",
         "mass_cancel": "one request cancels every order of an account",
         "order_status": "one request asks for state, cum and leaves of an order",
         "smp_cancel_newest": "self-match prevention that cancels the incoming order",

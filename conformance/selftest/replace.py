@@ -126,7 +126,7 @@ class RefusedReplaceLosesPlace(ModelEngine):
 
 @mutant(
     "d04_replace_to_filled_quantity_taken",
-    breaks=("D04.X13",),
+    breaks=("D04.X15",),
     story="A replace to exactly the quantity already filled was taken, and left an order of nothing in the book.",
 )
 class ReplaceToFilledQuantity(ModelEngine):

@@ -13,8 +13,10 @@ from matchmark.conformance.messages import (
     Accepted,
     Cancelled,
     Event,
+    New,
     OrdType,
     Rejected,
+    Replace,
     Side,
     Tif,
     Top,
@@ -26,7 +28,6 @@ PIVOT_TICKS = 10_050
 """100.50 in ticks of a cent: the best bid of every diagram, and the point round which prices are mirrored."""
 PROBE = "PROBE"
 """The account whose orders only look what is in a book."""
-SWEEPS_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -113,31 +114,55 @@ def expect_nothing_found(engine: Driver, clause: str, reply: Reply, qty: int, me
 # --- looking into a book ---
 
 
-def take_everything(engine: Driver, side: str, sym: str | None = None) -> Reply:
-    """One probing order that trades with all it finds. It uses what the target has: a market order, else an IOC, else a
-    limit order at the end of the scale that is cancelled afterwards."""
-    has, limits = engine.info.capabilities, engine.info.instruments
-    qty = limits.quantity_max_lots
-    px = limits.price_max_ticks if side == Side.BUY else 1
+def lots_sent(engine: Driver, side: str, sym: str) -> int:
+    """At most so many lots can rest on that side: those of all orders sent so far.
+
+    A probe asks for no more: an engine that never takes an order out of its book would answer it without end.
+    """
+    lots = 0
+    for x in engine.history:
+        c = x.command
+        if (
+            isinstance(c, New)
+            and c.side == side
+            and c.sym == sym
+            and 0 < c.qty <= engine.info.instruments.quantity_max_lots
+        ):
+            lots += c.qty
+        elif isinstance(c, Replace) and c.sym == sym:
+            lots += max(c.new_qty or 0, 0)
+    return lots
+
+
+def take(engine: Driver, side: str, qty: int, sym: str) -> list[Trade]:
+    """A probing order that trades with all that it finds, at any price. It uses what the target has: a market order, else
+    an IOC, else a limit order at the end of the scale that is cancelled afterwards."""
+    has = engine.info.capabilities
+    px = engine.info.instruments.price_max_ticks if side == Side.BUY else 1
     acct = PROBE if "accounts" in has else "A1"
     if "market" in has:
-        return engine.new(side, qty, type=OrdType.MARKET, acct=acct, sym=sym)
+        return engine.new(side, qty, type=OrdType.MARKET, acct=acct, sym=sym).trades
     if "ioc" in has:
-        return engine.new(side, qty, px, tif=Tif.IOC, acct=acct, sym=sym)
+        return engine.new(side, qty, px, tif=Tif.IOC, acct=acct, sym=sym).trades
     reply = engine.new(side, qty, px, acct=acct, sym=sym)
     if sum(t.qty for t in reply.trades) < qty:
         engine.cancel(reply.cl, acct=acct, sym=sym)
-    return reply
+    return reply.trades
 
 
 def sweep(engine: Driver, side: str, sym: str | None = None) -> list[Trade]:
     """Empties the side that orders of `side` trade with; the trades tell its prices, quantities and queues."""
+    sym = sym or engine.symbol()
+    largest = engine.info.instruments.quantity_max_lots
+    lots = lots_sent(engine, Side(side).opposite, sym) + 1
     found: list[Trade] = []
-    for _ in range(SWEEPS_MAX):
-        trades = take_everything(engine, side, sym).trades
+    while lots > 0:
+        qty = min(lots, largest)
+        trades = take(engine, side, qty, sym)
         found += trades
-        if sum(t.qty for t in trades) < engine.info.instruments.quantity_max_lots:
-            return found
+        if sum(t.qty for t in trades) < qty:
+            break
+        lots -= qty
     return found
 
 

@@ -13,7 +13,7 @@ from matchmark.conformance.suites._support import (
     expect,
     expect_book,
     expect_refused,
-    take_everything,
+    sweep,
     without_top,
 )
 
@@ -125,10 +125,8 @@ def test_the_next_level_is_found_however_far_away(engine: Driver, view: View, ap
     expected = [Trade(engine.symbol(), best_px, 8, first.cl, taker.cl)]
     expect(engine, "D01.X10", expected, taker.trades, "the best level trades first, though it came last")
     left = [(r.cl, px, 5 + n) for n, (r, px) in enumerate(zip(resting, worst_first, strict=True))][:-1]
-    swept = take_everything(engine, view.incoming)
-    expect(
-        engine, "D01.X10", left[::-1], [(t.resting, t.px, t.qty) for t in swept.trades], "then the others, best first"
-    )
+    swept = sweep(engine, view.incoming)
+    expect(engine, "D01.X10", left[::-1], [(t.resting, t.px, t.qty) for t in swept], "then the others, best first")
 
 
 @VIEWS

@@ -70,6 +70,17 @@ def test_a_limit_order_that_does_not_cross_rests_at_its_price(engine: Driver, vi
     expect_book(engine, "D01.6", view.incoming, expected, "it rests with its whole quantity at its own price")
 
 
+@pytest.mark.clause("D01.6")
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize("px", [1, 7, 99, 12_345, 100_003, 1_234_567, 2**31 + 3, 2**40 + 1])
+def test_an_order_rests_at_exactly_its_price_on_any_scale(engine: Driver, side: str, px: int) -> None:
+    """It is neither rounded to a coarser grid nor brought nearer to the market."""
+    px = min(px, engine.info.instruments.price_max_ticks)
+    order = engine.new(side, 130, px)
+    expect(engine, "D01.6", [Accepted(order.cl)], without_top(order), "it is accepted and causes no trade")
+    expect_book(engine, "D01.6", Side(side).opposite, [(order.cl, px, 130)], "it rests whole, at its own price")
+
+
 @VIEWS
 @pytest.mark.clause("D01.8")
 def test_an_accepted_order_is_acknowledged_once_with_an_id_of_its_own(engine: Driver, view: View) -> None:

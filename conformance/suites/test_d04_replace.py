@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import hypothesis
 import pytest
 
 from matchmark.conformance.driver import Driver, Reply
@@ -15,12 +16,15 @@ from matchmark.conformance.messages import (
     MassCancelled,
     Replaced,
 )
+from matchmark.conformance.plugin import Examples
+from matchmark.conformance.strategies import Profile, run_property
 from matchmark.conformance.suites._support import (
     VIEWS,
     View,
     expect,
     expect_book,
     expect_refused,
+    tops,
     without_top,
 )
 
@@ -114,6 +118,18 @@ def test_the_old_cl_ord_id_is_finished(engine: Driver, view: View) -> None:
 
 
 @VIEWS
+@pytest.mark.needs("replace", "top")
+@pytest.mark.clause("D04.9")
+def test_the_top_after_a_part_filled_order_moved_counts_its_leaves(engine: Driver, view: View) -> None:
+    """What is published is what can be traded with, not the order's total."""
+    order = view.rest(engine, 28, 10_050)
+    view.limit(engine, 8, 10_050)
+    reply = engine.replace(order.cl, px=view.px(10_051))
+    message = "20 of the 28 lots are left, at the new price"
+    expect(engine, "D04.9", [view.top(engine, (10_051, 20), None)], tops(reply), message)
+
+
+@VIEWS
 @pytest.mark.needs("replace")
 @pytest.mark.clause("D04.X12")
 def test_a_replace_that_crosses_trades_at_once(engine: Driver, view: View) -> None:
@@ -165,8 +181,8 @@ BAD_REPLACES = {
     "filled order": (),
     "cancelled order": (),
     "another account's order": ("accounts",),
-    "quantity not above cum": (),
-    "quantity below cum": (),
+    "quantity not above cum": ("replace_above_cum",),
+    "quantity below cum": ("replace_above_cum",),
     "quantity zero": ("validation",),
     "quantity too large": ("validation",),
     "price zero": ("validation",),
@@ -176,7 +192,7 @@ BAD_REPLACES = {
 
 
 @VIEWS
-@pytest.mark.clause("D04.X13")
+@pytest.mark.clause("D04.X13", "D04.X15")
 @pytest.mark.parametrize(
     "what", [pytest.param(what, marks=pytest.mark.needs("replace", *needs)) for what, needs in BAD_REPLACES.items()]
 )
@@ -190,7 +206,11 @@ def test_a_bad_replace_is_refused_and_the_order_is_as_it_was(engine: Driver, vie
     else:
         engine.cancel(over.cl)
     limits = engine.info.instruments
-    clause = "D01.X4" if what == "cl_ord_id in use" else "D04.X13"
+    clause = "D04.X13"
+    if what == "cl_ord_id in use":
+        clause = "D01.X4"
+    elif what in ("quantity not above cum", "quantity below cum"):
+        clause = "D04.X15"
     reply = {
         "unknown order": lambda: engine.replace("never-sent", qty=50),
         "filled order": lambda: engine.replace(over.cl, qty=50),
@@ -254,3 +274,27 @@ def test_a_mass_cancel_keeps_to_the_symbol_that_it_names(engine: Driver) -> None
     expect(engine, "D04.X14", [MassCancelled(reply.cl, 0)], without_top(reply), "nothing is left to cancel")
     after = engine.sell(5, 10_050, acct="A2", sym=here)
     expect(engine, "D04.X14", [Accepted(after.cl)], without_top(after), "the cancelled orders never trade again")
+
+
+PROFILE = Profile(
+    takers=("limit", "limit", "ioc", "market"),
+    ladder_levels=(1, 2, 3),
+    ladder_orders=(1, 2, 4),
+    span_ticks=2,
+    quantities=(5, 8, 10, 20, 50),
+    taker_quantities=(1, 3, 6, 12, 30),
+    managers=("replace", "replace", "replace", "cancel", "status"),
+    meddling=3,
+    abuses=("replace_badly",),
+    smp=("cancel_oldest", "cancel_newest"),
+    accounts=3,
+)
+
+
+@pytest.mark.needs("replace")
+@pytest.mark.clause("D04.X5", "D04.X10", "D04.X11", "D04.X12", "D04.X13", "D04.X15")
+def test_any_flow_with_replaces_is_answered_as_the_model_answers_it(
+    engine: Driver, examples: Examples, property_settings: hypothesis.settings
+) -> None:
+    """Replaces in the middle of an order's life: cuts, raises, moves, crossings, too late, and in chains."""
+    run_property(PROFILE, engine, property_settings, on_end=examples.add)

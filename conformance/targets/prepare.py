@@ -67,7 +67,8 @@ def _environment(requires: list[str]) -> Path:
 
 
 def _build(profile: Profile, commands: list[list[str]], places: dict[str, str]) -> Path:
-    sources = [p for p in sorted(profile.folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    found = sorted(profile.folder.rglob("*"))
+    sources = [p for p in found if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".md"]
     contents = [f"{p.relative_to(profile.folder)}:{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in sources]
     folder = cache_dir() / "builds" / _digest([json.dumps(commands), *contents])
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -223,3 +226,28 @@ def test_a_secret_of_the_profile_is_in_no_file_of_the_run_folder(tmp_path, capsy
     assert len(files) > 3
     for path in files:
         assert secret not in path.read_text(errors="replace"), path
+
+
+def test_sigterm_ends_the_target_with_the_run(tmp_path):
+    pid_file = tmp_path / "pid"
+    (tmp_path / "engine.py").write_text(
+        f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    profile = tmp_path / "target.toml"
+    profile.write_text(
+        '[target]\nname = "sleeper"\nversion = "1"\nadapter = "subprocess"\ncapabilities = ["limit"]\n'
+        f'[subprocess]\ncommand = ["{sys.executable}", "engine.py"]\n[timing]\nanswer_timeout_s = 600\n'
+    )
+    command = [sys.executable, "-m", "matchmark.conformance.cli", "certify", "--target", str(profile)]
+    run = subprocess.Popen([*command, "--out", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
+    until_s = time.monotonic() + 60
+    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    pid = int(pid_file.read_text())
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=60) == 3
+    assert run.stderr is not None
+    assert "stopped" in run.stderr.read()
+    run.stderr.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

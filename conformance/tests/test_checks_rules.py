@@ -276,7 +276,8 @@ CASES: dict[str, dict[str, list[Step]]] = {
         "D01.X6": [B1, (Replace("c1", "b1", "A", "S1", None, 5), [Replaced("c1", "b1", 100, 5, 0)])],
         "D04.X10": [B1, (replace("c1", "b1", qty=5), [cant(cl="c1")])],
         "D04.X11": [B1, (replace("c1", "b1", qty=15), [cant(cl="c1")])],
-        "D04.X13": [*PART, (replace("c1", "b1", qty=4), [Replaced("c1", "b1", 100, 0, 4)])],
+        "D04.X13": [B1, (replace("c1", "ghost", qty=5), [Replaced("c1", "ghost", 100, 5, 0)])],
+        "D04.X15": [*PART, (replace("c1", "b1", qty=4), [Replaced("c1", "b1", 100, 0, 4)])],
     },
     "replace.a_replace_reports_price_leaves_and_cum": {
         "D04.X10": [B1, (replace("c1", "b1", qty=5), [Replaced("c1", "b1", 100, 10, 0)])],

@@ -77,7 +77,9 @@ static void floor_init(uint64_t seed, const mh_transport *transport, void *queue
     floor_queue = queue;
 }
 
-static void floor_nothing(void) {}
+static void floor_nothing(void)
+{
+}
 
 static void floor_say(uint8_t type, uint64_t sequence, uint64_t id)
 {
@@ -86,11 +88,20 @@ static void floor_say(uint8_t type, uint64_t sequence, uint64_t id)
         cpu_pause();
 }
 
-static void floor_new_order(const mh_new_order *m) { floor_say(MH_ORDER_ACK, m->sequence, m->order_id); }
+static void floor_new_order(const mh_new_order *m)
+{
+    floor_say(MH_ORDER_ACK, m->sequence, m->order_id);
+}
 
-static void floor_cancel(const mh_cancel *m) { floor_say(MH_CANCEL_ACK, m->sequence, m->order_id); }
+static void floor_cancel(const mh_cancel *m)
+{
+    floor_say(MH_CANCEL_ACK, m->sequence, m->order_id);
+}
 
-static void floor_modify(const mh_modify *m) { floor_say(MH_MODIFY_ACK, m->sequence, m->order_id); }
+static void floor_modify(const mh_modify *m)
+{
+    floor_say(MH_MODIFY_ACK, m->sequence, m->order_id);
+}
 
 /* --- one run ----------------------------------------------------------------------------------------------------- */
 
@@ -202,7 +213,10 @@ static double median(double *values, uint32_t n)
 }
 
 /* In millions of messages a second, of `n` messages; sorts the times. */
-static double rate(double *times_s, uint32_t runs, uint32_t n) { return n / median(times_s, runs) / 1e6; }
+static double rate(double *times_s, uint32_t runs, uint32_t n)
+{
+    return n / median(times_s, runs) / 1e6;
+}
 
 /* The engine's rates, by wall clock and processor time. */
 static seconds measure(int regime, const engine *e, const engine *floor, drain *d, const options *o)
@@ -285,14 +299,16 @@ static options parse(int argc, char **argv)
         else if (!strcmp(argv[i - 1], "--seed"))
             o.seed = number(value, "--seed", 0, UINT64_MAX);
         else if (!strcmp(argv[i - 1], "--driver-core"))
-            o.driver_core = value && !strcmp(value, "-1") ? -1 : (int)number(value, "--driver-core", 0, CPU_SETSIZE - 1);
+            o.driver_core =
+                value && !strcmp(value, "-1") ? -1 : (int)number(value, "--driver-core", 0, CPU_SETSIZE - 1);
         else if (!strcmp(argv[i - 1], "--drain-core"))
             o.drain_core = value && !strcmp(value, "-1") ? -1 : (int)number(value, "--drain-core", 0, CPU_SETSIZE - 1);
         else
             die("unknown option", argv[i - 1]);
     }
     if (!o.library)
-        die("usage: harness_replay --engine LIBRARY [--regime NAME] [--orders N] [--runs N] [--seed N] [--plain-transport] "
+        die("usage: harness_replay --engine LIBRARY [--regime NAME] [--orders N] [--runs N] [--seed N] "
+            "[--plain-transport] "
             "[--driver-core N] [--drain-core N]",
             NULL);
     return o;

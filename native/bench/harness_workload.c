@@ -37,9 +37,15 @@ static uint64_t bits(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static double unit(uint64_t *state) /* in (0, 1) */ { return ((double)(bits(state) >> 11) + 0.5) * 0x1p-53; }
+static double unit(uint64_t *state) /* in (0, 1) */
+{
+    return ((double)(bits(state) >> 11) + 0.5) * 0x1p-53;
+}
 
-static uint32_t below(uint64_t *state, uint32_t n) { return (uint32_t)((bits(state) >> 32) * n >> 32); }
+static uint32_t below(uint64_t *state, uint32_t n)
+{
+    return (uint32_t)((bits(state) >> 32) * n >> 32);
+}
 
 static double normal(uint64_t *state)
 {
@@ -91,7 +97,10 @@ static mh_message *put(timeline *t, uint64_t at_us, uint8_t type)
     return &x->message;
 }
 
-static void put_cancel(timeline *t, uint64_t at_us, uint64_t id) { put(t, at_us, MH_CANCEL)->as.cancel.order_id = id; }
+static void put_cancel(timeline *t, uint64_t at_us, uint64_t id)
+{
+    put(t, at_us, MH_CANCEL)->as.cancel.order_id = id;
+}
 
 static void put_modify(timeline *t, uint64_t at_us, uint64_t id, const draft *o, int64_t price)
 {

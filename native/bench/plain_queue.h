@@ -53,7 +53,10 @@ static inline uint32_t plain_drain(void *queue, mh_report *out, uint32_t max)
     return (uint32_t)n;
 }
 
-static inline void plain_flush(void *queue) { (void)queue; }
+static inline void plain_flush(void *queue)
+{
+    (void)queue;
+}
 
 static const mh_transport mh_plain_transport = {plain_create, plain_push, plain_drain, plain_flush, free};
 

@@ -23,7 +23,7 @@
 #define ORDERS_READY    (UINT32_C(1) << 17)
 #define SPARSE_IDS      (UINT32_C(1) << 20) /* orders resting at once whose ids are beyond the table */
 #define HELD_REPORTS    1024                /* handed to a driver's transport at once */
-#define WINDOW_TICKS    MM_WINDOW_MAX       /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
+#define WINDOW_TICKS    MM_WINDOW_MAX /* 1 MiB a side: flow that jumps about in price must not end up in the tree */
 #define API             __attribute__((visibility("default")))
 
 static struct {
@@ -65,7 +65,10 @@ static void make_present(void *at, size_t bytes)
 
 /* --- ids --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t key_of(const void *owner, uint32_t index) { return ((const mm_book *)owner)->orders[index].key; }
+static uint64_t key_of(const void *owner, uint32_t index)
+{
+    return ((const mm_book *)owner)->orders[index].key;
+}
 
 static uint32_t find_sparse(uint64_t id)
 {
@@ -73,7 +76,10 @@ static uint32_t find_sparse(uint64_t id)
     return slot == MM_NO_SLOT ? 0 : (uint32_t)engine.sparse.slots[slot];
 }
 
-MM_INLINE uint32_t find(uint64_t id) { return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id); }
+MM_INLINE uint32_t find(uint64_t id)
+{
+    return __builtin_expect(id < DENSE_IDS, 1) ? engine.dense[id] : find_sparse(id);
+}
 
 static void remember_sparse(uint64_t id, uint32_t order)
 {
@@ -259,11 +265,20 @@ API void engine_shutdown(void)
     munmap(engine.sparse.slots, engine.sparse_bytes);
 }
 
-API void engine_on_new_order(const mh_new_order *order) { on_new_order(order); }
+API void engine_on_new_order(const mh_new_order *order)
+{
+    on_new_order(order);
+}
 
-API void engine_on_cancel(const mh_cancel *cancel) { on_cancel(cancel); }
+API void engine_on_cancel(const mh_cancel *cancel)
+{
+    on_cancel(cancel);
+}
 
-API void engine_on_modify(const mh_modify *modify) { on_modify(modify); }
+API void engine_on_modify(const mh_modify *modify)
+{
+    on_modify(modify);
+}
 
 /* Everything is matched when the call that delivered it returns; what the ring holds back becomes visible here. */
 API void engine_flush(void)

@@ -13,7 +13,8 @@
 #endif
 
 _Static_assert(sizeof(mmt_command) == sizeof(mm_command), "one command layout");
-#define SAME_PLACE(field) _Static_assert(offsetof(mmt_command, field) == offsetof(mm_command, field), "one command layout")
+#define SAME_PLACE(field)                                                                                              \
+    _Static_assert(offsetof(mmt_command, field) == offsetof(mm_command, field), "one command layout")
 SAME_PLACE(op);
 SAME_PLACE(side);
 SAME_PLACE(type);
@@ -64,9 +65,15 @@ static void *create(uint32_t n_symbols, const char **error)
     return engine;
 }
 
-static void destroy(void *engine) { mm_engine_destroy(engine); }
+static void destroy(void *engine)
+{
+    mm_engine_destroy(engine);
+}
 
-static void reset(void *engine) { mm_engine_reset(engine); }
+static void reset(void *engine)
+{
+    mm_engine_reset(engine);
+}
 
 static mmt_event told(const mm_event *e)
 {
@@ -115,7 +122,7 @@ static const mmt_target target = {
     .struct_bytes = sizeof(mmt_target),
     .name = "matchmark native",
     .version = MATCHMARK_VERSION,
-    .capabilities = "limit market ioc cancel replace replace_priority mass_cancel order_status smp_cancel_newest "
+    .capabilities = "limit market ioc cancel replace replace_priority replace_above_cum mass_cancel order_status smp_cancel_newest "
                     "smp_cancel_oldest top multi_symbol accounts validation duplicate_check symbol_list",
     .create = create,
     .destroy = destroy,
@@ -123,4 +130,7 @@ static const mmt_target target = {
     .submit = submit,
 };
 
-__attribute__((visibility("default"))) const mmt_target *matchmark_target(void) { return &target; }
+__attribute__((visibility("default"))) const mmt_target *matchmark_target(void)
+{
+    return &target;
+}

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-_Static_assert(sizeof(mh_words) == sizeof(mh_report) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "mh_pack makes reports");
+_Static_assert(sizeof(mh_words) == sizeof(mh_report) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "mh_pack makes reports");
 
 static void *create(uint32_t capacity)
 {
@@ -57,7 +58,10 @@ static uint32_t drain(void *queue, mh_report *out, uint32_t max)
     return (uint32_t)n;
 }
 
-static void flush(void *queue) { mh_ring_publish(queue); }
+static void flush(void *queue)
+{
+    mh_ring_publish(queue);
+}
 
 static void destroy(void *queue)
 {

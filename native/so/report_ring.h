@@ -47,9 +47,9 @@ typedef struct mh_words {
     uint64_t at[8];
 } mh_words;
 
-static inline __attribute__((always_inline)) mh_words mh_pack(uint8_t type, uint32_t side, uint64_t sequence, uint64_t id,
-                                                              int64_t price, uint32_t lots, uint64_t resting,
-                                                              uint64_t incoming)
+static inline __attribute__((always_inline)) mh_words mh_pack(uint8_t type, uint32_t side, uint64_t sequence,
+                                                              uint64_t id, int64_t price, uint32_t lots,
+                                                              uint64_t resting, uint64_t incoming)
 {
     return (mh_words){{type | (uint64_t)side << 8, sequence, id, (uint64_t)price, lots, resting, incoming, 0}};
 }

@@ -1,4 +1,5 @@
-/* A library of the kit's own interface that accepts every order and does nothing else, wrong in the way it is compiled for. */
+/* A library of the kit's own interface that accepts every order and does
+ * nothing else, wrong in the way it is compiled for. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,7 +34,10 @@ static void *create(uint32_t n_symbols, const char **error)
 #endif
 }
 
-static void destroy(void *e) { (void)e; }
+static void destroy(void *e)
+{
+    (void)e;
+}
 
 static void submit(void *e, const mmt_command *c, mmt_sink sink, void *context)
 {
@@ -56,4 +60,7 @@ static const mmt_target target = {VERSION, sizeof(mmt_target), "broken", "1", CA
 #endif
                                   submit};
 
-const mmt_target *matchmark_target(void) { return &target; }
+const mmt_target *matchmark_target(void)
+{
+    return &target;
+}

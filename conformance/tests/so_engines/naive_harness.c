@@ -1,11 +1,14 @@
-/* A matching engine of the harness's interface that is right and slow: one array of orders, searched for every question.
+/* A matching engine of the harness's interface that is right and slow: one
+ * array of orders, searched for every question.
  *
  * Compiled with one of these it is wrong in that way, or works in that way:
- *   SEGV_ON_ORDER=n    writes to address 0 on its nth order          HANG_ON_ORDER=n   never returns from its nth order
- *   NO_MODIFY          lacks engine_on_modify                       LATE_REPORT       reports a cancel with the next message
- *   THREADED           reports from a thread of its own, which flush waits for
- *   OWN_TRANSPORT      brings its own queue, of few places          CHATTY            prints on stdout
- *   LAST_FIRST         gives the youngest order of a level priority  PREBUILD          refuses what it was not told of before */
+ *   SEGV_ON_ORDER=n    writes to address 0 on its nth order HANG_ON_ORDER=n
+ * never returns from its nth order NO_MODIFY          lacks engine_on_modify
+ * LATE_REPORT       reports a cancel with the next message THREADED reports
+ * from a thread of its own, which flush waits for OWN_TRANSPORT      brings its
+ * own queue, of few places          CHATTY            prints on stdout
+ *   LAST_FIRST         gives the youngest order of a level priority  PREBUILD
+ * refuses what it was not told of before */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +26,9 @@ static int n_orders, messages;
 static const mh_transport *transport;
 static void *queue;
 
-/* --- reports ----------------------------------------------------------------------------------------------------- */
+/* --- reports
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 #ifdef THREADED
 static mh_report held[ORDERS_MAX];
@@ -38,7 +43,10 @@ static void *push_held(void *nothing)
     return nothing;
 }
 
-static void report(const mh_report *r) { held[n_held++] = *r; }
+static void report(const mh_report *r)
+{
+    held[n_held++] = *r;
+}
 
 void engine_flush(void)
 {
@@ -54,7 +62,9 @@ static void report(const mh_report *r)
         ;
 }
 
-void engine_flush(void) {}
+void engine_flush(void)
+{
+}
 #endif
 
 static void say(uint8_t type, uint64_t sequence, uint64_t id, uint32_t side, int64_t price, uint32_t lots)
@@ -112,14 +122,22 @@ static uint32_t own_drain(void *q, mh_report *out, uint32_t max)
     return n;
 }
 
-static void own_nothing(void *q) { (void)q; }
+static void own_nothing(void *q)
+{
+    (void)q;
+}
 
 static const mh_transport own_transport = {own_create, own_push, own_drain, own_nothing, own_nothing};
 
-const mh_transport *engine_get_transport(void) { return &own_transport; }
+const mh_transport *engine_get_transport(void)
+{
+    return &own_transport;
+}
 #endif
 
-/* --- the book ---------------------------------------------------------------------------------------------------- */
+/* --- the book
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static int find(uint64_t id)
 {
@@ -135,9 +153,13 @@ static void take_out(int at)
         orders[at] = orders[at + 1];
 }
 
-static int better(uint32_t side, int64_t a, int64_t b) { return side ? a < b : a > b; }
+static int better(uint32_t side, int64_t a, int64_t b)
+{
+    return side ? a < b : a > b;
+}
 
-/* The order that trades first on that side, -1 if there is none; orders stand in the array as they came. */
+/* The order that trades first on that side, -1 if there is none; orders stand
+ * in the array as they came. */
 static int first(uint32_t side)
 {
     int best = -1;
@@ -183,7 +205,9 @@ static void rest(uint64_t id, uint32_t side, int64_t price, uint32_t lots)
     orders[n_orders++] = (struct resting){id, price, lots, side};
 }
 
-/* --- the interface ----------------------------------------------------------------------------------------------- */
+/* --- the interface
+ * -----------------------------------------------------------------------------------------------
+ */
 
 #ifdef PREBUILD
 static int prebuilt;
@@ -206,7 +230,10 @@ void engine_init(uint64_t seed, const mh_transport *t, void *q)
 #endif
 }
 
-void engine_shutdown(void) { n_orders = 0; }
+void engine_shutdown(void)
+{
+    n_orders = 0;
+}
 
 void engine_on_new_order(const mh_new_order *m)
 {

@@ -5,15 +5,13 @@
 // itself is among them when it is filled or rests, and is left out. quantityLeft of an order that may not rest is
 // reported as cancelled. Prices and sizes are doubles: whole numbers up to 2^53 are exact.
 //
-// The package also expires resting orders of the same account (EXPIRE_MAKER), but its answer does not say where between
-// the fills that happened, so that mode is not declared. Its modify takes the new open size.
+// Its modify takes the new open size. Self-trade prevention is not used (NOTES.md says why).
 
 "use strict";
 const readline = require("node:readline");
-const { OrderBook, SelfTradePreventionMode } = require("nodejs-order-book");
+const { OrderBook } = require("nodejs-order-book");
 
 const EXIT_ENGINE_FAILED = 70; // EX_SOFTWARE: the engine threw instead of answering
-const STP_TRIGGERED = 1202; // the package's error code for an incoming order that met its own account's
 const UNUSED_ID = "none";
 
 let book, engineId, clOf, cum;
@@ -49,21 +47,17 @@ function cancelled(id, leaves, reason) {
 const handlers = {
   reset,
 
-  new({ cl, acct, sym, side, type, tif, px, qty, smp }) {
+  new({ cl, sym, side, type, tif, px, qty }) {
     const id = String(clOf.size + 1);
-    const order = { id, side, size: qty, accountId: acct };
-    if (smp === "cancel_newest") order.stpMode = SelfTradePreventionMode.EXPIRE_TAKER;
     const mayRest = type === "limit" && tif === "day";
+    const order = { id, side, size: qty };
     const answer =
       type === "market" ? book.market(order) : book.limit({ ...order, price: px, timeInForce: mayRest ? "GTC" : "IOC" });
-    const expired = answer.err !== null && answer.err.code === STP_TRIGGERED;
     clOf.set(id, cl);
-    if (answer.err !== null && !expired) return [{ ev: "rejected", cl, reason: answer.err.message }];
+    if (answer.err !== null) return [{ ev: "rejected", cl, reason: answer.err.message }];
     engineId.set(cl, id);
     const events = [{ ev: "accepted", cl, id }, ...trades(sym, id, answer)];
-    if (expired || (!mayRest && answer.quantityLeft > 0)) {
-      events.push(cancelled(id, answer.quantityLeft, expired ? answer.err.message : "unfilled remainder"));
-    }
+    if (!mayRest && answer.quantityLeft > 0) events.push(cancelled(id, answer.quantityLeft, "unfilled remainder"));
     return events;
   },
 

@@ -18,7 +18,7 @@ extern "C" {
 /* Grows when anything below changes its meaning or place; the kit refuses a library of another version. */
 #define MMT_ABI_VERSION 1
 /* No price, no quantity. */
-#define MMT_ABSENT      INT64_MIN
+#define MMT_ABSENT INT64_MIN
 /* The symbol of a mass cancel over all symbols. */
 #define MMT_ALL_SYMBOLS UINT32_MAX
 
@@ -64,11 +64,12 @@ typedef struct mmt_event {
     uint8_t kind, state, pad[2]; /* state: of a status report */
     uint32_t symbol;             /* of a trade or top */
     uint64_t cl_ord_id;          /* of a trade: the incoming order */
-    uint64_t other_cl_ord_id; /* of a trade: the resting order; of a replaced or status report: the order that was meant */
-    uint64_t order_id;        /* of an accepted */
-    int64_t price_ticks;      /* of a trade or replaced; of a top: the best bid, MMT_ABSENT for none */
-    int64_t quantity_lots;    /* traded, or leaves, or the count of a mass cancel; of a top: lots at the best bid */
-    int64_t cum_lots;         /* of a replaced, cancelled or status report */
+    uint64_t
+        other_cl_ord_id;   /* of a trade: the resting order; of a replaced or status report: the order that was meant */
+    uint64_t order_id;     /* of an accepted */
+    int64_t price_ticks;   /* of a trade or replaced; of a top: the best bid, MMT_ABSENT for none */
+    int64_t quantity_lots; /* traded, or leaves, or the count of a mass cancel; of a top: lots at the best bid */
+    int64_t cum_lots;      /* of a replaced, cancelled or status report */
     int64_t ask_price_ticks, ask_quantity_lots; /* of a top */
     const char *reason;                         /* of a rejected, cancelled or cancel rejected: for people */
 } mmt_event;
