@@ -36,7 +36,8 @@ class Plan:
     sound: tuple[str, ...]
     seed: int
     seeds: int
-    """Each sound engine is run with `seed`, `seed` + 1 and so on, so many times."""
+    """Each sound engine is run with `seed`, `seed` + 1 and so on, so many times: all checks with the first, those that
+    generate examples with the others."""
     examples: int
     jobs: int
     full: bool = False
@@ -85,7 +86,9 @@ def _tasks(plan: Plan, profile: Path, launch: Launch) -> Iterator[Callable[[], R
     for seed in range(plan.seed, plan.seed + plan.seeds):
         for engine in plan.sound:
             target = str(profile) if engine == PROCESS_ENGINE else engine
-            yield partial(run_sound, engine, Request(target, seed, plan.examples, shrink=False), launch)
+            # What does not depend on the seed is run once.
+            request = Request(target, seed, plan.examples, shrink=False, generated_only=seed != plan.seed)
+            yield partial(run_sound, engine, request, launch)
     for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):
         # Whichever test meets a death or a hang charges it to the clause about answers.
         clauses: tuple[str, ...] = () if plan.full or mutant.breaks[0] == ANSWERED_CLAUSE else mutant.breaks[:1]
