@@ -53,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target-set", action="append", default=[], metavar="T.K=V", help="override a key of the profile")
     group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
+    group.addoption("--generated-only", action="store_true", help="only the checks whose examples depend on the seed")
     group.addoption("--no-shrink", action="store_true", help="do not look for the shortest transcript of a failure")
     group.addoption("--history", metavar="FILE", help="write every message both ways to FILE (JSON lines)")
     group.addoption("--events-fd", type=int, help="write progress and verdicts to this descriptor (JSON lines)")
@@ -84,9 +85,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--clause")
     if wanted:
         _check_ids(load(), wanted, "--clause")
-        dropped = [item for item in certifying if not clauses_of(item) & set(wanted)]
-        config.hook.pytest_deselected(items=dropped)
-        items[:] = [item for item in items if item not in dropped]
+        _deselect(config, items, [item for item in certifying if not clauses_of(item) & set(wanted)])
+    if config.getoption("--generated-only"):
+        _deselect(config, items, [item for item in certifying if not is_generated(item)])
     if config.getoption("--target") is None:
         raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
     if CERTIFICATION not in config.stash:
@@ -105,6 +106,11 @@ def _label(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in allure.marks((register[clause] for clause in sorted(clauses_of(item))), titles):
             item.add_marker(mark)
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], dropped: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
 
 
 def _check_names(items: list[pytest.Item]) -> None:
@@ -126,6 +132,11 @@ def _check_ids(register: Register, ids: list[str], where: str) -> None:
 
 def clauses_of(item: pytest.Item) -> set[str]:
     return {name for marker in item.iter_markers("clause") for name in marker.args}
+
+
+def is_generated(item: pytest.Item) -> bool:
+    """Whether its examples are drawn from the run's seed: other tests say the same with every seed."""
+    return "property_settings" in getattr(item, "fixturenames", ())
 
 
 def needs_of(item: pytest.Item) -> set[str]:

@@ -47,6 +47,8 @@ class Request:
     out: Path | None = None
     """The run folder, for history, JUnit and Allure files; None keeps nothing."""
     shrink: bool = True
+    generated_only: bool = False
+    """Only the checks whose examples depend on the seed."""
 
 
 @dataclass
@@ -185,6 +187,7 @@ def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[
     command += [word for override in request.overrides for word in ("--target-set", override)]
     command += [word for clause in request.clauses for word in ("--clause", clause)]
     command += [] if request.shrink else ["--no-shrink"]
+    command += ["--generated-only"] if request.generated_only else []
     if request.out is not None:
         suffix = f"-{attempt}" if attempt else ""
         command += ["--history", str(request.out / "history.jsonl"), f"--junitxml={request.out / f'junit{suffix}.xml'}"]

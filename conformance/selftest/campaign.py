@@ -36,7 +36,8 @@ class Plan:
     sound: tuple[str, ...]
     seed: int
     seeds: int
-    """Each sound engine is run with `seed`, `seed` + 1 and so on, so many times."""
+    """Each sound engine is run with `seed`, `seed` + 1 and so on, so many times: all checks with the first, those that
+    generate examples with the others."""
     examples: int
     jobs: int
     full: bool = False
@@ -53,13 +54,21 @@ Result = Row | SoundRun
 def carry_out(plan: Plan, finished: Callable[[Result], None] = lambda result: None) -> Matrix:
     """The whole plan. `finished` is called in this thread with each result as it comes."""
     started_s = time.monotonic()
-    with sound_profile() as profile, ThreadPoolExecutor(plan.jobs) as pool:
-        work = [pool.submit(task) for task in _tasks(plan, profile, Forks())]
+    launch = Forks()
+    with (
+        sound_profile() as profile,
+        ThreadPoolExecutor(plan.jobs) as busy,
+        ThreadPoolExecutor(plan.jobs) as waiting,
+    ):
+        # A broken process is mostly waited for, until it has hung for long enough: that costs no core.
+        work = [waiting.submit(task) for task in _process_tasks(plan, launch)]
+        work += [busy.submit(task) for task in _tasks(plan, profile, launch)]
         try:
             for done in as_completed(work):
                 finished(done.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (waiting, busy):
+                pool.shutdown(wait=False, cancel_futures=True)
             raise
         results = [done.result() for done in work]
     return Matrix(
@@ -77,16 +86,21 @@ def _tasks(plan: Plan, profile: Path, launch: Launch) -> Iterator[Callable[[], R
     for seed in range(plan.seed, plan.seed + plan.seeds):
         for engine in plan.sound:
             target = str(profile) if engine == PROCESS_ENGINE else engine
-            yield partial(run_sound, engine, Request(target, seed, plan.examples, shrink=False), launch)
+            # What does not depend on the seed is run once.
+            request = Request(target, seed, plan.examples, shrink=False, generated_only=seed != plan.seed)
+            yield partial(run_sound, engine, request, launch)
+    for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):
+        # Whichever test meets a death or a hang charges it to the clause about answers.
+        clauses: tuple[str, ...] = () if plan.full or mutant.breaks[0] == ANSWERED_CLAUSE else mutant.breaks[:1]
+        request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
+        yield partial(run_mutant, mutant, request, launch)
+
+
+def _process_tasks(plan: Plan, launch: Launch) -> Iterator[Callable[[], Result]]:
     for name in plan.processes:
         clauses: tuple[str, ...] = () if plan.full else (ANSWERED_CLAUSE,)
         request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
         yield partial(run_process, PROCESSES[name], request, launch)
-    for name, mutant in ((name, MUTANTS[name]) for name in plan.mutants):
-        # Whichever test meets a death or a hang charges it to the clause about answers.
-        clauses = () if plan.full or mutant.breaks[0] == ANSWERED_CLAUSE else mutant.breaks[:1]
-        request = Request(f"mutant:{name}", plan.seed, plan.examples, clauses, shrink=False)
-        yield partial(run_mutant, mutant, request, launch)
 
 
 def run_mutant(mutant: Mutant, request: Request, launch: Launch) -> Row:

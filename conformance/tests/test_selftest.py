@@ -252,6 +252,11 @@ def test_children_that_are_forked_find_what_children_started_afresh_find() -> No
     assert afresh.violations
 
 
+def test_every_broken_process_gets_the_verdict_that_it_deserves() -> None:
+    plan = Plan((), tuple(PROCESSES), (), seed=2, seeds=1, examples=FEW, jobs=2)
+    assert [line for line in report.summary(carry_out(plan)) if "wrong verdict" in line] == []
+
+
 EXPECTED_EXIT = {Verdict.FAIL: EXIT_FAILED, Verdict.INCONCLUSIVE: EXIT_BLOCKED, Verdict.BLOCKED: EXIT_BLOCKED}
 
 
@@ -260,8 +265,8 @@ def matchmark(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-def test_a_broken_process_gets_the_verdict_and_the_exit_code_that_it_deserves(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["process_dies_in_a_walk", "process_dies_seldom", "process_says_nothing"])
+def test_certify_says_of_a_broken_process_what_it_deserves(name: str, tmp_path: Path) -> None:
     words = ["certify", "--target", f"mutant:{name}", "--clause", "D01.X8", "--examples", str(FEW), "--out", "run"]
     done = matchmark(*words, cwd=tmp_path)
     assert done.returncode == EXPECTED_EXIT[PROCESSES[name].expected], done.stdout + done.stderr
