@@ -29,6 +29,10 @@ COMMANDS = {
         "matchmark.conformance.commands.verify_log",
         "check an audit log: CRC, sequence, hash chain, replay, price-time priority, conservation",
     ),
+    "serve": (
+        "matchmark.conformance.commands.serve",
+        "run the reference exchange: FIX order entry, matching, audit log",
+    ),
     "token": (
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",

@@ -192,14 +192,16 @@ int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, 
 
 int mm_gateway_open(mm_gateway *g, mm_fault *fault)
 {
-    uint64_t base = mm_reports_base_key(g->pipeline, g->config.gateway), durable = 0;
-    for (int tries = 0; tries < 5000; tries++) {
-        durable = mm_pipeline_durable_sequence(g->pipeline);
-        if (2 * durable + 1 >= base)
-            break;
+    /* All that is visible now must be on disk first: a killed predecessor may have taken reports of records that the disk did not
+     * have yet, and neither the ring nor the log up to the durable mark would tell of them again. */
+    mm_pipeline_status now;
+    mm_pipeline_status_of(g->pipeline, &now);
+    uint64_t durable = now.durable_sequence;
+    for (int tries = 0; durable < now.sequence && tries < 5000; tries++) {
         usleep(1000);
+        durable = mm_pipeline_durable_sequence(g->pipeline);
     }
-    if (2 * durable + 1 < base)
+    if (durable < now.sequence)
         return fail(fault, EAGAIN,
                     "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
     if (mm_gateway_catch_up(g, 2 * durable + 1, fault))

@@ -90,6 +90,8 @@ class Status(NamedTuple):
     writer_beat_ns: int
     engine_pid: int
     writer_pid: int
+    generation: int
+    durability: Durability
 
 
 def now_ns() -> int:
@@ -166,7 +168,7 @@ class Pipeline:
         return Status(
             ExchangeState(s.state), _ffi.string(s.failure).decode(), s.failure_errno, s.config.epoch, s.order_position,
             s.orders_waiting, s.sequence, s.durable_sequence, s.orders_abandoned, s.engine_beat_ns, s.writer_beat_ns,
-            s.engine_pid, s.writer_pid,
+            s.engine_pid, s.writer_pid, s.generation, Durability(s.config.durability),
         )  # fmt: skip
 
     def close(self) -> None:

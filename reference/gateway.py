@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,15 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Account:
-    """An account's opening balances: cash in whole currency units of its symbols' prices, positions in lots by symbol."""
+    """An account's opening balances: cash in whole currency units of its symbols' prices, positions in lots by symbol.
+
+    `position_each` is the position in every symbol that `positions` does not name.
+    """
 
     name: str
     cash: Decimal = Decimal(0)
     positions: Mapping[str, int] = field(default_factory=dict)
+    position_each: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ class SessionRegistry:
 class Gateway:
     """A running gateway. PipelineError when it cannot start: the message says what to do.
 
-    `pipeline_dir` holds the shared memory, `log_dir` the audit log, `data_dir` keys, session numbers and stores.
+    `pipeline_dir` holds the shared memory, `log_dir` the audit log, `data_dir` keys, session numbers and stores. It listens on
+    host and port, or on a socket that listens already and is the gateway's from then on.
     """
 
     def __init__(
@@ -151,6 +156,7 @@ class Gateway:
         settings: GatewaySettings | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        listener: socket.socket | None = None,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self._data = Path(data_dir)
@@ -166,7 +172,7 @@ class Gateway:
         self._pipeline = Pipeline(pipeline_dir)
         self._risk = _make_risk(symbols, accounts, self.settings)
         self._native: Any = _ffi.NULL
-        listener = _listen(host, port)
+        listener = listener or listen(host, port)
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self._make(listener, log_dir, accounts)
 
@@ -334,11 +340,15 @@ class Gateway:
             self._pipeline.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that does not block; PipelineError when the address cannot be had."""
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
-        raise PipelineError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --fix-port") from None
+        why = error.strerror or str(error)
+        raise PipelineError(
+            f"cannot listen on {host}:{port}: {why}; choose another --fix-port", error.errno or 0
+        ) from None
     listener.setblocking(False)
     return listener
 
@@ -363,11 +373,14 @@ def _make_risk(symbols: Sequence[Symbol], accounts: Sequence[Account], settings:
         raise PipelineError("all symbols must have the same price digits: cash is counted in that unit")
     digits = symbols[0].digits if symbols else 0
     for number, account in enumerate(accounts):
-        cash = int(account.cash.scaleb(digits))
+        with localcontext(prec=60):  # more digits than the 28 of the default context may be there
+            cash = int(account.cash.scaleb(digits))
         _lib.mm_risk_deposit(risk, number, {"low": cash & (2**64 - 1), "high": cash >> 64})
-        for held, lots in account.positions.items():
+        for held in account.positions:
             if held not in numbers:
                 raise PipelineError(f"account {account.name}: no symbol {held!r}")
+        everywhere = dict.fromkeys(numbers, account.position_each) if account.position_each else {}
+        for held, lots in {**everywhere, **account.positions}.items():
             if not _lib.mm_risk_deposit_lots(risk, number, numbers[held], lots):
                 raise PipelineError("too many positions: raise `positions`")
     return risk

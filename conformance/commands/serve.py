@@ -1,0 +1,51 @@
+"""`matchmark serve`: the reference exchange in the foreground. docs/serve.md has every setting."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+NAME = "serve"
+HELP = "run the reference exchange: FIX order entry, matching, audit log"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "exit codes: 0 stopped cleanly, 1 damaged or failed log, 2 configuration, 3 blocked (port, disk, in use)"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file; flags and MATCHMARK_SERVE_* variables go before it"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="audit log, keys, sessions (default ./data)")
+    parser.add_argument("--symbols", metavar="FILE", help="TOML file of [[symbols]]")
+    parser.add_argument("--accounts", metavar="FILE", help="TOML file of [[accounts]]")
+    parser.add_argument("--fix-host", metavar="H", help="address for FIX (default 127.0.0.1)")
+    parser.add_argument("--fix-port", metavar="N", help="port for FIX, 0 for any free one (default 9878)")
+    parser.add_argument("--admin-host", metavar="H", help="address of GET /status (default 127.0.0.1)")
+    parser.add_argument("--admin-port", metavar="N", help="port of GET /status, 0 for any free one (default 9879)")
+    parser.add_argument(
+        "--durability", metavar="MODE", help="async: acknowledge before the disk; fsync: after (default async)"
+    )
+    parser.add_argument(
+        "--shm-dir", metavar="DIR", help="shared memory (default below /dev/shm, named after the data directory)"
+    )
+    parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
+
+
+def run(args: argparse.Namespace) -> int:
+    # numpy would start a thread for each core, and a process with threads must not fork.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from matchmark.reference.config import load
+    from matchmark.reference.config_text import ConfigError
+    from matchmark.reference.serve import serve
+
+    logging.basicConfig(stream=sys.stderr, format="matchmark serve: %(message)s")
+    try:
+        config = load({key: Path(value) if key == "config" and value else value for key, value in vars(args).items()})
+    except ConfigError as error:
+        print(f"matchmark serve: {error}", file=sys.stderr)
+        return 2
+    return serve(config)

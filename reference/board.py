@@ -1,0 +1,43 @@
+"""A page of memory that supervisor and roles share: process ids and counters, for whoever asks how the exchange is.
+
+Words of 64 bits, each written by one process and read whole; nothing depends on two of them being of the same moment.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from typing import Any
+
+ROLES = ("writer", "engine", "gateway", "admin")
+_RESTARTS_AT, _COUNTERS_AT, _WORDS = 8, 16, 512
+
+
+class Board:
+    """Anonymous memory: made before the roles are forked, it is theirs too."""
+
+    def __init__(self, counter_names: tuple[str, ...]) -> None:
+        self._memory = mmap.mmap(-1, _WORDS * 8)
+        self._words: Any = memoryview(self._memory).cast("Q")
+        self._names = counter_names
+
+    def set_pid(self, role: str, pid: int) -> None:
+        """0: it is not running."""
+        self._words[ROLES.index(role)] = pid
+
+    def pids(self) -> dict[str, int]:
+        return {role: int(self._words[n]) for n, role in enumerate(ROLES)}
+
+    def count_restart(self, role: str) -> None:
+        self._words[_RESTARTS_AT + ROLES.index(role)] += 1
+
+    def restarts(self) -> dict[str, int]:
+        return {role: int(self._words[_RESTARTS_AT + n]) for n, role in enumerate(ROLES)}
+
+    def set_counters(self, counters: Mapping[str, int]) -> None:
+        for n, name in enumerate(self._names):
+            self._words[_COUNTERS_AT + n] = counters[name]
+
+    def counters(self) -> dict[str, int]:
+        """The running gateway's, counted from its start."""
+        return {name: int(self._words[_COUNTERS_AT + n]) for n, name in enumerate(self._names)}

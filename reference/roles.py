@@ -1,0 +1,159 @@
+"""What each role's process does. The supervisor forks them; each attaches to the shared memory for itself.
+
+A role says once on its pipe that it is ready, or why it cannot be, and then works until it is told to stop or the exchange fails.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
+from matchmark.native.pipeline_records import Wait
+from matchmark.reference import admin
+from matchmark.reference.board import Board
+from matchmark.reference.config import ServeConfig
+from matchmark.reference.gateway import Gateway, instruments_hash
+from matchmark.reference.tokens import TokenError
+
+EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
+"""Of a role's process: it ended as told; it cannot start and said why; the exchange has failed; a fault of its own."""
+
+_PR_SET_PDEATHSIG = 1
+_COUNTERS_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every role needs. The sockets listen already, so that their ports outlive the roles behind them."""
+
+    config: ServeConfig
+    engine: EngineConfig
+    wait: Wait
+    log: Path
+    data: Path
+    shm: Path
+    board: Board
+    fix_socket: socket.socket
+    admin_socket: socket.socket
+
+
+Ready = Callable[[], None]
+
+
+def run_engine(plan: Plan, ready: Ready) -> int:
+    loop = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine)
+    ready()
+    while (result := loop.run(wait=plan.wait)) == 0:
+        pass
+    loop.close()
+    return EXIT_DONE if result == 1 else EXIT_EXCHANGE_FAILED
+
+
+def run_writer(plan: Plan, ready: Ready) -> int:
+    rings = plan.config.rings
+    writer = AuditWriter(
+        Pipeline(plan.shm),
+        plan.log,
+        plan.engine,
+        instruments_hash=instruments_hash(plan.config.symbols),
+        file_records=rings.file_records,
+        linger_ns=rings.linger_ns,
+    )
+    ready()
+    while (result := writer.run(wait=plan.wait)) == 0:
+        pass
+    writer.close()
+    return EXIT_DONE if result == 1 else EXIT_EXCHANGE_FAILED
+
+
+def run_gateway(plan: Plan, ready: Ready) -> int:
+    """Ends on SIGTERM, after every session was logged out."""
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    gateway = Gateway(
+        plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, plan.config.gateway,
+        listener=plan.fix_socket.dup(),
+    )  # fmt: skip
+    gateway.start()
+    ready()
+    while not told.wait(_COUNTERS_EVERY_S) and gateway.failure is None:
+        plan.board.set_counters(gateway.counters())
+    if gateway.failure is not None:
+        raise PipelineError(gateway.failure)
+    gateway.stop()
+    plan.board.set_counters(gateway.counters())
+    gateway.close()
+    return EXIT_DONE
+
+
+def run_admin(plan: Plan, ready: Ready) -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    server = admin.Server(plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid())
+    ready()
+    server.serve_forever()
+    return EXIT_DONE
+
+
+BODIES = {"writer": run_writer, "engine": run_engine, "gateway": run_gateway, "admin": run_admin}
+
+
+def start(role: str, plan: Plan, close_first: tuple[int, ...]) -> tuple[int, int]:
+    """Forks the role; (process id, descriptor of the pipe on which it will say one line)."""
+    supervisor = os.getpid()
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write_end)
+        return pid, read_end
+    code = EXIT_BROKEN
+    try:
+        for fd in (read_end, *close_first):
+            os.close(fd)
+        code = _in_child(role, plan, supervisor, write_end)
+    except BaseException as error:
+        sys.stderr.write(f"matchmark serve: the {role} broke: {type(error).__name__}: {error}\n")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # nothing of the supervisor's must run here
+
+
+def _in_child(role: str, plan: Plan, supervisor: int, pipe: int) -> int:
+    # A supervisor that is killed takes its roles along; shared memory stays, and the next start goes on from it.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != supervisor:
+        return EXIT_BROKEN
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # they come to a whole process group: the supervisor decides on the order
+        signal.signal(number, signal.SIG_IGN)
+
+    def say(**words: object) -> None:
+        os.write(pipe, json.dumps(words).encode() + b"\n")
+        os.close(pipe)
+
+    said = threading.Event()
+
+    def ready() -> None:
+        said.set()
+        say(ready=True)
+
+    try:
+        return BODIES[role](plan, ready)
+    except (PipelineError, TokenError, OSError) as error:
+        if not said.is_set():
+            say(error=str(error), errno=getattr(error, "errno", 0) or 0)
+        else:
+            sys.stderr.write(f"matchmark serve: the {role} ended: {error}\n")
+        return EXIT_REFUSED

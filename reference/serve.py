@@ -1,0 +1,135 @@
+"""The reference exchange in the foreground: takes the data directory, starts the roles, says when it is ready, stops cleanly.
+
+stdout carries one line of JSON, the readiness line; everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from matchmark.native import _native
+from matchmark.native.pipeline import PipelineError, pick_wait
+from matchmark.native.pipeline_records import Durability
+from matchmark.reference import cold_start
+from matchmark.reference.board import Board
+from matchmark.reference.config import ServeConfig
+from matchmark.reference.data_dir import EXIT_FAULT, DataDir, Run, StartError, remove_shared_memory, start_error
+from matchmark.reference.gateway import listen
+from matchmark.reference.roles import Plan
+from matchmark.reference.supervisor import Stopped, Supervisor
+
+BUSY_THREADS = 3
+"""Gateway, engine and writer each poll; the supervisor and the admin page sleep."""
+
+
+def serve(config: ServeConfig) -> int:
+    """Runs until SIGTERM or SIGINT. Exit code: 0 stopped cleanly, 1 damage or a failed log, 2 configuration, 3 blocked."""
+    try:
+        data = DataDir(config.data_dir)
+        try:
+            return _serve(config, data)
+        finally:
+            data.release()
+    except StartError as error:
+        _say(str(error))
+        return error.exit_code
+
+
+def _serve(config: ServeConfig, data: DataDir) -> int:
+    wait, why = pick_wait(BUSY_THREADS, config.wait)
+    _say(why)
+    fix_socket, admin_socket = _sockets(config)
+    start = cold_start.prepare(config, data, _say)
+    if start.may_be_missing:
+        _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
+    run = _note_start(config, data, start)
+    board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
+    plan = Plan(config, start.engine, wait, data.log, data.path, start.shm, board, fix_socket, admin_socket)
+    supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
+    try:
+        supervisor.start_all()
+        print(json.dumps(_readiness(plan, start, supervisor)), flush=True)
+        supervisor.run()
+    except Stopped:
+        pass  # before it was ready; what is in the rings is drained like at any stop
+    except PipelineError as error:
+        supervisor.abandon()
+        raise start_error(error) from None
+    try:
+        return _stop(supervisor, start, data, run)
+    finally:
+        supervisor.close()
+        fix_socket.close()
+        admin_socket.close()
+
+
+def _sockets(config: ServeConfig) -> Any:
+    try:
+        fix = listen(config.fix_host, config.fix_port)
+    except PipelineError as error:
+        raise StartError(str(error)) from None
+    try:
+        return fix, listen(config.admin_host, config.admin_port)
+    except PipelineError as error:
+        fix.close()
+        raise StartError(str(error).replace("--fix-port", "--admin-port")) from None
+
+
+def _note_start(config: ServeConfig, data: DataDir, start: cold_start.Start) -> Run:
+    now = start.pipeline.status()
+    run = Run(False, config.durability.name.lower(), now.generation, str(start.shm), now.epoch)
+    data.note_run(run)
+    return run
+
+
+def _stop(supervisor: Supervisor, start: cold_start.Start, data: DataDir, run: Run) -> int:
+    clean = supervisor.stop()
+    now = start.pipeline.status()
+    start.pipeline.close()
+    if not clean:
+        _say(
+            f"stopped; the shared memory in {start.shm} is kept for the next start: {now.failure or 'not all is on disk'}"
+        )
+        return EXIT_FAULT
+    data.note_run(Run(True, run.durability, run.generation, run.shm_dir, run.epoch, now.sequence))
+    remove_shared_memory(start.shm)
+    _say(f"stopped cleanly at record {now.sequence}")
+    return 0
+
+
+def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> dict[str, Any]:
+    host, port = plan.fix_socket.getsockname()[:2]
+    admin_host, admin_port = plan.admin_socket.getsockname()[:2]
+    settings = plan.config.gateway
+    return {
+        "ready": True,
+        "pid": os.getpid(),
+        "fix": {
+            "host": host,
+            "port": port,
+            "begin_string": settings.begin_string,
+            "target_comp_id": settings.comp_id,
+        },
+        "websocket": None,
+        "direct_feed": None,
+        "admin": f"http://{admin_host}:{admin_port}",
+        "kafka": None,
+        "ledger": None,
+        "audit_dir": str(plan.log),
+        "symbols": len(plan.config.symbols),
+        "durability": Durability(plan.config.durability).name.lower(),
+        "epoch": start.pipeline.status().epoch,
+        "data_dir": str(plan.data),
+        "shm_dir": str(plan.shm),
+        "wait": plan.wait.name.lower(),
+        "pids": supervisor.pids(),
+        "recovered": start.recovered(),
+    }
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"matchmark serve: {text}\n")
+    sys.stderr.flush()

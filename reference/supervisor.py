@@ -1,0 +1,223 @@
+"""Keeps the roles of one exchange running: starts them in order, starts one again that died, stops them in order.
+
+One thread, so that forking is safe. It is on nobody's path: while it sleeps the exchange works, and when it dies the roles go
+with it (roles.py) and the next start goes on from the shared memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from matchmark.native.pipeline import Pipeline, PipelineError
+from matchmark.native.pipeline_records import ExchangeState
+from matchmark.reference import roles
+from matchmark.reference.board import ROLES
+
+POLL_S = 0.1
+READY_PATIENCE_S = 3600.0
+"""A role that replays a long log is not stuck."""
+OWN_ENDS_MAX, OWN_ENDS_WITHIN_S = 5, 30.0
+"""A role that ends by itself, not by a signal, so often within so long will not do better the next time."""
+STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "admin": 2.0}
+
+
+@dataclass
+class _Role:
+    pid: int = 0
+    pipe: int = -1
+    ready: bool = False
+    error: PipelineError | None = None
+    ended: int | None = None
+    own_ends: list[float] = field(default_factory=list)
+
+
+class Stopped(Exception):
+    """SIGTERM or SIGINT came."""
+
+
+class Supervisor:
+    """`log` gets one sentence for each thing that an operator should know."""
+
+    def __init__(
+        self, plan: roles.Plan, pipeline: Pipeline, log: Callable[[str], None], close_in_roles: tuple[int, ...]
+    ):
+        self._plan, self._pipeline, self._log = plan, pipeline, log
+        self._roles = {name: _Role() for name in ROLES}
+        self._told = False
+        self._failure_said = False
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._close_in_roles = (*close_in_roles, self._wake_read, self._wake_write)
+        self._before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)}
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _on_stop(self, number: int, frame: object) -> None:
+        self._told = True
+
+    # --- starting ---
+
+    def start_all(self) -> None:
+        """PipelineError: a role cannot start and said why. Stopped: somebody does not want it any more."""
+        for name in ("writer", "engine"):
+            self._start(name)
+            self._wait_ready(name)
+        self._pipeline.state = ExchangeState.RUNNING
+        for name in ("gateway", "admin"):
+            self._start(name)
+        for name in ("gateway", "admin"):
+            self._wait_ready(name)
+
+    def _start(self, name: str) -> None:
+        role = self._roles[name]
+        role.ready, role.error, role.ended = False, None, None
+        role.pid, role.pipe = roles.start(name, self._plan, (*self._close_in_roles, *self._pipes()))
+        self._selector.register(role.pipe, selectors.EVENT_READ, name)
+        self._plan.board.set_pid(name, role.pid)
+
+    def _pipes(self) -> list[int]:
+        return [role.pipe for role in self._roles.values() if role.pipe >= 0]
+
+    def _wait_ready(self, name: str) -> None:
+        role, until = self._roles[name], time.monotonic() + READY_PATIENCE_S
+        while not role.ready:
+            self._poll()
+            if role.error:
+                raise role.error
+            if self._told:
+                raise Stopped
+            if role.ended is not None and role.pipe < 0:
+                failure = self._pipeline.status().failure
+                raise PipelineError(failure or f"the {name} died at the start (status {role.ended})")
+            if time.monotonic() > until:
+                raise PipelineError(f"the {name} did not become ready in {READY_PATIENCE_S:.0f} s")
+
+    # --- watching ---
+
+    def run(self) -> None:
+        """Until it is told to stop."""
+        while not self._told:
+            self._poll()
+            for name, role in self._roles.items():
+                if role.ended is not None:
+                    self._start_again(name, role)
+            self._say_failure()
+
+    def _poll(self) -> None:
+        for key, _ in self._selector.select(POLL_S):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+            else:
+                self._hear(self._roles[key.data])
+        for name, role in self._roles.items():
+            if role.pid:
+                pid, status = os.waitpid(role.pid, os.WNOHANG)
+                if pid:
+                    role.ended, role.pid = status, 0
+                    self._plan.board.set_pid(name, 0)
+
+    def _hear(self, role: _Role) -> None:
+        line = os.read(role.pipe, 65536)  # a line is written at once, and is shorter than a pipe's atomic write
+        self._selector.unregister(role.pipe)
+        os.close(role.pipe)
+        role.pipe = -1
+        said = json.loads(line) if line else {}
+        role.ready = bool(said.get("ready"))
+        if "error" in said:
+            role.error = PipelineError(said["error"], int(said["errno"]))
+
+    def _start_again(self, name: str, role: _Role) -> None:
+        status = role.ended or 0
+        code = os.waitstatus_to_exitcode(status)
+        failed = self._pipeline.state == ExchangeState.FAILED
+        if failed and name in ("engine", "writer"):
+            return  # an exchange that has failed is repaired by people
+        if role.pipe >= 0:
+            return  # it left word, which is read first
+        if code >= 0 and not self._may_try_again(name, role, code):
+            return
+        by = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended by itself (exit code {code})"
+        why = f": {role.error}" if role.error else ""
+        self._log(f"the {name} {by}{why}; it is started again")
+        self._plan.board.count_restart(name)
+        self._start(name)
+
+    def _may_try_again(self, name: str, role: _Role, code: int) -> bool:
+        now = time.monotonic()
+        role.own_ends = [*(t for t in role.own_ends if now - t < OWN_ENDS_WITHIN_S), now]
+        if len(role.own_ends) < OWN_ENDS_MAX:
+            return True
+        if len(role.own_ends) == OWN_ENDS_MAX and self._pipeline.state != ExchangeState.FAILED:
+            why = str(role.error) if role.error else f"exit code {code}"
+            self._pipeline.fail(f"the {name} cannot go on: {why}")
+        role.ended = None  # it stays down
+        return False
+
+    def _say_failure(self) -> None:
+        now = self._pipeline.status()
+        if now.state == ExchangeState.FAILED and not self._failure_said:
+            self._failure_said = True
+            self._log(
+                f"the exchange has stopped and takes no orders: {now.failure}; repair the cause, then stop and start serve"
+            )
+
+    # --- stopping ---
+
+    def stop(self) -> bool:
+        """Sessions out, then the engine drained, then the writer. True when all that was taken is on disk."""
+        self._end("gateway", signal.SIGTERM)
+        self._pipeline.state = ExchangeState.STOPPING
+        failed = self._pipeline.state == ExchangeState.FAILED
+        for name in ("engine", "writer"):
+            self._end(name, None, again=not failed)
+        self._end("admin", signal.SIGTERM)
+        now = self._pipeline.status()
+        return not failed and now.state != ExchangeState.FAILED and now.sequence == now.durable_sequence
+
+    def _end(self, name: str, number: signal.Signals | None, again: bool = False) -> None:
+        role, until = self._roles[name], time.monotonic() + STOP_PATIENCE_S[name]
+        if role.pid and number:
+            os.kill(role.pid, number)
+        while time.monotonic() < until:
+            killed = role.ended is not None and os.waitstatus_to_exitcode(role.ended) < 0
+            if again and killed and role.pipe < 0:
+                self._start(name)  # killed as it drained: what it owes must still be done
+            if not role.pid and role.pipe < 0:
+                break
+            self._poll()
+        if role.pid:
+            self._log(f"the {name} did not end within {STOP_PATIENCE_S[name]:.0f} s; it is killed")
+            self._kill(role)
+
+    def abandon(self) -> None:
+        """Kills what runs: the start did not succeed. Nothing acknowledged is lost, shared memory stays."""
+        for role in self._roles.values():
+            if role.pid:
+                self._kill(role)
+
+    def _kill(self, role: _Role) -> None:
+        os.kill(role.pid, signal.SIGKILL)
+        os.waitpid(role.pid, 0)
+        role.pid = 0
+
+    def pids(self) -> dict[str, int]:
+        return {"supervisor": os.getpid(), **{name: role.pid for name, role in self._roles.items()}}
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._selector.close()
+        for fd in (self._wake_read, self._wake_write, *self._pipes()):
+            os.close(fd)

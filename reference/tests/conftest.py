@@ -1,0 +1,25 @@
+"""Exchanges of a test, closed after it whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .serving import Serve
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Callable[..., Serve]]:
+    """Makes a Serve below tmp_path; it is not started."""
+    made: list[Serve] = []
+
+    def make(*args: Any, name: str = "x", **more: Any) -> Serve:
+        made.append(Serve(tmp_path / name, *args, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
