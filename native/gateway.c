@@ -364,7 +364,7 @@ void mm_gateway_forget(mm_gateway *g, mm_connection *c)
     g->counters.garbled += c->fix.garbled;
     g->counters.resent += c->fix.resent;
     mm_session_disconnected(&c->fix);
-    c->admitted = c->blocked = c->want_write = c->cancel_on_disconnect = c->asked = 0;
+    c->admitted = c->blocked = c->want_write = c->cancel_on_disconnect = c->asked = c->probe = 0;
     c->cut_ns = 0;
 }
 

@@ -19,9 +19,14 @@ typedef struct mm_identity {
     mm_connection *connection; /* NULL: not connected */
 } mm_identity;
 
+/* An order that may have been sent before: the engine is asked for its state before it may become an order. */
+enum mm_probe { MM_PROBE_NONE = 0, MM_PROBE_ASKED = 1, MM_PROBE_UNKNOWN = 2, MM_PROBE_KNOWN = 3 };
+
 struct mm_connection {
     int32_t fd; /* -1: free */
     uint32_t session;
+    uint8_t probe;     /* mm_probe of the message that waits at the head of the input */
+    uint64_t probe_id; /* its ClOrdID's hash */
     uint8_t admitted, blocked, dirty, want_write, cancel_on_disconnect, asked;
     uint64_t serial; /* no two connections of a process have the same */
     uint64_t cut_ns; /* when to close whatever is unsent; 0: not cut */

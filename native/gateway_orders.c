@@ -129,6 +129,27 @@ static char letter(const request *q, uint32_t tag, char absent)
     return t.length == 1 ? *t.at : absent;
 }
 
+/* What becomes of an order that may have been sent before and is not open: the engine is asked, for it alone knows those that are
+ * finished, and the message waits for its answer at the head of the input. */
+static enum mm_probe probe(request *q)
+{
+    mm_gateway *g = q->g;
+    mm_connection *c = q->c;
+    uint64_t id = q->order.command.cl_ord_id;
+    if (c->probe != MM_PROBE_NONE && c->probe_id == id)
+        return (enum mm_probe)c->probe;
+    mm_order_message question = q->order;
+    question.command.op = MM_STATUS;
+    question.command.orig_cl_ord_id = id;
+    memcpy(question.orig_text, question.text, sizeof question.orig_text);
+    question.validated_ns = question.enqueued_ns = mm_now_ns();
+    if (mm_orders_put(g->pipeline, g->config.gateway, &question, NULL) == MM_PUT_OK) {
+        c->probe = MM_PROBE_ASKED;
+        c->probe_id = id;
+    }
+    return MM_PROBE_ASKED;
+}
+
 static bool new_order(request *q)
 {
     mm_command *c = &q->order.command;
@@ -146,8 +167,16 @@ static bool new_order(request *q)
     if (c->type == MM_LIMIT && !q->priced)
         return conditional(q, "Price is required for a limit order");
     bool again = mm_is_yes(q->m, 43) || mm_is_yes(q->m, 97);
-    if (again && mm_risk_knows(q->g->risk, c->cl_ord_id))
-        return true; /* 19a: it is here already */
+    if (mm_is_yes(q->m, 43) && mm_risk_knows(q->g->risk, c->cl_ord_id))
+        return true; /* 19a: it is here already, and its report is sent again when asked for */
+    if (again && mm_pipeline_state(q->g->pipeline) == MM_RUNNING) {
+        enum mm_probe found = probe(q);
+        if (found == MM_PROBE_ASKED)
+            return false;
+        q->c->probe = MM_PROBE_NONE;
+        if (found == MM_PROBE_KNOWN)
+            return true; /* the report of its state was the answer */
+    }
     int verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));

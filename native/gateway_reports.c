@@ -140,11 +140,25 @@ static void tell_mass(mm_gateway *g, mm_identity *id, const mm_report *r)
     id->store.numbers->last_key = r->key;
 }
 
+/* The engine's answer about an order that may have been sent before. True: nobody else is told, for it is new. */
+static bool is_answer_to_probe(mm_identity *id, const mm_report *r)
+{
+    mm_connection *c = id->connection;
+    if (!c || c->probe != MM_PROBE_ASKED || r->kind != MM_EV_STATUS || r->cl_ord_id != c->probe_id)
+        return false;
+    c->probe = r->state == MM_UNKNOWN ? MM_PROBE_UNKNOWN : MM_PROBE_KNOWN;
+    if (c->probe == MM_PROBE_UNKNOWN)
+        id->store.numbers->last_key = r->key;
+    return c->probe == MM_PROBE_UNKNOWN;
+}
+
 /* Numbers a report for its session, and sends it when the session is there. */
 static void tell(mm_gateway *g, const mm_report *r)
 {
     mm_identity *id = r->session < g->config.max_sessions ? &g->identities[r->session] : NULL;
     if (!id || !id->known || r->key <= id->sent_key || r->account >= g->n_accounts)
+        return;
+    if (is_answer_to_probe(id, r))
         return;
     g->counters.reports++;
     if (is_mass(r))

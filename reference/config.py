@@ -101,11 +101,9 @@ def _settings(flags: Mapping[str, Any], env: Mapping[str, str], source: Source) 
     for key in (*SETTINGS, "symbols", "accounts"):
         where = source.where("serve", None, key)
         value = table.get(key)
-        shared = env.get("MATCHMARK_DATA_DIR") if key == "data_dir" else None
-        for name, given in (("MATCHMARK_DATA_DIR", shared), (f"{ENVIRONMENT}{key.upper()}", None)):
-            text = given if given is not None else env.get(name)
-            if text is not None:
-                value, where = text, name
+        for name in ("MATCHMARK_DATA_DIR",) * (key == "data_dir") + (f"{ENVIRONMENT}{key.upper()}",):
+            if name in env:
+                value, where = env[name], name
         if flags.get(key) is not None:
             value, where = flags[key], f"--{key.replace('_', '-')}"
         if value is not None:

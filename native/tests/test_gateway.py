@@ -16,7 +16,7 @@ import pytest
 from matchmark.native.pipeline_records import Durability
 
 from .exchange import Client, Exchange
-from .fix_wire import wait_until
+from .fix_wire import utc, wait_until
 
 
 @pytest.fixture(params=[Durability.ASYNC, Durability.FSYNC], ids=["async", "fsync"])
@@ -169,8 +169,47 @@ def test_an_order_sent_again_is_executed_once(plain: Exchange) -> None:
     a.expect("8", t150="0")
     a.new("once", 1, 10, "100.00", poss_dup=True)
     assert a.silent()
+    a.send(
+        "D", (97, "Y"), (11, "once"), (55, "SYM"), (54, 1), (60, utc(time.time_ns())), (38, 10), (40, 2), (44, "100.00")
+    )
+    a.expect("8", t150="I", t39="0", t11="once", t151="10")
     a.new("once", 1, 10, "100.00")
     a.expect("8", t150="8", t103="6")
+
+
+@pytest.mark.parametrize("flag", [43, 97])
+def test_a_finished_order_sent_again_is_answered_with_its_state(plain: Exchange, flag: int) -> None:
+    a, b = logged_on(plain), logged_on(plain, "BOB")
+    a.new("done", 1, 10, "100.00")
+    a.expect("8", t150="0")
+    b.new("other", 2, 10, "100.00")
+    a.expect("8", t150="F", t39="2")
+    before = plain.gateway.cash_units("ALICE"), plain.gateway.position_lots("ALICE", 0)
+    again = (
+        (11, "done"), (55, "SYM"), (54, 1), (60, utc(time.time_ns())), (38, 10), (40, 2), (44, "100.00"), (59, 0),
+    )  # fmt: skip
+    if flag == 43:
+        a.send("D", *again, poss_dup=True)
+    else:
+        a.send("D", (97, "Y"), *again)
+    a.expect("8", t150="I", t39="2", t11="done", t14="10")
+    a.new("next", 1, 1, "50.00")
+    a.expect("8", t150="0", t11="next")
+    assert plain.gateway.cash_units("ALICE") == before[0] - 5000
+    assert plain.gateway.position_lots("ALICE", 0) == before[1]
+
+
+@pytest.mark.parametrize("flag", [43, 97])
+def test_an_order_sent_again_that_never_came_is_executed(plain: Exchange, flag: int) -> None:
+    a = logged_on(plain)
+    new = ((11, "first"), (55, "SYM"), (54, 1), (60, utc(time.time_ns())), (38, 10), (40, 2), (44, "100.00"), (59, 0))
+    if flag == 43:
+        a.send("D", *new, poss_dup=True)
+    else:
+        a.send("D", (97, "Y"), *new)
+    a.new("next", 1, 1, "50.00")
+    a.expect("8", t150="0", t11="first")
+    a.expect("8", t150="0", t11="next")
 
 
 # Logons
