@@ -152,13 +152,13 @@ class Trader:
         self.sent: dict[int, tuple[str, tuple[Any, ...]]] = {}
         self.reports: list[dict[int, str]] = []
         self.socket: socket.socket | None = None
-        self.logged_on = False
-        self._asked = 0
+        self.logged_on = self.cut = False
+        self._asked = self._looked = 0
 
     def connect(self, port: int, wait: bool = True) -> Trader:
         self.close()
         self.parser = simplefix.FixParser()
-        self.logged_on, self._asked = False, 0
+        self.logged_on, self.cut, self._asked = False, False, 0
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self._put("A", ((98, 0), (108, 30), (554, self.token)))
         if wait:
@@ -226,8 +226,9 @@ class Trader:
             except TimeoutError:
                 return False
             except OSError:
-                return done()
+                data = b""
             if not data:
+                self.cut = True
                 return done()
             self.parser.append_buffer(data)
             while (message := self.parser.get_message()) is not None:
@@ -253,7 +254,7 @@ class Trader:
 
     def next(self, seconds: float = 20) -> dict[int, str]:
         """The next report that was not looked at yet."""
-        at = getattr(self, "_looked", 0)
+        at = self._looked
         assert self.read_until(lambda: len(self.reports) > at, seconds), f"{self.sender}: no report"
         self._looked = at + 1
         return self.reports[at]
