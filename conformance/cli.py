@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "doctor": (
+        "matchmark.conformance.commands.doctor",
+        "what this machine has and lacks for each part, and how to get it",
+    ),
     "third-party": (
         "matchmark.conformance.commands.third_party",
         "certify the example engines and write the page about them",
