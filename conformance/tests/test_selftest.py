@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -294,21 +294,30 @@ def test_a_signal_ends_the_campaign_promptly_and_leaves_nothing_behind(stop: sig
         text=True,
         start_new_session=True,
     )
-    assert run.stderr is not None
-    with run.stderr:
-        until_s = time.monotonic() + 60
-        while len(list(tmp_path.glob("matchmark-*"))) < 4:  # the sound profile's folder and those of the first runs
-            assert time.monotonic() < until_s, "no run was started"
-            time.sleep(0.05)
+    try:
+        assert run.stderr is not None
+        _wait_for(
+            lambda: len(list(tmp_path.glob("matchmark-*"))) >= 4, "the sound profile's folder, those of three runs"
+        )
         time.sleep(2)  # into the middle of the runs, which have written nothing to wait for
         assert run.poll() is None
         run.send_signal(stop)
         assert run.wait(timeout=STOPPED_WITHIN_S) == EXIT_BLOCKED
         assert run.stderr.read().endswith("matchmark: stopped\n")
-    assert list(tmp_path.glob("matchmark-*")) == []
-    until_s = time.monotonic() + STOPPED_WITHIN_S
-    while _group_lives(run.pid):
-        assert time.monotonic() < until_s, "a process of the campaign was left behind"
+        assert list(tmp_path.glob("matchmark-*")) == []
+        _wait_for(lambda: not _group_lives(run.pid), "the end of every process of the campaign")
+    finally:
+        if _group_lives(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        if run.stderr is not None:
+            run.stderr.close()
+
+
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until_s, f"waited in vain for {what}"
         time.sleep(0.05)
 
 
