@@ -52,7 +52,8 @@ Result = Row | SoundRun
 
 
 def carry_out(plan: Plan, finished: Callable[[Result], None] = lambda result: None) -> Matrix:
-    """The whole plan. `finished` is called in this thread with each result as it comes."""
+    """The whole plan. `finished` is called in this thread with each result as it comes; what it or a signal raises ends
+    the runs in hand."""
     started_s = time.monotonic()
     launch = Forks()
     with (
@@ -69,6 +70,7 @@ def carry_out(plan: Plan, finished: Callable[[Result], None] = lambda result: No
         except BaseException:
             for pool in (waiting, busy):
                 pool.shutdown(wait=False, cancel_futures=True)
+            launch.stop()  # or else the pools wait for the runs in hand, minutes with --full
             raise
         results = [done.result() for done in work]
     return Matrix(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from importlib.resources import files
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -15,36 +17,72 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from matchmark.conformance.runner import SUITES, Child, environment
+from matchmark.conformance.runner import CLOSING_TIME_S, SUITES, Child, environment
 
 READ_AHEAD = ("numpy", "pytest", "hypothesis.stateful", "allure_pytest.plugin", "matchmark.conformance.selftest.mutant")
+
+
+class Stopped(Exception):
+    """A child was asked for after the stop."""
 
 
 class ForkedChild:
     def __init__(self, process: ForkServerProcess) -> None:
         self._process = process
+        self._ended = threading.Event()
 
     def wait(self) -> int:
+        """To be called by one thread only: the exit status can be read once."""
         self._process.join()
+        self._ended.set()
         assert self._process.exitcode is not None
         return self._process.exitcode
+
+    def terminate(self) -> None:
+        """Asks pytest to end, which ends the target first."""
+        if not self._ended.is_set():
+            self._process.terminate()
+
+    def ended_within(self, timeout_s: float) -> bool:
+        """Whether the thread that waits for this child has seen its end; for any other thread than that one."""
+        return self._ended.wait(timeout_s)
 
     def kill(self) -> None:
         self._process.kill()
 
 
 class Forks:
-    """A Launch for conformance.runner.run."""
+    """A Launch for conformance.runner.run; `stop` may come from another thread than those that run."""
 
     def __init__(self) -> None:
         suites = [f"{SUITES}.{path.stem}" for path in sorted(Path(str(files(SUITES))).glob("test_*.py"))]
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload([*READ_AHEAD, *suites])
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._children: list[ForkedChild] = []
 
     def __call__(self, arguments: list[str], work: str, log: IO[str], events_fd: int) -> Child:
         process = self._context.Process(target=_ForkedPytest(arguments, work, log.fileno(), events_fd))
-        process.start()
-        return ForkedChild(process)
+        # Started under the lock: a child is either there for `stop` to end or never started.
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process.start()
+            child = ForkedChild(process)
+            self._children = [c for c in self._children if not c.ended_within(0)] + [child]
+        return child
+
+    def stop(self, grace_s: float = CLOSING_TIME_S) -> None:
+        """Ends every child that runs and starts no other. One that has not ended after `grace_s` is killed."""
+        with self._lock:
+            self._stopped = True
+        for child in self._children:
+            child.terminate()
+        until_s = time.monotonic() + grace_s
+        for child in self._children:
+            if not child.ended_within(max(0.0, until_s - time.monotonic())):
+                child.kill()
 
 
 class _ForkedPytest:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,7 +33,7 @@ from matchmark.conformance.selftest import report
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.campaign import Plan, carry_out
 from matchmark.conformance.selftest.declare import DECLARED, Mutant, mutant
-from matchmark.conformance.selftest.forks import Forks
+from matchmark.conformance.selftest.forks import Forks, Stopped
 from matchmark.conformance.selftest.matrix import (
     Matrix,
     Outcome,
@@ -250,6 +253,80 @@ def test_children_that_are_forked_find_what_children_started_afresh_find() -> No
         (v.test, v.clause, v.message) for v in afresh.violations
     ]
     assert afresh.violations
+
+
+ENDLESS = 1_000_000
+"""Examples a property that no run gets through within the time limit of a test."""
+STOPPED_WITHIN_S = 20
+
+
+def test_an_error_in_the_campaign_ends_the_runs_in_hand() -> None:
+    class Enough(Exception):
+        pass
+
+    def enough(_result: object) -> None:
+        raise Enough
+
+    # The first ends at once and brings the error about, while the second would go on for hours.
+    plan = Plan((), ("process_dies_at_once",), ("model",), seed=1, seeds=1, examples=ENDLESS, jobs=1)
+    began_s = time.monotonic()
+    with pytest.raises(Enough):
+        carry_out(plan, enough)
+    assert time.monotonic() - began_s < STOPPED_WITHIN_S * 2
+
+
+def test_no_child_is_started_after_the_stop() -> None:
+    forks = Forks()
+    forks.stop()
+    with pytest.raises(Stopped):
+        runner.run(Request("model", 1, FEW), launch=forks)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_campaign_promptly_and_leaves_nothing_behind(stop: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "matchmark.conformance.cli", "selftest", "--full", "--jobs", "2"]
+    run = subprocess.Popen(
+        [*command, "--examples", str(ENDLESS)],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert run.stderr is not None
+        _wait_for(
+            lambda: len(list(tmp_path.glob("matchmark-*"))) >= 4, "the sound profile's folder, those of three runs"
+        )
+        time.sleep(2)  # into the middle of the runs, which have written nothing to wait for
+        assert run.poll() is None
+        run.send_signal(stop)
+        assert run.wait(timeout=STOPPED_WITHIN_S) == EXIT_BLOCKED
+        assert run.stderr.read().endswith("matchmark: stopped\n")
+        assert list(tmp_path.glob("matchmark-*")) == []
+        _wait_for(lambda: not _group_lives(run.pid), "the end of every process of the campaign")
+    finally:
+        if _group_lives(run.pid):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        if run.stderr is not None:
+            run.stderr.close()
+
+
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until_s, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_every_broken_process_gets_the_verdict_that_it_deserves() -> None:

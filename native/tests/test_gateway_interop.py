@@ -75,18 +75,16 @@ class Application(fix.Application):  # type: ignore[misc, name-defined, unused-i
         self.reports.put({int(tag): value for tag, value in pairs})
 
     def order(self, cl: str, side: str, qty: int, price: float) -> None:
+        self._send("D", (11, cl), (55, "SYM"), (54, side), (38, qty), (40, "2"), (44, f"{price:.2f}"), (21, "1"))
+
+    def cancel(self, cl: str, orig: str, side: str, qty: int) -> None:
+        self._send("F", (41, orig), (11, cl), (55, "SYM"), (54, side), (38, qty))
+
+    def _send(self, kind: str, *fields: tuple[int, object]) -> None:
         m = fix.Message()
-        m.getHeader().setField(fix.StringField(35, "D"))
-        for tag, value in (
-            (11, cl),
-            (55, "SYM"),
-            (54, side),
-            (38, str(qty)),
-            (40, "2"),
-            (44, f"{price:.2f}"),
-            (21, "1"),
-        ):
-            m.setField(fix.StringField(tag, value))
+        m.getHeader().setField(fix.StringField(35, kind))
+        for tag, value in fields:
+            m.setField(fix.StringField(tag, str(value)))
         m.setField(fix.StringField(60, time.strftime("%Y%m%d-%H:%M:%S", time.gmtime())))
         assert fix.Session.sendToTarget(m, self.session)
 
@@ -130,6 +128,12 @@ def test_quickfix_clients_log_on_trade_and_come_back(tmp_path: Path) -> None:
             a.expect(t150="F", t39="1", t151="40")
             a.order("bad", "1", 10, 1000.0)
             a.expect(t150="8", t103="99")
+            b.order("s0", "2", 5, 101.00)
+            b.expect(t150="0", t11="s0")
+            b.cancel("c0", "s0", "2", 5)
+            b.expect(t150="4", t39="4", t11="c0", t41="s0", t151="0")
+            b.cancel("c1", "s0", "2", 5)
+            b.expect(t35="9", t11="c1", t41="s0", t434="1", t102="0")
         with initiator(x, "BOB", tmp_path) as b:
             b.order("s2", "2", 40, 100.50)
             b.expect(t150="0", t11="s2")
@@ -137,5 +141,32 @@ def test_quickfix_clients_log_on_trade_and_come_back(tmp_path: Path) -> None:
         # What ALICE missed: QuickFIX sees the gap and asks, the gateway sends it again.
         with initiator(x, "ALICE", tmp_path) as a:
             a.expect(t150="F", t39="2", t11="b1", t32="40", t43="Y")
+    finally:
+        x.close()
+
+
+def test_a_simplefix_client_reconnects_and_asks_for_what_it_missed(tmp_path: Path) -> None:
+    x = Exchange(tmp_path)
+    try:
+        a, b = x.client("ALICE"), x.client("BOB")
+        assert all(c.expect("A", t49="MATCHMARK", t34="1") for c in (a, b))
+        a.new("b1", 1, 100, "100.50")
+        a.expect("8", t150="0", t11="b1")
+        a.new("b2", 1, 5, "100.00")
+        a.expect("8", t150="0", t11="b2")
+        a.cancel("c1", "b2")
+        a.expect("8", t150="4", t39="4", t11="c1", t41="b2")
+        a.close()
+        b.new("s1", 2, 100, "100.50")
+        b.expect("8", t150="0", t11="s1")
+        b.expect("8", t150="F", t39="2", t31="100.50", t32="100")
+        again = x.client("ALICE", seq=a.seq)
+        logon = again.expect("A")
+        missed = int(a.received[-1][34]) + 1
+        assert int(logon[34]) > missed, "the fill was not numbered before the logon's answer"
+        again.send("2", (7, missed), (16, 0))
+        again.expect("8", t34=str(missed), t43="Y", t150="F", t39="2", t11="b1", t32="100")
+        again.expect("4", t34=logon[34], t43="Y", t123="Y", t36=str(int(logon[34]) + 1))
+        assert again.silent()
     finally:
         x.close()
