@@ -1,4 +1,4 @@
-"""Fault injection against a target that is marked expendable: faults, schedules, scenarios, runner.
+"""Fault injection against a target that is marked expendable: faults/ has them, one file each.
 
-Nothing is here yet; what an engine alone can show needs no fault.
+Schedules, scenarios and a runner are not here yet.
 """
