@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES, CORE_CAPABILITIES, MATCHING_CAPABILITIES
-from matchmark.conformance.targets.profile import KEYS, SPEC_VERSION, Key
+from matchmark.conformance.targets.profile import KEYS, SPEC_VERSION
+from matchmark.conformance.targets.profile_key import Key
 
 NAME = "init"
 HELP = "write a commented target profile to start from"
