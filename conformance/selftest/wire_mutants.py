@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from matchmark.conformance.selftest import wire_reports  # noqa: F401 (read for what it declares)
+from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
+    wire_fields,
+    wire_logon,
+    wire_reports,
+    wire_resend,
+    wire_session,
+)
 from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, WireMutant
 
 WIRES: dict[str, WireMutant] = dict(sorted(DECLARED_WIRES.items()))
