@@ -107,36 +107,34 @@ def _count(row: Records, times: Times) -> None:
 # --- the log ---
 
 
-class _Columns(NamedTuple):
-    """What is needed of records, each shape (n,). `event`: the event's kind."""
+_COLUMNS = np.dtype(
+    [
+        ("command", "?"),
+        ("op", "<u1"),
+        ("type", "<u1"),
+        ("tif", "<u1"),
+        ("event", "<u1"),  # its kind
+        ("received_ns", "<u8"),
+        ("stage_a_ns", "<u8"),
+        ("stage_b_ns", "<u8"),
+    ]
+)
 
-    command: npt.NDArray[np.bool_]
-    op: npt.NDArray[np.uint8]
-    type: npt.NDArray[np.uint8]
-    tif: npt.NDArray[np.uint8]
-    event: npt.NDArray[np.uint8]
-    received: Times
-    a: Times
-    b: Times
 
-    @classmethod
-    def of(cls, records: Records) -> _Columns:
-        body = np.ascontiguousarray(records["body"]).view(np.uint8).reshape(len(records), -1)
-        plain = (records[name].copy() for name in ("type", "tif"))
-        stamps = (records[name].copy() for name in ("received_ns", "stage_a_ns", "stage_b_ns"))
-        command, op = records["kind"] == RecordKind.COMMAND, records["flags"] >> OP_SHIFT
-        return cls(command, op, *plain, body[:, 0].copy(), *stamps)
-
-    def part(self, some: slice) -> _Columns:
-        return _Columns(*(column[some] for column in self))
-
-    def before(self, more: _Columns) -> _Columns:
-        return _Columns(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
+def _columns(records: Records) -> Records:
+    """What is needed of records, copied."""
+    out = np.empty(len(records), dtype=_COLUMNS)
+    for name in ("type", "tif", "received_ns", "stage_a_ns", "stage_b_ns"):
+        out[name] = records[name]
+    out["command"] = records["kind"] == RecordKind.COMMAND
+    out["op"] = records["flags"] >> OP_SHIFT
+    out["event"] = np.ascontiguousarray(records["body"]).view(np.uint8).reshape(len(records), -1)[:, 0]
+    return out
 
 
 def _orders(log: Path) -> Iterator[tuple[str, list[Times]]]:
     """(kind of order, its four stamps from receipt, each shape (n,)) of all whole commands, some at a time."""
-    left: _Columns | None = None
+    left = np.zeros(0, dtype=_COLUMNS)
     for path in log_files(log):
         slots = open_file(path).slots
         for at in range(0, len(slots), _CHUNK_RECORDS):
@@ -144,14 +142,12 @@ def _orders(log: Path) -> Iterator[tuple[str, list[Times]]]:
             chunk = chunk[: _written(chunk)]
             if not len(chunk):
                 break
-            columns = _Columns.of(chunk)
-            columns = left.before(columns) if left else columns
-            begun = np.flatnonzero(columns.command)
+            columns = np.concatenate([left, _columns(chunk)])
+            begun = np.flatnonzero(columns["command"])
             whole = int(begun[-1]) if len(begun) else 0  # the last command may go on in the next chunk
-            yield from _kinds(columns.part(slice(whole)))
-            left = columns.part(slice(whole, None))
-    if left:
-        yield from _kinds(left)
+            yield from _kinds(columns[:whole])
+            left = columns[whole:]
+    yield from _kinds(left)
 
 
 def _written(chunk: Records) -> int:
@@ -160,16 +156,17 @@ def _written(chunk: Records) -> int:
     return int(empty[0]) if len(empty) else len(chunk)
 
 
-def _kinds(c: _Columns) -> Iterator[tuple[str, list[Times]]]:
-    first = np.flatnonzero(c.command)
+def _kinds(c: Records) -> Iterator[tuple[str, list[Times]]]:
+    command = c["command"]
+    first = np.flatnonzero(command)
     if not len(first) or first[0]:
         return  # the log begins in the midst of a command: it is not one
-    owner = np.cumsum(c.command) - 1
+    owner = np.cumsum(command) - 1
     n = len(first)
-    last = np.append(first[1:], len(c.command)) - 1
-    trades = np.bincount(owner[~c.command & (c.event == _TRADE)], minlength=n)
-    refused = np.bincount(owner[~c.command & np.isin(c.event, _REFUSALS)], minlength=n) > 0
-    op, kind, tif = c.op[first], c.type[first], c.tif[first]
+    last = np.append(first[1:], len(c)) - 1
+    trades = np.bincount(owner[~command & (c["event"] == _TRADE)], minlength=n)
+    refused = np.bincount(owner[~command & np.isin(c["event"], _REFUSALS)], minlength=n) > 0
+    op, kind, tif = c["op"][first], c["type"][first], c["tif"][first]
     done = ~refused & (last > first)
     new = done & (op == _NEW)
     day = new & (kind == _LIMIT) & (tif == _DAY)
@@ -181,7 +178,8 @@ def _kinds(c: _Columns) -> Iterator[tuple[str, list[Times]]]:
         "sweeps": new & (kind == _MARKET) & (trades > 1),
         "cancel": done & (op == _CANCEL),
     }
-    received, stamps = c.received[first], (c.a[first], c.b[first], c.a[last], c.b[last])
+    received = c["received_ns"][first]
+    stamps = [c[name][at] for at in (first, last) for name in ("stage_a_ns", "stage_b_ns")]
     for name, which in chosen.items():
         yield name, [_spans(received[which], stamp[which]) for stamp in stamps]
 
