@@ -26,7 +26,15 @@ LOOP = (
     "engine_loop_replay.c",
     "engine_loop_report.c",
 )
-FIX = ("fix_tables_44.c", "fix_dictionary.c", "fix_codec.c", "fix_values.c", "fix_check.c", "fix_write.c")
+FIX = (
+    "fix_tables_44.c",
+    "fix_dictionary.c",
+    "fix_codec.c",
+    "fix_shape.c",
+    "fix_values.c",
+    "fix_check.c",
+    "fix_write.c",
+)
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = ("risk.c", "gateway.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")
 SOURCES = (*ENGINE, "shm.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
