@@ -14,7 +14,8 @@ from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
 from matchmark.conformance.fix.message import Line
 from matchmark.conformance.messages import Command, Reset
 from matchmark.conformance.random_flow import FlowMaker
-from matchmark.conformance.tests.fix_streams import DECIMALS, INSTRUMENTS, Sound, find, rewritten
+
+from .fix_streams import DECIMALS, INSTRUMENTS, Sound, find, rewritten
 
 
 def findings(streams: dict[str, list[Line]], **more: object) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from matchmark.conformance.checks.reports import STREAM_RULES, Market, findings_of_streams
 from matchmark.conformance.fix.message import Line
-from matchmark.conformance.tests.fix_streams import DECIMALS, INSTRUMENTS, Sound, find, rewritten
+
+from .fix_streams import DECIMALS, INSTRUMENTS, Sound, find, rewritten
 
 Streams = dict[str, list[Line]]
 Bend = Callable[[Streams], None]
