@@ -23,7 +23,6 @@ from matchmark.conformance.messages import (
     Cancel,
     Cancelled,
     CancelRejected,
-    Command,
     Event,
     MassCancel,
     MassCancelled,
@@ -46,6 +45,7 @@ STEPS_MAX = 20_000
 _SIDES = {"1": Side.BUY, "2": Side.SELL}
 _STATES = {"0": State.NEW, "1": State.PARTIALLY_FILLED, "2": State.FILLED, "4": State.CANCELLED, "8": State.UNKNOWN}
 
+Asked = New | Cancel | Replace | MassCancel | Status
 Told = tuple[str | int, ...]
 """What a report says, as far as the model says it too: ("fill", ClOrdID, ticks, lots) and the like."""
 
@@ -56,7 +56,7 @@ class Undecided(Exception):
 
 @dataclass(slots=True)
 class _Ask:
-    command: Command
+    command: Asked
     said: Said
     answered_ns: int = 1 << 63
 
@@ -148,7 +148,7 @@ def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
     return (session for _, session in sorted(found))
 
 
-def _answers(told: Told, command: Command, said: Said) -> bool:
+def _answers(told: Told, command: Asked, said: Said) -> bool:
     """Whether a report can be the first that the sender hears of its command."""
     if isinstance(command, MassCancel):
         return told[0] in ("end", "mass")
@@ -179,7 +179,7 @@ def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
     return True
 
 
-def _free(command: Command, heard: list[Told], expected: list[Told]) -> bool:
+def _free(command: Asked, heard: list[Told], expected: list[Told]) -> bool:
     """Mass cancels end orders in any order; of the two sides of a trade within one session either may come first."""
     if sorted(heard, key=str) != sorted(expected, key=str):
         return False
@@ -279,7 +279,7 @@ def _ticks(m: FixMessage, tag: int, market: Market, sym: str) -> int | None:
     return None if value is None or instrument is None else int(value / instrument.tick_size)
 
 
-def _command(m: FixMessage, account: str, market: Market) -> Command | None:
+def _command(m: FixMessage, account: str, market: Market) -> Asked | None:
     cl, sym, orig = m.get(11, "") or "", m.get(55, "") or "", m.get(41, "") or ""
     match m.type:
         case "D":
