@@ -67,6 +67,7 @@ async def _serve(wire: BrokenWire, start: Start) -> int:
         print(json.dumps(ready), flush=True)
         code = await exchange.wait()
         await proxy.close()
+        wire.ended()
     else:
         code = await exchange.wait()
     return code if code >= 0 else 128 - code
