@@ -40,6 +40,11 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
     return from_profile(load(path, overrides))
 
 
+def in_process(spec: str) -> bool:
+    """Whether each process that opens the target has one of its own that shares nothing with another's."""
+    return spec in BUILT_IN
+
+
 def redactor_for(spec: str) -> Redactor:
     """What takes the secrets of a target out of everything that a run writes."""
     named = variables(Path(spec)) if spec.endswith(".toml") else set()
