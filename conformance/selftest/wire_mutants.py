@@ -1,4 +1,4 @@
-"""Every wire mutant of the kit."""
+"""Every wire mutant of the kit, and the wires that must not be failed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     wire_resend,
     wire_session,
 )
-from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, WireMutant
+from matchmark.conformance.selftest.wire_balance import Balances
+from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, BrokenWire, WireMutant
 
 WIRES: dict[str, WireMutant] = dict(sorted(DECLARED_WIRES.items()))
+
+SOUND_WIRES: dict[str, type[BrokenWire]] = {"sound": BrokenWire, "sound-balances": Balances}
+"""A proxy that alters nothing, and one that keeps the balances in place of the exchange, and rightly."""
