@@ -21,7 +21,8 @@ class Message(Protocol):
 
     @property
     def at_ns(self) -> int: ...
-    def get(self, tag: int, default: str | None = None) -> str | None: ...
+    @property
+    def pairs(self) -> Sequence[tuple[int, str]]: ...
 
 
 class Line(Protocol):
@@ -65,6 +66,8 @@ class Report:
     """An ExecutionReport or OrderCancelReject as it came in. `number` is its MsgSeqNum."""
 
     sender: str
+    era: int
+    """How often the session's numbers had begun anew."""
     number: int
     refusal: bool
     """OrderCancelReject."""
@@ -120,8 +123,8 @@ class Entry:
 class Ledger:
     """`entries` by ClOrdID, in the order in which the requests were sent. A ClOrdID sent again is in `again`.
 
-    `reports` are all reports by SenderCompID, in order of their numbers, each once; `twice` are those whose number came again with
-    another content.
+    `reports` are all reports by SenderCompID, in order of their numbers, each once; `twice` are those whose number came again
+    with another content. Numbers begin anew where a client asked for it (ResetSeqNumFlag).
     """
 
     def __init__(self, conversations: Iterable[Conversation] = ()) -> None:
@@ -131,13 +134,14 @@ class Ledger:
         self.twice: list[tuple[Report, Report]] = []
         self.senders: dict[str, str] = {}
         """Account of each SenderCompID."""
-        self._by_number: dict[tuple[str, int], Report] = {}
+        self._by_number: dict[tuple[str, int, int], Report] = {}
+        self._eras: dict[str, int] = defaultdict(int)
         self._count = 0
         for connection, conversation in enumerate(conversations):
             self._add(connection, conversation)
         for sender in self.reports:
-            self.reports[sender].sort(key=lambda r: r.number)
-        for report in sorted(self._by_number.values(), key=lambda r: (r.sender, r.number)):
+            self.reports[sender].sort(key=lambda r: (r.era, r.number))
+        for report in sorted(self._by_number.values(), key=lambda r: (r.sender, r.era, r.number)):
             for cl in {report.cl, report.orig} - {""}:
                 if cl in self.entries:
                     self.entries[cl].reports.append(report)
@@ -145,30 +149,33 @@ class Ledger:
     def _add(self, connection: int, c: Conversation) -> None:
         self.senders[c.sender] = c.account
         for line in c.lines:
-            kind = line.message.get(35) or ""
-            if line.sent and kind in REQUESTS:
-                self._sent(connection, c, kind, line.message)
+            fields = dict(reversed(line.message.pairs))
+            kind = fields.get(35, "")
+            if line.sent and kind == "A" and fields.get(141) == "Y":
+                self._eras[c.sender] += 1
+            elif line.sent and kind in REQUESTS:
+                self._sent(connection, c, REQUESTS[kind], fields, line.message.at_ns)
             elif not line.sent and kind in ("8", "9"):
-                self._came(c, kind, line.message)
+                self._came(c, kind, fields, line.message.at_ns)
 
-    def _sent(self, connection: int, c: Conversation, kind: str, m: Message) -> None:
-        words = [m.get(tag) or "" for tag in (11, 41, 55, 54, 40, 59, 44, 38)]
+    def _sent(self, connection: int, c: Conversation, what: str, fields: dict[int, str], at_ns: int) -> None:
+        words = [fields.get(tag, "") for tag in (11, 41, 55, 54, 40, 59, 44, 38)]
         self._count += 1
-        request = Request(self._count, connection, c.sender, c.account, REQUESTS[kind], *words, m.at_ns)
-        if kind == "H":
+        request = Request(self._count, connection, c.sender, c.account, what, *words, at_ns)
+        if what == "status":
             return  # it asks, under the order's own ClOrdID
         if request.cl in self.entries:
             self.again.append(request)
         else:
             self.entries[request.cl] = Entry(request)
 
-    def _came(self, c: Conversation, kind: str, m: Message) -> None:
-        texts = [m.get(tag) or "" for tag in (150, 17, 37, 11, 41, 32, 31, 151, 14, 58)]
-        number = int(m.get(34) or 0)
-        report = Report(c.sender, number, kind == "9", *texts, m.get(103) or m.get(102) or "", m.at_ns)
-        before = self._by_number.get((c.sender, number))
+    def _came(self, c: Conversation, kind: str, fields: dict[int, str], at_ns: int) -> None:
+        texts = [fields.get(tag, "") for tag in (150, 17, 37, 11, 41, 32, 31, 151, 14, 58)]
+        key = c.sender, self._eras[c.sender], int(fields.get(34, "0"))
+        report = Report(*key, kind == "9", *texts, fields.get(103) or fields.get(102) or "", at_ns)
+        before = self._by_number.get(key)
         if before is None:
-            self._by_number[c.sender, number] = report
+            self._by_number[key] = report
             self.reports[c.sender].append(report)
         elif _said(before) != _said(report):
             self.twice.append((before, report))
@@ -204,4 +211,3 @@ class Ledger:
 
 def _said(r: Report) -> tuple[object, ...]:
     return (r.refusal, r.exec_type, r.exec_id, r.order_id, r.cl, r.last_quantity, r.last_price, r.leaves, r.cum)
-

@@ -82,7 +82,10 @@ def steps(records: Records) -> list[Step]:
     starts = (records["kind"] == f.Kind.COMMAND).tolist()
     lasts = (records["flags"] & 1).tolist()
     out: list[Step] = []
-    made_commands, made_events = _commands(commands[records["kind"] == f.Kind.COMMAND]), _events(events[records["kind"] == f.Kind.EVENT])
+    made_commands, made_events = (
+        _commands(commands[records["kind"] == f.Kind.COMMAND]),
+        _events(events[records["kind"] == f.Kind.EVENT]),
+    )
     for is_command, is_last in zip(starts, lasts, strict=True):
         if is_command:
             out.append(next(made_commands))
@@ -107,7 +110,9 @@ def _commands(records: Records) -> Iterator[Step]:
         "orig_cl_ord_id", "epoch", "received_ns",
     )  # fmt: skip
     rows = _columns(records, *names)
-    for text, orig, (sequence, op, side, kind, tif, smp, price, quantity, *rest) in zip(texts, origs, rows, strict=True):
+    for text, orig, (sequence, op, side, kind, tif, smp, price, quantity, *rest) in zip(
+        texts, origs, rows, strict=True
+    ):
         yield Step(sequence, Op(op), text, orig, side, kind, tif, smp, _given(price), _given(quantity), *rest)
 
 

@@ -130,7 +130,9 @@ class _Reading:
         if good < len(used):
             self._stopped(slots, used, good, kind, text, last)
         elif len(used) < capacity and not last:
-            self.fault(FaultKind.ROTATION, _offset(len(used)), "the file ends here, before its capacity, and has a successor")
+            self.fault(
+                FaultKind.ROTATION, _offset(len(used)), "the file ends here, before its capacity, and has a successor"
+            )
 
     def _header(self, name: str, content: Bytes) -> int | None:
         """The file's capacity; None when its header is wrong, or does not go on from the file before."""
@@ -171,7 +173,11 @@ class _Reading:
         running = np.concatenate([np.array([self.hash], dtype=np.uint64), r["running_hash"][:-1]])
         due = np.arange(self.sequence + 1, self.sequence + 1 + n, dtype=np.uint64)
         checks = (
-            (f.crc32c(rows[:, : f.RECORD_BYTES - 4]) != r["crc"], FaultKind.FORMAT, "the CRC does not fit the record's bytes"),
+            (
+                f.crc32c(rows[:, : f.RECORD_BYTES - 4]) != r["crc"],
+                FaultKind.FORMAT,
+                "the CRC does not fit the record's bytes",
+            ),
             (r["sequence"] != due, FaultKind.SEQUENCE, "the sequence number is not the next"),
             (
                 f.chained(running, f.content_hash(rows)) != r["running_hash"],
@@ -201,7 +207,11 @@ class _Reading:
         behind = used[at + 1 :]
         r = behind.view(f.RECORD)[:, 0] if len(behind) else np.zeros(0, dtype=f.RECORD)
         due = np.arange(self.sequence + 2, self.sequence + 2 + len(r), dtype=np.uint64)
-        valid = (r["sequence"] == due) & (f.crc32c(behind[:, : f.RECORD_BYTES - 4]) == r["crc"]) if len(r) else np.zeros(0, bool)
+        valid = (
+            (r["sequence"] == due) & (f.crc32c(behind[:, : f.RECORD_BYTES - 4]) == r["crc"])
+            if len(r)
+            else np.zeros(0, bool)
+        )
         if (valid & (r["sequence"] - r["batch_index"] > self.sequence + 1)).any():
             return False
         # The part of each sector that lies in this file's records; what is in front of record `at` was written before it.
@@ -240,7 +250,10 @@ def framing(records: Records) -> Iterator[tuple[int, str]]:
         ((kind == f.Kind.EVENT) & (np.concatenate([op[:1], op[:-1]]) != op), "an event of another kind of command"),
         (records["zero"] != 0, "reserved bytes are not zero"),
         (np.diff(epoch, prepend=1) < 0, "its epoch is lower than that of the record before it, or 0"),
-        ((batch >= f.BATCH_MAX) | ((batch != 0) & (batch != before_batch + 1)), "its place in its batch does not go on"),
+        (
+            (batch >= f.BATCH_MAX) | ((batch != 0) & (batch != before_batch + 1)),
+            "its place in its batch does not go on",
+        ),
     ):
         if bad.any():
             found.append((int(np.argmax(bad)), text))
