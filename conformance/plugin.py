@@ -28,7 +28,7 @@ from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.confirm import confirm
 from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
-from matchmark.conformance.history import History, exchange_to_wire
+from matchmark.conformance.history import History
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
 from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in
 from matchmark.reports import allure
@@ -297,8 +297,7 @@ class Certification:
             self.target.start()
             positive_control(driver)
         except (TargetError, ControlFailed) as error:
-            lines = [exchange_to_wire(x) for x in driver.history]
-            self.emit("control", ok=False, message=str(error), transcript=lines)
+            self.emit("control", ok=False, message=str(error), transcript=driver.history.rows())
             pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
         self.emit("control", ok=True)
 
@@ -387,7 +386,7 @@ def _evidence(violation: ClauseViolation) -> dict[str, Any]:
         "index": f.index,
         "expected": list(f.expected),
         "actual": list(f.actual),
-        "transcript": [exchange_to_wire(x) for x in violation.history],
+        "transcript": violation.history.rows(),
     }
 
 
@@ -398,7 +397,7 @@ def _failure_evidence(history: History, message: str) -> dict[str, Any]:
         "index": len(history) - 1,
         "expected": ["an answer, whatever it says"],
         "actual": [message],
-        "transcript": [exchange_to_wire(x) for x in history],
+        "transcript": history.rows(),
     }
 
 

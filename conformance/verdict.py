@@ -6,12 +6,12 @@ any number that passed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from matchmark.conformance.history import History
+from matchmark.conformance.history import History, WireLine, readable
 from matchmark.conformance.messages import to_wire
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ClauseViolation(AssertionError):
     def __init__(self, finding: Finding, history: History) -> None:
         super().__init__(finding, history)
         self.finding = finding
-        self.history = History(list(history.exchanges))
+        self.history = History(list(history.exchanges), list(history.wire))
         self.also: list[ClauseViolation] = []
         """Of other clauses that the same answer broke: they are reported with this one."""
 
@@ -63,7 +63,12 @@ def transcript(history: History, mark: int | None = None) -> list[str]:
         lines += [f"   <- {_terse(event)}" for event in x.events]
         if x.failure:
             lines.append(f"   !! {x.failure}")
-    return lines
+        lines += [f"      {_said(line)}" for line in x.wire]
+    return lines + [f"   {_said(line)}" for line in history.wire]
+
+
+def _said(line: WireLine) -> str:
+    return f"{line.session} {'->' if line.sent else '<-'} {line.fix}"
 
 
 def _terse(message: object) -> str:
@@ -74,6 +79,50 @@ def _terse(message: object) -> str:
 def violation_type(clause: str) -> type[ClauseViolation]:
     """A ClauseViolation class of its own for each clause: hypothesis tells bugs apart, and shrinks them, by type."""
     return type(f"Violation_{clause.replace('.', '_')}", (ClauseViolation,), {})
+
+
+class SaidMessage(Protocol):
+    """What fix_violation reads of a conformance.fix FixMessage."""
+
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def at_ns(self) -> int: ...
+
+
+class SaidLine(Protocol):
+    """What fix_violation reads of a conformance.fix Line."""
+
+    @property
+    def sent(self) -> bool: ...
+    @property
+    def message(self) -> SaidMessage: ...
+
+
+Streams = Mapping[str, Sequence[SaidLine]]
+"""What each session said and heard, in its order; the key names the session in the transcript."""
+WIRE_LINES_MAX = 2_000
+"""Evidence holds the last so many messages of all sessions together."""
+
+
+def wire_log(streams: Streams) -> list[WireLine]:
+    """The sessions' streams as one log, by the time at which each message was sent or came."""
+    lines = [
+        WireLine(session, line.sent, readable(line.message.raw), line.message.at_ns)
+        for session, stream in streams.items()
+        for line in stream
+    ]
+    return sorted(lines, key=lambda line: line.at_ns)[-WIRE_LINES_MAX:]
+
+
+def fix_violation(
+    clause: str, message: str, expected: Sequence[str], actual: Sequence[str], streams: Streams
+) -> NoReturn:
+    """Raises the clause's violation with the wire log of the sessions as its transcript."""
+    from matchmark.conformance.checks.finding import Finding
+
+    history = History(wire=wire_log(streams))
+    raise violation_type(clause)(Finding(clause, -1, message, tuple(expected), tuple(actual)), history)
 
 
 def violations_in(error: BaseException) -> list[ClauseViolation]:

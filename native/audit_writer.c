@@ -33,6 +33,7 @@ struct mm_writer {
     uint64_t written;          /* last record on disk */
     uint64_t last_hash;        /* its running hash */
     uint64_t waiting_since_ns; /* when the next batch had its first record, 0 while it has none */
+    uint64_t linger_ns;        /* how long it waits for more */
 };
 
 static int fail(mm_writer *w, int error, const char *what)
@@ -230,6 +231,9 @@ mm_writer *mm_writer_open(mm_pipeline *p, const char *log_directory, const mm_wr
         return NULL;
     }
     *w = (mm_writer){.p = p, .config = *config, .lock = -1, .file = -1, .written = mm_pipeline_durable_sequence(p)};
+    /* Where a client waits for the disk, waiting for company costs it more than a batch can save: those that come meanwhile
+     * are the next batch. */
+    w->linger_ns = p->control->config.durability == MM_FSYNC ? 0 : config->linger_ns;
     int n = snprintf(w->directory, sizeof w->directory, "%s", log_directory);
     bool fits = n > 0 && (size_t)n < sizeof w->directory;
     w->lock = fits ? mm_lock_take(log_directory, "writer.lock") : -1;
@@ -313,11 +317,11 @@ int64_t mm_writer_poll(mm_writer *w)
         w->waiting_since_ns = 0;
         return 0;
     }
-    if (ready < MM_AUDIT_BATCH_MAX && w->config.linger_ns && mm_pipeline_state(w->p) == MM_RUNNING) {
+    if (ready < MM_AUDIT_BATCH_MAX && w->linger_ns && mm_pipeline_state(w->p) == MM_RUNNING) {
         uint64_t now = mm_now_ns();
         if (!w->waiting_since_ns)
             w->waiting_since_ns = now;
-        if (now - w->waiting_since_ns < w->config.linger_ns)
+        if (now - w->waiting_since_ns < w->linger_ns)
             return 0;
     }
     w->waiting_since_ns = 0;

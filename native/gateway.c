@@ -132,10 +132,13 @@ static bool make_rooms(mm_gateway *g)
     g->outputs = calloc(c->max_connections, c->session.output_bytes);
     g->recent = calloc(c->recent_reports, sizeof *g->recent);
     g->dirty = calloc(c->max_connections, sizeof *g->dirty);
-    if (!g->identities || !g->connections || !g->outputs || !g->recent || !g->dirty)
+    g->waiting = calloc(c->max_connections, sizeof *g->waiting);
+    if (!g->identities || !g->connections || !g->outputs || !g->recent || !g->dirty || !g->waiting)
         return false;
+    g->oldest = g->newest = MM_NO_PLACE;
     for (uint32_t i = 0; i < c->max_connections; i++) {
         g->connections[i].fd = -1;
+        g->connections[i].newer = i + 1 < c->max_connections ? i + 1 : MM_NO_PLACE;
         mm_session_create(&g->connections[i].fix, &g->config.session,
                           g->outputs + (uint64_t)i * c->session.output_bytes);
     }
@@ -241,8 +244,8 @@ void mm_gateway_close(mm_gateway *g)
     }
     if (g->log_open)
         mm_audit_map_close(&g->log);
-    void *parts[] = {g->identities, g->connections,  g->outputs,  g->recent, g->dirty,
-                     g->symbol_map, g->account_text, g->accounts, g};
+    void *parts[] = {g->identities, g->connections, g->outputs,      g->recent,   g->dirty,
+                     g->waiting,    g->symbol_map,  g->account_text, g->accounts, g};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         free(parts[i]);
 }
@@ -320,6 +323,7 @@ static void admit(mm_gateway *g, mm_connection *c, const mm_logon_slot *slot)
     if (mm_session_admit(&c->fix, &g->message, &id->store, slot->expires_ns, g->now_ns)) {
         c->session = (uint32_t)slot->session;
         c->admitted = 1;
+        mm_gateway_no_stranger(g, c);
         id->connection = c;
         g->counters.logons++;
     } else
@@ -359,6 +363,7 @@ void mm_gateway_forget(mm_gateway *g, mm_connection *c)
     if (c->admitted) {
         mm_identity *id = &g->identities[c->session];
         id->connection = NULL;
+        g->n_cancel_due += c->cancel_on_disconnect && !id->cancel_due;
         id->cancel_due = id->cancel_due || c->cancel_on_disconnect;
     }
     g->counters.garbled += c->fix.garbled;
@@ -371,7 +376,7 @@ void mm_gateway_forget(mm_gateway *g, mm_connection *c)
 /* Cancel-on-disconnect: a mass cancel in the name of the session, again and again until the ring takes it. */
 void mm_gateway_cancel_due(mm_gateway *g)
 {
-    for (uint32_t i = 0; i < g->config.max_sessions; i++) {
+    for (uint32_t i = 0; g->n_cancel_due && i < g->config.max_sessions; i++) {
         mm_identity *id = &g->identities[i];
         if (!id->cancel_due)
             continue;
@@ -384,8 +389,10 @@ void mm_gateway_cancel_due(mm_gateway *g)
                                  .cl_ord_id = mm_cl_ord_id_hash(g->config.hash_key, id->account, o.text, (uint32_t)n),
                                  .price_ticks = MM_ABSENT,
                                  .quantity_lots = MM_ABSENT};
-        o.validated_ns = o.enqueued_ns = o.received_ns;
-        if (mm_orders_put(g->pipeline, g->config.gateway, &o, NULL) != MM_PUT_FULL)
-            id->cancel_due = 0;
+        o.validated_ns = o.received_ns;
+        if (mm_orders_put(g->pipeline, g->config.gateway, &o, NULL) == MM_PUT_FULL)
+            return;
+        id->cancel_due = 0;
+        g->n_cancel_due--;
     }
 }

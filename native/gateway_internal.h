@@ -9,6 +9,8 @@
 
 typedef struct mm_connection mm_connection;
 
+#define MM_NO_PLACE UINT32_MAX
+
 /* A counterparty: lives on when it is not connected. Index: the session number. */
 typedef struct mm_identity {
     char sender[65];
@@ -27,9 +29,11 @@ struct mm_connection {
     uint32_t session;
     uint8_t probe;     /* mm_probe of the message that waits at the head of the input */
     uint64_t probe_id; /* its ClOrdID's hash */
-    uint8_t admitted, blocked, dirty, want_write, cancel_on_disconnect, asked;
-    uint64_t serial; /* no two connections of a process have the same */
-    uint64_t cut_ns; /* when to close whatever is unsent; 0: not cut */
+    uint8_t admitted, blocked, waits, dirty, want_write, cancel_on_disconnect, asked; /* waits: it is in g->waiting */
+    uint32_t older, newer; /* neighbours among the strangers; newer: the next free place */
+    uint64_t serial;       /* no two connections of a process have the same */
+    uint64_t cut_ns;       /* when to close whatever is unsent; 0: not cut */
+    uint64_t received_ns;  /* mm_now_ns() when its last bytes were there */
     mm_session fix;
 };
 
@@ -66,8 +70,13 @@ struct mm_gateway {
     uint64_t now_ns, tick_ns, local_exec_id, serial;
     int epoll;
     uint32_t n_connections;
+    uint32_t free_place;     /* first of the free places */
+    uint32_t oldest, newest; /* strangers, who have not logged on, by the time they came */
+    uint32_t tick_at;        /* the place that is looked at next */
+    uint32_t n_cancel_due;
     uint8_t stopping, listening;
     uint32_t *dirty, n_dirty;
+    uint32_t *waiting, n_waiting; /* places whose next message waits for the ring or the log */
     mm_logon_slot slots[MM_GATEWAY_SLOTS];
     mm_gateway_counters counters;
     mm_fix_message message;
@@ -95,6 +104,8 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault);
 
 /* gateway_tcp.c */
 int mm_gateway_listen(mm_gateway *g);
+/* It has logged on: no newcomer takes its place. */
+void mm_gateway_no_stranger(mm_gateway *g, mm_connection *c);
 void mm_gateway_process(mm_gateway *g, mm_connection *c);
 void mm_gateway_flush(mm_gateway *g, mm_connection *c);
 

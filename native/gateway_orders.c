@@ -14,6 +14,8 @@ enum {
     REJECT_OTHER = 99
 };
 
+#define MM_TAG_SELF_MATCH 8000
+
 /* One message on its way: what it says, and the order it becomes. */
 typedef struct request {
     mm_gateway *g;
@@ -108,7 +110,7 @@ static bool read_numbers(request *q)
 static bool put(request *q, bool reserved)
 {
     mm_gateway *g = q->g;
-    q->order.validated_ns = q->order.enqueued_ns = mm_now_ns();
+    q->order.validated_ns = mm_now_ns();
     int result = mm_orders_put(g->pipeline, g->config.gateway, &q->order, NULL);
     if (result == MM_PUT_OK) {
         g->counters.orders++;
@@ -142,12 +144,25 @@ static enum mm_probe probe(request *q)
     question.command.op = MM_STATUS;
     question.command.orig_cl_ord_id = id;
     memcpy(question.orig_text, question.text, sizeof question.orig_text);
-    question.validated_ns = question.enqueued_ns = mm_now_ns();
+    question.validated_ns = mm_now_ns();
     if (mm_orders_put(g->pipeline, g->config.gateway, &question, NULL) == MM_PUT_OK) {
         c->probe = MM_PROBE_ASKED;
         c->probe_id = id;
     }
     return MM_PROBE_ASKED;
+}
+
+/* SelfMatchPreventionInstruction: a tag of ours. False: `q` was answered. */
+static bool read_prevention(request *q)
+{
+    if (!mm_value(q->m, MM_TAG_SELF_MATCH).length)
+        return true;
+    char asked = letter(q, MM_TAG_SELF_MATCH, 0);
+    if (asked != 'N' && asked != 'O')
+        return !refuse(q, REJECT_UNSUPPORTED,
+                       "SelfMatchPreventionInstruction(8000) is N (cancel newest) or O (oldest)");
+    q->order.command.smp = asked == 'N' ? MM_SMP_CANCEL_NEWEST : MM_SMP_CANCEL_OLDEST;
+    return true;
 }
 
 static bool new_order(request *q)
@@ -160,7 +175,7 @@ static bool new_order(request *q)
     c->side = side == '1' ? MM_BUY : MM_SELL;
     c->type = type == '2' ? MM_LIMIT : MM_MARKET;
     c->tif = tif == '3' ? MM_IOC : MM_DAY;
-    if (!read_numbers(q))
+    if (!read_prevention(q) || !read_numbers(q))
         return true;
     if (!q->quantified)
         return conditional(q, "OrderQty is required");
@@ -186,7 +201,7 @@ static bool new_order(request *q)
 static bool replace_order(request *q)
 {
     mm_command *c = &q->order.command;
-    if (!read_numbers(q))
+    if (!read_prevention(q) || !read_numbers(q))
         return true;
     if (!q->quantified || !q->priced)
         return conditional(q, "OrderQty and Price are required to replace an order");
@@ -256,7 +271,7 @@ bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_messag
     }
     request q = {.g = g, .c = c, .m = m};
     q.order.session = c->session;
-    q.order.received_ns = mm_now_ns();
+    q.order.received_ns = c->received_ns;
     q.order.command = (mm_command){.account = g->identities[c->session].account,
                                    .time_ns = g->now_ns,
                                    .price_ticks = MM_ABSENT,

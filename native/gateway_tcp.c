@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #define MS        UINT64_C(1000000)
-#define TICK_NS   (50 * MS)
+#define TICK_NS   MS /* a tick looks at one of TICKS parts of the places, so that none holds up orders for long */
+#define TICKS     50
 #define LINGER_NS (2000 * MS) /* how long a cut connection may take to read our last words */
 #define EVENTS    256
+#define ACCEPTS   8 /* newcomers between two looks at everybody else */
 #define LISTENER  UINT32_MAX
 
 static int watch(mm_gateway *g, int op, int fd, uint32_t number, uint32_t events)
@@ -29,14 +31,54 @@ int mm_gateway_listen(mm_gateway *g)
     return g->epoll < 0 ? -1 : watch(g, EPOLL_CTL_ADD, g->config.listen_fd, LISTENER, EPOLLIN);
 }
 
+/* --- places: free ones in a stack, strangers in the order in which they came --- */
+
+static void add_stranger(mm_gateway *g, mm_connection *c)
+{
+    uint32_t at = (uint32_t)(c - g->connections);
+    c->older = g->newest;
+    c->newer = MM_NO_PLACE;
+    *(g->newest == MM_NO_PLACE ? &g->oldest : &g->connections[g->newest].newer) = at;
+    g->newest = at;
+}
+
+void mm_gateway_no_stranger(mm_gateway *g, mm_connection *c)
+{
+    *(c->older == MM_NO_PLACE ? &g->oldest : &g->connections[c->older].newer) = c->newer;
+    *(c->newer == MM_NO_PLACE ? &g->newest : &g->connections[c->newer].older) = c->older;
+}
+
 static void shut(mm_gateway *g, mm_connection *c)
 {
     close(c->fd);
     c->fd = -1;
     g->n_connections--;
     g->counters.cut += c->cut_ns != 0;
+    if (!c->admitted)
+        mm_gateway_no_stranger(g, c);
     mm_gateway_forget(g, c);
+    c->newer = g->free_place;
+    g->free_place = (uint32_t)(c - g->connections);
 }
+
+/* A place for a newcomer: a free one, or that of who has been here longest without a logon; who waits for an answer to one stays. */
+static mm_connection *place_for(mm_gateway *g)
+{
+    for (uint32_t at = g->oldest; g->free_place == MM_NO_PLACE && at != MM_NO_PLACE; at = g->connections[at].newer)
+        if (g->connections[at].fix.state == MM_SESSION_AWAIT_LOGON) {
+            g->counters.evicted++;
+            shut(g, &g->connections[at]);
+            break;
+        }
+    if (g->free_place == MM_NO_PLACE)
+        return NULL;
+    mm_connection *c = &g->connections[g->free_place];
+    g->free_place = c->newer;
+    add_stranger(g, c);
+    return c;
+}
+
+/* --- bytes --- */
 
 static void want_write(mm_gateway *g, mm_connection *c, bool wanted)
 {
@@ -101,6 +143,9 @@ void mm_gateway_process(mm_gateway *g, mm_connection *c)
             c->cut_ns = g->now_ns + LINGER_NS;
         else if (event == MM_EVENT_RESEND ? !mm_gateway_resend(g, c) : !mm_gateway_application(g, c, &g->message)) {
             c->blocked = 1; /* the ring is full, or the log not that far: again in the next round */
+            if (!c->waits)
+                g->waiting[g->n_waiting++] = (uint32_t)(c - g->connections);
+            c->waits = 1;
             break;
         } else if (event == MM_EVENT_APPLICATION) {
             g->counters.messages_in++;
@@ -118,6 +163,7 @@ static void receive(mm_gateway *g, mm_connection *c)
         return; /* what it sent waits in the socket until there is room again */
     ssize_t n = recv(c->fd, at, room, MSG_DONTWAIT);
     if (n > 0) {
+        c->received_ns = mm_now_ns();
         g->counters.bytes_in += (uint64_t)n;
         mm_session_received(&c->fix, (uint32_t)n);
         mm_gateway_process(g, c);
@@ -125,34 +171,15 @@ static void receive(mm_gateway *g, mm_connection *c)
         shut(g, c);
 }
 
-/* A place for a newcomer: a free one, or that of whoever has been silent longest without logging on. */
-static mm_connection *place_for(mm_gateway *g)
-{
-    mm_connection *oldest = NULL;
-    for (uint32_t i = 0; i < g->config.max_connections; i++) {
-        mm_connection *c = &g->connections[i];
-        if (c->fd < 0)
-            return c;
-        if (!c->admitted && c->fix.state == MM_SESSION_AWAIT_LOGON &&
-            (!oldest || c->fix.connected_ns < oldest->fix.connected_ns))
-            oldest = c;
-    }
-    if (oldest) {
-        g->counters.evicted++;
-        shut(g, oldest);
-    }
-    return oldest;
-}
-
 static void accept_some(mm_gateway *g)
 {
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < ACCEPTS; i++) {
         int one = 1, fd = accept4(g->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return; /* nobody there, or no descriptors: they wait in the backlog */
         g->counters.connections++;
-        mm_connection *c = place_for(g);
-        if (!c || g->stopping) {
+        mm_connection *c = g->stopping ? NULL : place_for(g);
+        if (!c) {
             g->counters.refused++;
             close(fd);
             continue;
@@ -174,8 +201,9 @@ static void tick(mm_gateway *g)
 {
     g->tick_ns = g->now_ns;
     mm_gateway_cancel_due(g);
-    for (uint32_t i = 0; i < g->config.max_connections; i++) {
-        mm_connection *c = &g->connections[i];
+    for (uint32_t part = g->config.max_connections / TICKS + 1; part; part--) {
+        mm_connection *c = &g->connections[g->tick_at];
+        g->tick_at = (g->tick_at + 1) % g->config.max_connections;
         if (c->fd < 0)
             continue;
         if (g->stopping && c->fix.state == MM_SESSION_ACTIVE)
@@ -218,16 +246,22 @@ static uint32_t network(mm_gateway *g, bool idle)
     return n > 0 ? (uint32_t)n : 0;
 }
 
-static void retry_blocked(mm_gateway *g)
+/* Those that still cannot go on come to stand behind the others, so nobody is first for ever. */
+static void retry_waiting(mm_gateway *g)
 {
-    for (uint32_t i = 0; i < g->config.max_connections; i++)
-        if (g->connections[i].blocked && g->connections[i].fd >= 0)
-            mm_gateway_process(g, &g->connections[i]);
+    uint32_t n = g->n_waiting;
+    g->n_waiting = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        mm_connection *c = &g->connections[g->waiting[i]];
+        c->waits = 0;
+        if (c->blocked && c->fd >= 0)
+            mm_gateway_process(g, c);
+    }
 }
 
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
 {
-    uint64_t end = mm_now_ns() + slice_ns, waits = g->counters.back_pressure;
+    uint64_t end = mm_now_ns() + slice_ns;
     bool idle = false;
     do {
         g->now_ns = mm_wall_ns();
@@ -235,9 +269,7 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
         flush_dirty(g);
         work += network(g, idle && !work);
         mm_gateway_take_answers(g);
-        if (waits != g->counters.back_pressure || g->now_ns - g->tick_ns > MS)
-            retry_blocked(g);
-        waits = g->counters.back_pressure;
+        retry_waiting(g);
         if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)
             tick(g);
         flush_dirty(g);

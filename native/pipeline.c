@@ -123,6 +123,8 @@ int mm_orders_put(mm_pipeline *p, uint32_t gateway, const mm_order_message *orde
     to->gateway = (uint16_t)gateway;
     to->zero = 0;
     to->command.tag = position;
+    if (!to->enqueued_ns)
+        to->enqueued_ns = mm_now_ns();
     mm_mpsc_publish(&p->order_ring, position, gateway);
     if (order_position)
         *order_position = position;

@@ -27,7 +27,7 @@ class TargetSummary:
 
 @dataclass(slots=True)
 class Evidence:
-    """Why a clause got its verdict. `transcript` holds exchanges as conformance.history.exchange_to_wire gives them."""
+    """Why a clause got its verdict. `transcript` holds rows as conformance.history.History.rows gives them."""
 
     clause: str
     test: str

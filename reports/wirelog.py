@@ -1,4 +1,7 @@
-"""A transcript as a table to read: what was sent, what came back, when, and which exchange the finding is about."""
+"""A transcript as a table to read: what was sent, what came back, when, and which exchange the finding is about.
+
+Its rows are commands with their answers, or single FIX messages of a session (conformance.history).
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,22 @@ class ExchangeRow:
 
     number: int
     at: str
-    sent: Message
+    sent: Message | None
+    """None where the row is a message that came."""
     answers: tuple[Message, ...]
     failure: str
     marked: bool
     omitted: int
+    wire: tuple[Message, ...] = ()
+    """The FIX messages of all sessions that belong to the exchange, in the order of their times."""
+    single: bool = False
+    """The row is one FIX message: no answer is missing from it."""
 
 
 def rows(transcript: Sequence[Mapping[str, Any]], index: int | None) -> list[ExchangeRow]:
     """The rows to show; `index` is the exchange to mark, from 0, or None for the last."""
     marked = len(transcript) - 1 if index is None else index
-    start = _integer(transcript[0].get("sent_ns")) if transcript else None
+    start = _time(transcript[0]) if transcript else None
     whole = len(transcript) <= SHOWN_FIRST + SHOWN_BEFORE + SHOWN_AFTER
     near = range(marked - SHOWN_BEFORE, marked + SHOWN_AFTER + 1)
     shown = [n for n in range(len(transcript)) if whole or n < SHOWN_FIRST or n in near]
@@ -53,17 +61,59 @@ def left_out_after(transcript: Sequence[Mapping[str, Any]], shown: Sequence[Exch
 
 
 def _row(n: int, exchange: Mapping[str, Any], start: int | None, marked: bool, omitted: int) -> ExchangeRow:
-    sent = _integer(exchange.get("sent_ns"))
-    events = exchange.get("events")
+    sent = _time(exchange)
+    at = nanoseconds(sent - start) if sent is not None and start is not None else ""
+    if "fix" in exchange:
+        said = fix_message(exchange)
+        out, back = (said, ()) if exchange.get("sent") else (None, (said,))
+        return ExchangeRow(n + 1, at, out, back, "", marked, omitted, single=True)
     return ExchangeRow(
         number=n + 1,
-        at=nanoseconds(sent - start) if sent is not None and start is not None else "",
+        at=at,
         sent=message(exchange.get("command")),
-        answers=tuple(message(event) for event in (events if isinstance(events, list) else [])),
+        answers=tuple(message(event) for event in _list(exchange.get("events"))),
         failure=str(exchange.get("failure") or ""),
         marked=marked,
         omitted=omitted,
+        wire=tuple(fix_message(line) for line in _list(exchange.get("wire")) if isinstance(line, Mapping)),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _time(exchange: Mapping[str, Any]) -> int | None:
+    return _integer(exchange.get("at_ns" if "fix" in exchange else "sent_ns"))
+
+
+FIX_TYPES = {
+    "0": "Heartbeat",
+    "1": "TestRequest",
+    "2": "ResendRequest",
+    "3": "Reject",
+    "4": "SequenceReset",
+    "5": "Logout",
+    "8": "ExecutionReport",
+    "9": "OrderCancelReject",
+    "A": "Logon",
+    "D": "NewOrderSingle",
+    "F": "OrderCancelRequest",
+    "G": "OrderCancelReplaceRequest",
+    "H": "OrderStatusRequest",
+    "j": "BusinessMessageReject",
+    "q": "OrderMassCancelRequest",
+    "r": "OrderMassCancelReport",
+}
+
+
+def fix_message(line: Mapping[str, Any]) -> Message:
+    """A FIX message as its session, direction and name, and its fields by tag in their order."""
+    text = _text(line.get("fix", ""))
+    fields = tuple((tag, value) for tag, _, value in (part.partition("=") for part in text.split("|") if part))
+    kind = next((value for tag, value in fields if tag == "35"), "")
+    name = FIX_TYPES.get(kind, f"MsgType {kind}" if kind else "bytes")
+    return Message(f"{_text(line.get('session', '?'))} {'→' if line.get('sent') else '←'} {name}", fields)
 
 
 def message(wire: Any) -> Message:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES, CORE_CAPABILITIES, MATCHING_CAPABILITIES
-from matchmark.conformance.targets.profile import KEYS, SPEC_VERSION, Key
+from matchmark.conformance.targets.profile import KEYS, SPEC_VERSION
+from matchmark.conformance.targets.profile_key import Key
 
 NAME = "init"
 HELP = "write a commented target profile to start from"
@@ -31,6 +32,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "symbols": '["AAPL", "MSFT"]',
         "pattern": '"S{n}"',
         "count": "16",
+        "first": "0",
         "price_max_ticks": "1_000_000",
         "quantity_max_lots": "1_000_000",
         "tick_size": '"0.01"',
@@ -38,12 +40,63 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "isolation": '"reset"',
     },
     "timing": {"answer_timeout_s": "5", "grade": '"none"'},
+    "order_entry": {
+        "host": '"127.0.0.1"',
+        "port": "9878",
+        "begin_string": '"FIX.4.4"',
+        "target_comp_id": '"MY-ENGINE"',
+        "sender_comp_id": '"{account}-{n}"',
+        "accounts": '["ACC1", "ACC2", "ACC3", "ACC4"]',
+        "reset_on_logon": "false",
+        "heartbeat_s": "30",
+        "logon_fields": '{ 554 = "{token}" }',
+        "order_fields": '{ 1 = "{account}" }',
+        "tokens": '{ ACC1 = "token-1", ACC2 = "token-2", ACC3 = "token-3", ACC4 = "token-4" }',
+        "price_decimals": "2",
+        "avg_px_decimals": "6",
+        "smp_tag": "7928",
+        "limits": '{ symbols = "LIM{n}", symbol_count = 100, max_lots = 1000 }',
+    },
+    "audit_log": {
+        "dir": '"/var/lib/my-engine/log"',
+        "format": '"matchmark"',
+        "durability": '"async"',
+        "battery_backed": "false",
+    },
+    "hooks": {
+        "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
+        "stop": '["my-engine-ctl", "stop", "{pid}"]',
+        "kill": '["my-engine-ctl", "kill", "{role}"]',
+        "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',
+        "token": '["my-engine-ctl", "token", "{account}", "--ttl", "{ttl}"]',
+        "ready_timeout_s": "60",
+        "env": '{ LOG_LEVEL = "warn" }',
+    },
 }
 WRITTEN = {
     "target": {"name", "version", "adapter", "spec", "capabilities"},
     "subprocess": {"command"},
     "so": {"library", "abi"},
+    "order_entry": {"host", "port", "target_comp_id", "accounts", "reset_on_logon"},
 }
+TABLES = {
+    "subprocess": ("target", "subprocess", "instruments", "timing"),
+    "so": ("target", "so", "instruments", "timing"),
+    "python": ("target", "python", "instruments", "timing"),
+    "fix": ("target", "order_entry", "instruments", "audit_log", "timing", "hooks"),
+}
+FIX_INSTRUMENTS = {
+    "pattern": '"SYM{n}"',
+    "count": "1000",
+    "first": "1",
+    "price_max_ticks": "100_000_000",
+    "quantity_max_lots": "1_000_000",
+    "tick_size": '"0.01"',
+    "lot_size": "1",
+    "isolation": '"symbol"',
+}
+"""What an engine behind FIX must say of its instruments, and what it may."""
+FIX_CAPABILITIES = ("fix", "fix_resend", "jwt", "risk_checks", "balances", "cancel_on_disconnect", "stage_times")
 """Keys that are written out; the others are there as comments with their default or an example."""
 
 
@@ -51,9 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", nargs="?", default="target.toml", help="where to write it (default target.toml); - for stdout"
     )
-    parser.add_argument(
-        "--adapter", choices=("subprocess", "so", "python"), default="subprocess", help="how the engine is reached"
-    )
+    parser.add_argument("--adapter", choices=tuple(TABLES), default="subprocess", help="how the engine is reached")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it is there")
 
 
@@ -82,11 +133,11 @@ def profile_text(adapter: str) -> str:
         "# Target profile of matchmark: what the engine is and how the kit reaches it (docs/target-profile.md).",
         "# A commented-out key shows its default or an example. ${NAME} in a string comes from the environment.",
     ]
-    for table in ("target", adapter, "instruments", "timing"):
+    for table in TABLES[adapter]:
         if table == "python":
             lines += ["", "# [options]   # passed to the class as keyword arguments, after the TargetInfo"]
             continue
-        lines += ["", f"[{table}]"]
+        lines += ["", f"# [{table}]" if table == "audit_log" else f"[{table}]"]
         for key, spec in KEYS[table].items():
             lines += _key_lines(table, key, spec, adapter)
     return "\n".join(lines) + "\n"
@@ -98,16 +149,24 @@ def _key_lines(table: str, key: str, spec: Key, adapter: str) -> list[str]:
         value = '"my_package.my_module:MyTarget"' if adapter == "python" else f'"{adapter}"'
         return [*lines, f"adapter = {value}"]
     if key == "capabilities":
-        return [*lines, *_capability_lines()]
-    mark = "" if key in WRITTEN.get(table, ()) else "# "
-    return [*lines, f"{mark}{key} = {EXAMPLES[table][key]}"]
+        return [*lines, *_capability_lines(adapter)]
+    mark, value = "" if key in WRITTEN.get(table, ()) else "# ", EXAMPLES[table][key]
+    if adapter == "fix" and table == "instruments" and key != "symbols":
+        mark, value = (
+            "" if key in ("pattern", "count", "first", "tick_size", "isolation") else "# ",
+            FIX_INSTRUMENTS[key],
+        )
+    return [*lines, f"{mark}{key} = {value}"]
 
 
-def _capability_lines() -> list[str]:
+def _capability_lines(adapter: str) -> list[str]:
     lines = ["capabilities = ["]
-    width = max(len(name) for name in MATCHING_CAPABILITIES) + 4
-    for name in MATCHING_CAPABILITIES:
-        mark = "" if name in CORE_CAPABILITIES else "# "
+    names = [*MATCHING_CAPABILITIES]
+    if adapter == "fix":
+        names = [*(name for name in names if name != "top"), *FIX_CAPABILITIES]
+    width = max(map(len, names)) + 4
+    for name in names:
+        mark = "" if name in CORE_CAPABILITIES or name == "fix" else "# "
         quoted = f'"{name}",'
         lines.append(f"    {mark}{quoted:{width}} # {CAPABILITIES[name]}")
     return [*lines, "]"]

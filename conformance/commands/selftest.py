@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from matchmark.conformance import runner
-from matchmark.conformance.history import Exchange, History
-from matchmark.conformance.messages import command_from_wire, event_from_wire
+from matchmark.conformance.history import history_of
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
 from matchmark.conformance.selftest import report
@@ -217,8 +216,4 @@ def _show_failure(row: Row, outcome: Run) -> None:
 
 
 def _transcript(violation: Violation) -> list[str]:
-    history = History()
-    for wire in violation.transcript:
-        events = tuple(event_from_wire(event) for event in wire["events"])
-        history.add(Exchange(command_from_wire(wire["command"]), events, failure=wire.get("failure")))
-    return transcript(history, mark=violation.index)
+    return transcript(history_of(violation.transcript), mark=violation.index)

@@ -11,18 +11,22 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.targets.base import PRICE_MAX_TICKS, QUANTITY_MAX_LOTS, Instruments, TargetInfo
+from matchmark.conformance.targets.profile_fix import AUDIT_LOG, HOOKS, ORDER_ENTRY, check_order_entry
+from matchmark.conformance.targets.profile_key import Key
 
 SPEC_VERSION = "1.0"
-ADAPTERS = ("subprocess", "so")
+ADAPTERS = ("fix", "subprocess", "so")
+ADAPTER_TABLES = {"fix": "order_entry"}
+"""The table that describes an adapter, where it has another name."""
 SYMBOLS_DEFAULT = 16
 
-LATER_TABLES = ("order_entry", "market_data", "audit_log", "ledger", "breaker", "hooks")
+LATER_TABLES = ("market_data", "ledger", "breaker")
 """Tables for certification levels above `matching`. A profile may carry them already; nothing here reads them."""
 
 
@@ -30,18 +34,11 @@ class ProfileError(Exception):
     """What is wrong with a profile: file, line and fix are in the text."""
 
 
-@dataclass(frozen=True)
-class Key:
-    kind: type | tuple[type, ...]
-    help: str
-    required: bool = False
-
-
 KEYS: dict[str, dict[str, Key]] = {
     "target": {
         "name": Key(str, "what the certificate calls the engine", required=True),
         "version": Key(str, "the version that is certified", required=True),
-        "adapter": Key(str, 'how to reach it: "subprocess", "so" or "package.module:Class"', required=True),
+        "adapter": Key(str, 'how to reach it: "fix", "subprocess", "so" or "package.module:Class"', required=True),
         "spec": Key(str, f'version of the specification, "{SPEC_VERSION}"'),
         "capabilities": Key(list, "what it can be asked to do (matchmark clauses --capabilities)", required=True),
         "expendable": Key(bool, "true if chaos may kill it; chaos refuses otherwise"),
@@ -62,10 +59,14 @@ KEYS: dict[str, dict[str, Key]] = {
         ),
     },
     "options": {},
+    "order_entry": ORDER_ENTRY,
+    "audit_log": AUDIT_LOG,
+    "hooks": HOOKS,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
         "count": Key(int, "how many symbols the pattern makes"),
+        "first": Key(int, "the pattern's first number (default 0)"),
         "price_max_ticks": Key(int, f"largest price in ticks (default {PRICE_MAX_TICKS})"),
         "quantity_max_lots": Key(int, f"largest quantity in lots (default {QUANTITY_MAX_LOTS})"),
         "tick_size": Key(str, "price of one tick, as a decimal string (order entry)"),
@@ -78,6 +79,7 @@ KEYS: dict[str, dict[str, Key]] = {
     },
 }
 REQUIRED_TABLES = ("target",)
+GRADES = ("none", "budget")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Profile:
     adapter: str
     answer_timeout_s: float
     tables: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    symbols: tuple[str, ...] = field(repr=False, default=())
+    """The target's own. Over FIX the suites' symbols (info.instruments) are others, each put on a fresh one of these."""
 
     @property
     def folder(self) -> Path:
@@ -130,12 +134,20 @@ class _Reader:
         self._check_spec(target)
         capabilities = self._capabilities(target["capabilities"])
         notes = tuple(str(note) for note in target.get("notes", ()))
-        info = TargetInfo(target["name"], target["version"], capabilities, self._instruments(), notes)
+        instruments = self._instruments()
+        symbols = instruments.symbols
+        if adapter == "fix":
+            suites = tuple(f"S{n}" for n in range(min(SYMBOLS_DEFAULT, len(symbols))))
+            instruments = replace(instruments, symbols=suites)
+        info = TargetInfo(target["name"], target["version"], capabilities, instruments, notes)
+        check_order_entry(self.tables, info.capabilities, self.fail)
         timing = self.tables.get("timing", {})
+        if timing.get("grade", "none") not in GRADES:
+            self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")
         timeout_s = float(timing.get("answer_timeout_s", 5.0))
         if not 0.01 <= timeout_s <= 3600:
             self.fail("timing", "answer_timeout_s", f"must be between 0.01 and 3600 seconds, not {timeout_s:g}")
-        return Profile(self.path.resolve(), info, adapter, timeout_s, self.tables)
+        return Profile(self.path.resolve(), info, adapter, timeout_s, self.tables, symbols)
 
     def fail(self, table: str, key: str | None, text: str) -> None:
         where = f"[{table}]" + (f" {key}" if key else "")
@@ -143,15 +155,18 @@ class _Reader:
 
     def _line(self, table: str, key: str | None) -> int:
         """The line of the key, or of its table, or 1: TOML parsers keep no positions."""
-        table_line = 1
+        table_line = 0
         inside = False
         for number, line in enumerate(self.text.splitlines(), 1):
             if header := re.match(r"\s*\[+\s*([\w.\-\"]+)\s*\]", line):
-                inside = header[1].strip('"').split(".")[0] == table
-                table_line = number if inside else table_line
+                name, _, rest = header[1].strip('"').partition(".")
+                inside = name == table
+                if inside and rest and rest == key:
+                    return number
+                table_line = table_line or (number if inside else 0)
             elif inside and key is not None and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[.=]", line):
                 return number
-        return table_line
+        return table_line or 1
 
     def _check_tables(self) -> None:
         known = [*KEYS, *LATER_TABLES]
@@ -188,7 +203,7 @@ class _Reader:
         if not isinstance(value, str):
             return value
 
-        def replace(match: re.Match[str]) -> str:
+        def from_environment(match: re.Match[str]) -> str:
             name = match[1]
             if name in ("PYTHON", "BUILD"):
                 return match[0]
@@ -196,7 +211,7 @@ class _Reader:
                 self.fail(table, key, f"${{{name}}} is not set in the environment; export it before the run")
             return self.environ[name]
 
-        return re.sub(r"\$\{(\w+)\}", replace, value)
+        return re.sub(r"\$\{(\w+)\}", from_environment, value)
 
     def _override(self, overrides: Sequence[str]) -> None:
         for table, keys in KEYS.items():
@@ -221,11 +236,10 @@ class _Reader:
             raise ProfileError(f"{source}: {value!r} is not {_kind_name(spec.kind)} in TOML: {spec.help}") from None
 
     def _check_adapter(self, adapter: str) -> None:
-        if adapter == "fix":
-            self.fail("target", "adapter", "certification over FIX is not part of this version; use subprocess or so")
         if adapter in ADAPTERS:
-            if adapter not in self.tables:
-                self.fail("target", "adapter", f'is "{adapter}", so the profile needs a table [{adapter}]')
+            table = ADAPTER_TABLES.get(adapter, adapter)
+            if table not in self.tables:
+                self.fail("target", "adapter", f'is "{adapter}", so the profile needs a table [{table}]')
         elif not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", adapter):
             self.fail(
                 "target",
@@ -257,7 +271,11 @@ class _Reader:
         if "pattern" in table:
             if table["pattern"].count("{n}") != 1:
                 self.fail("instruments", "pattern", 'must contain {n} once, as in "S{n}"')
-            symbols = [table["pattern"].replace("{n}", str(n)) for n in range(table.get("count", SYMBOLS_DEFAULT))]
+            first = table.get("first", 0)
+            symbols = [
+                table["pattern"].replace("{n}", str(n))
+                for n in range(first, first + table.get("count", SYMBOLS_DEFAULT))
+            ]
         else:
             symbols = table.get("symbols", [f"S{n}" for n in range(SYMBOLS_DEFAULT)])
         if not symbols or not all(isinstance(s, str) and s for s in symbols) or len(set(symbols)) != len(symbols):

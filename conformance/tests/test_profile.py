@@ -69,7 +69,7 @@ def test_a_pattern_makes_symbols(tmp_path):
         ('version = "1.2"', 'version = ""', 3, "must not be empty"),
         ('adapter = "subprocess"', 'adapter = "subproces"', 4, "did you mean 'subprocess'?"),
         ('adapter = "subprocess"', 'adapter = "so"', 4, "needs a table [so]"),
-        ('adapter = "subprocess"', 'adapter = "fix"', 4, "not part of this version"),
+        ('adapter = "subprocess"', 'adapter = "fix"', 4, "needs a table [order_entry]"),
         ('"market"', '"markets"', 5, "unknown capability 'markets', did you mean 'market'?"),
         ('["limit", "market", "ioc", "cancel"]', "[]", 5, "is empty"),
         ("[subprocess]", "[subproces]", 7, "unknown table, did you mean 'subprocess'?"),
@@ -121,17 +121,17 @@ def test_strings_take_values_from_the_environment(tmp_path):
     assert profile.tables["subprocess"]["command"][0] == "/opt/engine"
 
 
-@pytest.mark.parametrize("adapter", ["subprocess", "so", "python"])
+@pytest.mark.parametrize("adapter", ["subprocess", "so", "python", "fix"])
 def test_what_init_writes_loads_as_it_is(tmp_path, adapter):
     profile = loaded(tmp_path, profile_text(adapter))
-    assert profile.info.capabilities == {"limit", "market", "ioc", "cancel"}
+    assert profile.info.capabilities == {"limit", "market", "ioc", "cancel"} | ({"fix"} if adapter == "fix" else set())
 
 
 @pytest.mark.parametrize("adapter", ["subprocess", "so"])
 def test_every_commented_line_of_init_is_valid_when_uncommented(tmp_path, adapter):
     lines = []
     for line in profile_text(adapter).splitlines():
-        commented = re.match(r"\s*# (\"|(?!pattern|count)\w+ = )", line)
+        commented = re.match(r"\s*# (\"|(?!pattern|count|first)\w+ = )", line)
         lines.append(line.replace("# ", "", 1) if commented else line)
     profile = loaded(tmp_path, "\n".join(lines))
     assert "smp_cancel_oldest" in profile.info.capabilities

@@ -26,7 +26,7 @@
  *      150  zero           u16
  *      152  received_ns    u64   the gateway had its bytes
  *      160  validated_ns   u64   its checks were done
- *      168  enqueued_ns    u64   it was put
+ *      168  enqueued_ns    u64   it was put; 0: stamped by mm_orders_put
  *      176  spare          72 B  zeros
  *
  * Report, what a gateway takes (256 bytes): one side of one event, for the session that is to be told
@@ -215,7 +215,7 @@ typedef struct mm_writer_config {
     mm_config engine;          /* goes into the file headers; must be the log's */
     uint64_t instruments_hash; /* the same */
     uint64_t file_records;     /* records a file, then the next one; 1,000 .. 2^32 - 1, at least audit_slots */
-    uint64_t linger_ns;        /* how long a batch waits to become full; 1 ms at most */
+    uint64_t linger_ns;        /* how long a batch waits to become full, 1 ms at most; in MM_FSYNC it never waits */
 } mm_writer_config;
 
 /* Opens the log for writing where the audit ring's durable mark says, makes the directory and the first file when there is none.
