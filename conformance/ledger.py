@@ -159,9 +159,26 @@ class Ledger:
                 self._came(c, kind, fields, line.message.at_ns)
 
     def _sent(self, connection: int, c: Conversation, what: str, fields: dict[int, str], at_ns: int) -> None:
-        words = [fields.get(tag, "") for tag in (11, 41, 55, 54, 40, 59, 44, 38)]
         self._count += 1
-        request = Request(self._count, connection, c.sender, c.account, what, *words, at_ns)
+        cl, orig, symbol, side, kind, tif, price, quantity = (
+            fields.get(t, "") for t in (11, 41, 55, 54, 40, 59, 44, 38)
+        )
+        request = Request(
+            self._count,
+            connection,
+            c.sender,
+            c.account,
+            what,
+            cl,
+            orig,
+            symbol,
+            side,
+            kind,
+            tif,
+            price,
+            quantity,
+            at_ns,
+        )
         if what == "status":
             return  # it asks, under the order's own ClOrdID
         if request.cl in self.entries:
@@ -170,9 +187,14 @@ class Ledger:
             self.entries[request.cl] = Entry(request)
 
     def _came(self, c: Conversation, kind: str, fields: dict[int, str], at_ns: int) -> None:
-        texts = [fields.get(tag, "") for tag in (150, 17, 37, 11, 41, 32, 31, 151, 14, 58)]
+        exec_type, exec_id, order_id, cl, orig, quantity, price, leaves, cum, text = (
+            fields.get(tag, "") for tag in (150, 17, 37, 11, 41, 32, 31, 151, 14, 58)
+        )
         key = c.sender, self._eras[c.sender], int(fields.get(34, "0"))
-        report = Report(*key, kind == "9", *texts, fields.get(103) or fields.get(102) or "", at_ns)
+        report = Report(
+            *key, kind == "9", exec_type, exec_id, order_id, cl, orig, quantity, price, leaves, cum, text,
+            fields.get(103) or fields.get(102) or "", at_ns,
+        )  # fmt: skip
         before = self._by_number.get(key)
         if before is None:
             self._by_number[key] = report

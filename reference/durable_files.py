@@ -18,7 +18,8 @@ def sync_directory(path: Path) -> None:
 def make_directory(path: Path) -> None:
     """With its parents; harmless when it is there."""
     if not path.is_dir():
-        make_directory(path.parent)
+        if not path.parent.exists():
+            make_directory(path.parent)
         path.mkdir(exist_ok=True)
         sync_directory(path.parent)
 

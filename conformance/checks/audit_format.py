@@ -83,13 +83,15 @@ EVENT = _at(
     ("event", "u1", 16), ("reason", "u1", 17), ("side", "u1", 18), ("state", "u1", 19), ("symbol", "<u4", 20),
     ("cl_ord_id", "<u8", 24), ("other_cl_ord_id", "<u8", 32), ("order_id", "<u8", 40), ("price_ticks", "<i8", 48),
     ("quantity_lots", "<u4", 56), ("body_cum_lots", "<u4", 60), ("account", "<u4", 64), ("other_account", "<u4", 68),
-    ("other_order_id", "<u8", 72),
+    ("other_order_id", "<u8", 72), ("notional_low", "<u8", 208), ("notional_high", "<u8", 216),
+    ("other_notional_low", "<u8", 224), ("other_notional_high", "<u8", 232),
 )  # fmt: skip
 """A record whose kind is EVENT, with its body."""
 
 TOP = _at(
     RECORD_BYTES, *_FRAME,
-    ("symbol", "<u4", 20), ("bid_ticks", "<i8", 24), ("bid_lots", "<u8", 32), ("ask_ticks", "<i8", 40), ("ask_lots", "<u8", 48),
+    ("symbol", "<u4", 20), ("bid_ticks", "<i8", 24), ("bid_lots", "<u8", 32), ("ask_ticks", "<i8", 40),
+    ("ask_lots", "<u8", 48),
 )  # fmt: skip
 """A record of an EVENT of kind TOP."""
 
@@ -134,12 +136,13 @@ def content_hash(rows: Bytes) -> Words:
     """What each record of shape (n, 272) brings to the chain by itself: its sequence number and bytes 16 to 239."""
     words = np.ascontiguousarray(rows).view("<u8")
     step, half = np.uint64(0x9FB21C651E98DF25), np.uint64(32)
-    lanes = [words[:, 0].copy(), *(np.full(len(words), n, dtype=np.uint64) for n in (1, 2, 3))]
+    lanes: list[Words] = [words[:, 0].copy(), *(np.full(len(words), n, dtype=np.uint64) for n in (1, 2, 3))]
     for i in range(28):
-        lane = (lanes[i % 4] ^ words[:, 2 + i]) * step
+        lane: Words = (lanes[i % 4] ^ words[:, 2 + i]) * step
         lanes[i % 4] = lane ^ (lane >> half)
     a, b, c, d = lanes
-    return _mix(a + b * np.uint64(3) + c * np.uint64(5) + d * np.uint64(7))
+    total: Words = a + b * np.uint64(3) + c * np.uint64(5) + d * np.uint64(7)
+    return _mix(total)
 
 
 def chained(before: Words, content: Words) -> Words:
@@ -148,7 +151,7 @@ def chained(before: Words, content: Words) -> Words:
 
 
 def seal(rows: Bytes, first_hash: int) -> Bytes:
-    """Records whose chain and CRCs fit their other bytes: what a writer would have made of them. For tests and for forged damage."""
+    """Records whose chain and CRCs fit their other bytes: what a writer would have made of them. For tests and forgeries."""
     out = np.ascontiguousarray(rows).copy()
     words, running = out.view("<u8"), np.array([first_hash], dtype=np.uint64)
     for n, content in enumerate(content_hash(out)):

@@ -150,7 +150,7 @@ class _Reading:
             (int(h["version"]) != f.VERSION, FaultKind.FORMAT, f"version {int(h['version'])}, documented is {f.VERSION}"),
             (int(h["record_bytes"]) != f.RECORD_BYTES, FaultKind.FORMAT, "the header gives another record size"),
             (int(h["capacity_records"]) < 1, FaultKind.FORMAT, "a capacity of 0 records"),
-            (numbered is None or int(numbered[1]) != first, FaultKind.ROTATION, f"begins with record {first}: not as its name says"),
+            (numbered is None or int(numbered[1]) != first, FaultKind.ROTATION, f"begins with record {first}, not as named"),
             (first != self.sequence + 1, FaultKind.ROTATION, f"begins with record {first}: a file is missing, or there twice"),
             (int(h["first_hash"]) != self.hash, FaultKind.ROTATION, "does not go on from the hash at the end of the file before"),
         ):  # fmt: skip
