@@ -119,8 +119,7 @@ def _of_model(e: m.Event) -> Said:
     if isinstance(e, m.StatusReport):
         return ("status", e.cl, e.orig, str(e.state), e.leaves, e.cum)
     if isinstance(e, m.Top):
-        bid, ask = ((q.px, q.qty) if q else None for q in (e.bid, e.ask))
-        return ("top", e.sym, bid, ask)
+        return ("top", e.sym, e.bid, e.ask)
     return (e.ev, e.cl)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from matchmark.conformance.checks import audit_format as f
 from matchmark.conformance.checks.audit_format import Happened, Op, Records
@@ -144,10 +145,10 @@ def _events(records: Records) -> Iterator[Event]:
         "other_leaves_lots", "body_cum_lots", "reason", "state", "account", "other_account", "session", "other_session",
         "symbol", "side", "cl_ord_id", "other_cl_ord_id",
     )  # fmt: skip
-    rows = _columns(records, *names)
     money, resting = (_money(records, name) for name in ("notional", "other_notional"))
-    for text, other, (sequence, what, *rest), m, r in zip(texts, others, rows, money, resting, strict=True):
-        yield Event(sequence, Happened(what), text, other, *rest, m, r)
+    for n, (sequence, what, *numbers) in enumerate(_columns(records, *names)):
+        values: list[Any] = [sequence, Happened(what), texts[n], others[n], *numbers, money[n], resting[n]]
+        yield Event(*values)
 
 
 def _money(records: Records, name: str) -> list[int]:
