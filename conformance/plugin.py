@@ -30,7 +30,8 @@ from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
-from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in
+from matchmark.conformance.venue import NotOffered, Venue
+from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in, wire_log
 from matchmark.reports import allure
 from matchmark.reports.records import Evidence
 
@@ -49,7 +50,7 @@ CERTIFICATION = pytest.StashKey["Certification"]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("matchmark", "certification of matching engines")
-    group.addoption("--target", help="model, native, or the path of a target profile (FILE.toml)")
+    group.addoption("--target", help="model, native, exchange, or the path of a target profile (FILE.toml)")
     group.addoption("--target-set", action="append", default=[], metavar="T.K=V", help="override a key of the profile")
     group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
@@ -148,13 +149,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Driver]:
     """A Driver on the target with empty books; what is said through it is evidence."""
     run = request.config.stash[CERTIFICATION]
     run.require_control()
-    missing = needs_of(request.node) - run.target.info.capabilities
-    if missing:
-        run.note(request.node, Verdict.NOT_APPLICABLE, f"the target does not declare {', '.join(sorted(missing))}")
-        pytest.skip(f"not applicable: the target does not declare {', '.join(sorted(missing))}")
-    if run.failures >= FAILURES_MAX:
-        run.note(request.node, Verdict.INCONCLUSIVE, f"not run: the target failed in {FAILURES_MAX} tests before")
-        pytest.skip("the target failed too often")
+    run.require(request.node)
     nodeid = request.node.nodeid
 
     def on_example(history: History) -> None:
@@ -168,6 +163,34 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Driver]:
     driver.reset()
     yield driver
     driver.end_example()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """What came on any session and nobody asked for belongs to the test that has just been run."""
+    result = yield
+    driver = pyfuncitem.funcargs.get("engine")
+    if isinstance(driver, Driver):
+        driver.settle()
+    return result
+
+
+@pytest.fixture
+def venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
+    """The running target behind FIX: its sessions, tokens, fresh symbols; what is said on it is the test's evidence."""
+    run = request.config.stash[CERTIFICATION]
+    found = getattr(run.target, "venue", None)
+    if not isinstance(found, Venue):
+        run.not_applicable(request.node, "the target is not reached over FIX")
+    run.require_control()
+    run.require(request.node)
+    if not found.started:
+        run.target.start()
+    found.begin_test()
+    yield found
+    history = History(wire=wire_log(found.streams()))
+    found.begin_test()
+    run.record(request.node.nodeid, history)
 
 
 class Examples:
@@ -301,6 +324,19 @@ class Certification:
             pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
         self.emit("control", ok=True)
 
+    def require(self, item: pytest.Item) -> None:
+        """Skips the test when it is about what the target does not declare, or when the target failed too often."""
+        missing = needs_of(item) - self.target.info.capabilities
+        if missing:
+            self.not_applicable(item, f"the target does not declare {', '.join(sorted(missing))}")
+        if self.failures >= FAILURES_MAX:
+            self.note(item, Verdict.INCONCLUSIVE, f"not run: the target failed in {FAILURES_MAX} tests before")
+            pytest.skip("the target failed too often")
+
+    def not_applicable(self, item: pytest.Item, reason: str) -> NoReturn:
+        self.note(item, Verdict.NOT_APPLICABLE, reason)
+        pytest.skip(f"not applicable: {reason}")
+
     def record(self, nodeid: str, history: History) -> None:
         self._example += 1
         self._answers_ns += [x.done_ns - x.sent_ns for x in history]
@@ -342,6 +378,8 @@ class Certification:
         violations = []
         if report.outcome == "skipped":
             verdict, reason = self._notes.get(item.nodeid, (Verdict.INCONCLUSIVE, f"skipped: {report.longrepr}"))
+        elif call.excinfo is not None and isinstance(call.excinfo.value, NotOffered):
+            verdict, reason = Verdict.NOT_APPLICABLE, str(call.excinfo.value)
         elif report.outcome == "failed" and call.excinfo is not None:
             violations = violations_in(call.excinfo.value)
             if not violations:
