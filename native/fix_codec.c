@@ -4,46 +4,85 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SOH        '\x01'
-#define MASK_WORDS (MM_FIX_MAX_MESSAGE / 32 + 2)
+#define SOH '\x01'
 
-/* Bit i of masks[i / 32]: byte i is SOH. Returns the sum of the bytes before `summed`. */
-typedef uint32_t (*scanner)(const char *bytes, uint32_t length, uint32_t summed, uint32_t *masks);
+/* Fills the masks but for the words of zeros behind them; returns the sum of all bytes. Reads 64 bytes at once, which MM_FIX_PAD allows. */
+typedef uint32_t (*scanner)(const char *bytes, uint32_t length, mm_fix_masks *masks);
 
-static uint32_t scan_portable(const char *bytes, uint32_t length, uint32_t summed, uint32_t *masks)
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+#define HIGH_BITS EACH_BYTE(0x80)
+
+/* One bit for each byte whose high bit is set, the lowest byte first. */
+static uint64_t gather_bits(uint64_t high_bits)
 {
+    return (high_bits >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+static uint64_t load_word(const char *bytes)
+{
+    unsigned char in_order[8];
+    uint64_t word = 0;
+    memcpy(in_order, bytes, 8);
+    for (int i = 0; i < 8; i++) /* one load where the processor is little-endian */
+        word |= (uint64_t)in_order[i] << 8 * i;
+    return word;
+}
+
+/* Eight bytes a step. */
+static uint32_t scan_portable(const char *bytes, uint32_t length, mm_fix_masks *masks)
+{
+    const uint64_t low = EACH_BYTE(0x7f), pairs = UINT64_C(0x00ff00ff00ff00ff);
     uint32_t sum = 0;
-    memset(masks, 0, (length / 32 + 1) * sizeof *masks);
-    for (uint32_t i = 0; i < summed; i++)
-        sum += (unsigned char)bytes[i];
-    for (uint32_t i = 0; i < length; i++)
-        masks[i / 32] |= (uint32_t)(bytes[i] == SOH) << (i & 31);
+    for (uint32_t at = 0; at < length; at += 8) {
+        uint32_t left = length - at;
+        uint64_t word = load_word(bytes + at) & (left < 8 ? (UINT64_C(1) << 8 * left) - 1 : ~UINT64_C(0));
+        uint64_t off = word ^ EACH_BYTE(SOH), digit = word ^ EACH_BYTE('0');
+        uint64_t soh = gather_bits(~(((off & low) + low) | off | low) & HIGH_BITS);
+        uint64_t other = gather_bits((digit | ((digit & low) + EACH_BYTE(0x76))) & HIGH_BITS);
+        uint64_t sums = (word & pairs) + (word >> 8 & pairs);
+        sum += (uint32_t)(sums * UINT64_C(0x0001000100010001) >> 48);
+        masks->soh[at / 64] = at & 63 ? masks->soh[at / 64] | soh << (at & 63) : soh;
+        masks->other[at / 64] = at & 63 ? masks->other[at / 64] | other << (at & 63) : other;
+    }
     return sum;
 }
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-__attribute__((target("avx2"))) static uint32_t scan_avx2(const char *bytes, uint32_t length, uint32_t summed,
-                                                          uint32_t *masks)
+__attribute__((target("avx2"))) static inline uint64_t mask_of(__m256i low, __m256i high)
 {
-    /* 32 bytes from keep + 32 - n: the first n are ones. */
-    static const uint64_t keep[8] = {~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0)};
+    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+/* All ones where the byte is no digit. */
+__attribute__((target("avx2"))) static inline __m256i not_digit(__m256i bytes)
+{
+    const __m256i first = _mm256_set1_epi8('0'), ten = _mm256_set1_epi8(10);
+    __m256i value = _mm256_sub_epi8(bytes, first);
+    return _mm256_cmpeq_epi8(_mm256_max_epu8(value, ten), value);
+}
+
+__attribute__((target("avx2"))) static uint32_t scan_avx2(const char *bytes, uint32_t length, mm_fix_masks *masks)
+{
+    /* 64 bytes from keep + 64 - n: the first n are ones. */
+    static const uint64_t keep[16] = {~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0),
+                                      ~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0), ~UINT64_C(0)};
     const __m256i soh = _mm256_set1_epi8(SOH), zero = _mm256_setzero_si256();
+    const char *last =
+        (const char *)keep + ((64 - (length & 63)) & 63); /* of the last word; all of it when it is full */
     __m256i sums = zero;
-    uint32_t at = 0;
-    for (; at < length; at += 32) {
-        __m256i block = _mm256_loadu_si256((const __m256i *)(const void *)(bytes + at));
-        masks[at / 32] = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(block, soh));
-        if (at + 32 > summed) {
-            uint32_t n = at < summed ? summed - at : 0;
-            const char *mask = (const char *)keep + 32 - n;
-            block = _mm256_and_si256(block, _mm256_loadu_si256((const __m256i *)(const void *)mask));
-        }
-        sums = _mm256_add_epi64(sums, _mm256_sad_epu8(block, zero));
+    for (uint32_t at = 0; at < length; at += 64) {
+        const char *kept = length - at < 64 ? last : (const char *)keep;
+        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(bytes + at));
+        __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(bytes + at + 32));
+        low = _mm256_and_si256(low, _mm256_loadu_si256((const __m256i *)(const void *)kept));
+        high = _mm256_and_si256(high, _mm256_loadu_si256((const __m256i *)(const void *)(kept + 32)));
+        masks->soh[at / 64] = mask_of(_mm256_cmpeq_epi8(low, soh), _mm256_cmpeq_epi8(high, soh));
+        masks->other[at / 64] = mask_of(not_digit(low), not_digit(high));
+        sums = _mm256_add_epi64(sums, _mm256_add_epi64(_mm256_sad_epu8(low, zero), _mm256_sad_epu8(high, zero)));
     }
-    if (length & 31)
-        masks[length / 32] &= (1u << (length & 31)) - 1;
     __m128i half = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     return (uint32_t)(_mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1));
 }
@@ -60,14 +99,14 @@ static bool wide_runs(void)
 }
 #endif
 
-static uint32_t scan_first(const char *bytes, uint32_t length, uint32_t summed, uint32_t *masks);
+static uint32_t scan_first(const char *bytes, uint32_t length, mm_fix_masks *masks);
 static scanner scan = scan_first;
 
 /* Chosen at the first message. Two threads may choose at once: they choose the same. */
-static uint32_t scan_first(const char *bytes, uint32_t length, uint32_t summed, uint32_t *masks)
+static uint32_t scan_first(const char *bytes, uint32_t length, mm_fix_masks *masks)
 {
     mm_fix_use_wide(1);
-    return scan(bytes, length, summed, masks);
+    return scan(bytes, length, masks);
 }
 
 int mm_fix_use_wide(int wide)
@@ -109,11 +148,12 @@ static bool digits3(const char *p)
 int mm_fix_scan(const char *bytes, uint64_t n, uint32_t *length)
 {
     static const char start[] = "8=FIX";
-    uint64_t have = n < 5 ? n : 5;
+    uint64_t have = n < 5 ? n : 5, at = 5;
     *length = 0;
-    if (memcmp(bytes, start, have))
+    if (n > 12 && !memcmp(bytes, "8=FIX.4.", 8) && bytes[8] != SOH && bytes[9] == SOH)
+        at = 9; /* nearly always */
+    else if (memcmp(bytes, start, have))
         return skip(bytes, n, length);
-    uint64_t at = 5;
     while (at < n && at < 16 && bytes[at] != SOH)
         at++;
     if (at >= n && at < 16)
@@ -220,14 +260,14 @@ static uint32_t take_odd_field(const mm_fix_dictionary *d, mm_fix_message *m, ui
     return end;
 }
 
-static int split(const mm_fix_dictionary *d, mm_fix_message *m, const uint32_t *masks)
+static int split(const mm_fix_dictionary *d, mm_fix_message *m, const uint64_t *soh)
 {
     const char *bytes = m->bytes;
     const uint32_t stamp = m->stamp, length = m->length;
     uint32_t start = 0, n = 0;
-    for (uint32_t word = 0; word * 32 < length; word++)
-        for (uint32_t bits = masks[word]; bits; bits &= bits - 1) {
-            uint32_t end = word * 32 + (uint32_t)__builtin_ctz(bits), width;
+    for (uint32_t word = 0; word * 64 < length; word++)
+        for (uint64_t bits = soh[word]; bits; bits &= bits - 1) {
+            uint32_t end = word * 64 + (uint32_t)__builtin_ctzll(bits), width;
             if (end < start)
                 continue; /* inside a data field */
             if (n == MM_FIX_MAX_FIELDS)
@@ -248,7 +288,7 @@ static int split(const mm_fix_dictionary *d, mm_fix_message *m, const uint32_t *
     return start == length ? MM_FIX_PARSED : MM_FIX_BROKEN_FIELD;
 }
 
-static void next_stamp(mm_fix_message *m)
+void mm_fix_next_stamp(mm_fix_message *m)
 {
     m->stamp = (m->stamp + 1) & ((1u << 23) - 1);
     if (!m->stamp) {
@@ -257,29 +297,40 @@ static void next_stamp(mm_fix_message *m)
     }
 }
 
-int mm_fix_parse(const mm_fix_dictionary *d, const char *bytes, uint32_t length, mm_fix_message *m)
+/* Any message, field by field. */
+static int parse_slowly(const mm_fix_dictionary *d, mm_fix_message *m, const mm_fix_masks *masks)
 {
-    uint32_t masks[MASK_WORDS];
-    uint32_t sum = scan(bytes, length, length - 7, masks) & 255;
-    const char *digits = bytes + length - 4;
-    if (sum != (uint32_t)((digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0')))
-        return MM_FIX_BAD_CHECKSUM;
-    m->bytes = bytes;
-    m->length = length;
     m->n_fields = 0;
-    m->fault = MM_FIX_SOUND;
-    m->fault_tag = 0;
-    next_stamp(m);
-    int result = split(d, m, masks);
+    m->shape = 0;
+    mm_fix_next_stamp(m);
+    int result = split(d, m, masks->soh);
     if (result != MM_FIX_PARSED)
         return result;
     if (m->n_fields < 4 || m->fields[2].tag != 35)
         return MM_FIX_TYPE_NOT_THIRD;
     if (m->fields[m->n_fields - 1].tag != 10)
         return MM_FIX_BROKEN_FIELD; /* a data field reached into the trailer */
-    m->type = mm_fix_message_index(d, bytes + m->fields[2].at, m->fields[2].length);
+    m->type = mm_fix_message_index(d, m->bytes + m->fields[2].at, m->fields[2].length);
     mm_fix_check_fields(d, m);
+    if (m->fault == MM_FIX_SOUND)
+        mm_fix_learn_shape(d, m);
     return MM_FIX_PARSED;
+}
+
+int mm_fix_parse(const mm_fix_dictionary *d, const char *bytes, uint32_t length, mm_fix_message *m)
+{
+    mm_fix_masks masks;
+    const char *digits = bytes + length - 4; /* of "10=123|", which is not summed */
+    uint32_t a = (uint32_t)digits[0] - '0', b = (uint32_t)digits[1] - '0', c = (uint32_t)digits[2] - '0';
+    uint32_t trailer = '1' + '0' + '=' + SOH + 3 * '0' + a + b + c;
+    if (((scan(bytes, length, &masks) - trailer) & 255) != a * 100 + b * 10 + c)
+        return MM_FIX_BAD_CHECKSUM;
+    masks.other[(length + 63) / 64] = 0;
+    m->bytes = bytes;
+    m->length = length;
+    m->fault = MM_FIX_SOUND;
+    m->fault_tag = 0;
+    return mm_fix_by_shape(d, m, &masks) ? MM_FIX_PARSED : parse_slowly(d, m, &masks);
 }
 
 const mm_fix_field *mm_fix_get(const mm_fix_message *m, uint32_t tag)

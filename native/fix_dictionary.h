@@ -98,6 +98,19 @@ struct mm_fix_dictionary {
 int mm_fix_message_index(const mm_fix_dictionary *dictionary, const char *type, uint32_t length);
 /* Sets message->fault to the first thing wrong with its fields (fix_check.c). */
 void mm_fix_check_fields(const mm_fix_dictionary *dictionary, mm_fix_message *message);
+#define MM_FIX_MASK_WORDS (MM_FIX_MAX_MESSAGE / 64 + 2)
+
+/* Bit i of word i / 64 is byte i of a message. The word after the last is 0. */
+typedef struct mm_fix_masks {
+    uint64_t soh[MM_FIX_MASK_WORDS], other[MM_FIX_MASK_WORDS]; /* other: no digit */
+} mm_fix_masks;
+
+/* Fields and index of a message whose order of tags is known, its values checked; false: it must go the slow way (fix_shape.c). */
+bool mm_fix_by_shape(const mm_fix_dictionary *dictionary, mm_fix_message *message, const mm_fix_masks *masks);
+/* After the slow way, of a sound message. */
+void mm_fix_learn_shape(const mm_fix_dictionary *dictionary, mm_fix_message *message);
+/* Makes the index forget all it has (fix_codec.c). */
+void mm_fix_next_stamp(mm_fix_message *message);
 /* 1 when a field's value has that form (fix_values.c). */
 int mm_fix_has_format(mm_fix_message *message, const mm_fix_field *field, uint32_t format);
 

@@ -235,6 +235,11 @@ class Gateway:
     def _store(self, session: int) -> str:
         return str(self._data / "sessions" / f"{session:08d}.fix")
 
+    def measure(self, stages: Any) -> None:
+        """Before `start`: counts into memory of a mm_stages (stages.h), which must outlive the gateway."""
+        self._stages = _ffi.from_buffer("mm_stages *", stages)
+        _lib.mm_gateway_measure(self._native, self._stages)
+
     def start(self) -> None:
         """Starts the two threads; returns at once."""
         for target in (self._run_data, self._run_control):

@@ -19,6 +19,10 @@ extern "C" {
 #define MM_FIX_MAX_FIELDS  256
 #define MM_FIX_MAX_TAG     1024 /* tags of the dictionary are below; user-defined ones are above and only carried */
 
+/* Orders of tags that were seen before (fix_shape.c): so many are remembered, of messages of so many fields. */
+#define MM_FIX_SHAPES       32
+#define MM_FIX_SHAPE_FIELDS 48
+
 /* SessionRejectReason(373) */
 enum mm_fix_reject {
     MM_FIX_SOUND = -1,
@@ -65,6 +69,28 @@ typedef struct mm_fix_field {
     uint16_t at, length; /* the value is bytes[at .. at + length) */
 } mm_fix_field;
 
+/* One field of a shape: "44=" as a word, where its value begins, its tag. */
+typedef struct mm_fix_step {
+    uint32_t want, mask, tag, skip;
+} mm_fix_step;
+
+/* A value to be looked at: the field, its format, and the values that it may have (none: any). */
+typedef struct mm_fix_look {
+    uint16_t field, format;
+    const uint64_t *values;
+} mm_fix_look;
+
+typedef struct mm_fix_shape {
+    uint64_t key; /* 0: nothing here */
+    const mm_fix_dictionary *dictionary;
+    uint32_t n;
+    int32_t type;
+    uint32_t kept;                                             /* misses that it outlives */
+    uint32_t n_sets, n_numbers, n_decimals, n_times, n_others; /* of `looks`, in this order */
+    mm_fix_step steps[48];
+    mm_fix_look looks[48];
+} mm_fix_shape;
+
 /* One parsed message; made once for a thread and used for every message. Zero it before its first use. */
 typedef struct mm_fix_message {
     const char *bytes;
@@ -77,6 +103,9 @@ typedef struct mm_fix_message {
     char second_text[24];
     mm_fix_field fields[256];
     uint32_t index[1024]; /* tag -> stamp << 9 | 1 + position of its first occurrence */
+    uint32_t shape;       /* 1 + the shape that the index was made from, 0: none */
+    uint64_t shape_key;   /* of the message at hand, 0: none */
+    mm_fix_shape shapes[32];
 } mm_fix_message;
 
 /* The dictionary of a BeginString, NULL when there is none. Built at the first call of a process. */

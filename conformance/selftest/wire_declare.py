@@ -1,0 +1,108 @@
+"""How a wire mutant is declared: a Wire, or the start of an exchange, that gets one thing wrong.
+
+The book behind it is sound. Wire mutants live in the modules `wire_*` by theme; `wire_mutants` gathers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from matchmark.conformance.selftest.wire_message import Message
+from matchmark.conformance.selftest.wire_proxy import Link, Wire
+
+PREFIX = "wire-"
+
+
+@dataclass
+class Start:
+    """How the exchange is about to be started; `prepare` of a mutant alters it."""
+
+    words: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+
+    def flag(self, name: str) -> str | None:
+        """The value of the last `--name VALUE` or `--name=VALUE`."""
+        found = None
+        for n, word in enumerate(self.words):
+            if word == name and n + 1 < len(self.words):
+                found = self.words[n + 1]
+            elif word.startswith(f"{name}="):
+                found = word.partition("=")[2]
+        return found
+
+    def set_flag(self, name: str, value: str) -> None:
+        """Said last, it holds."""
+        self.words += [name, value]
+
+    @property
+    def data(self) -> Path:
+        return Path(self.flag("--data-dir") or "data")
+
+
+class BrokenWire(Wire):
+    """What wire mutants are made of: `data` is the exchange's folder, known before its first message."""
+
+    def __init__(self) -> None:
+        self.data = Path()
+
+    def prepare(self, start: Start) -> None:
+        """Before the exchange is started, each time."""
+
+    def ready(self, line: dict[str, Any]) -> None:
+        """The readiness line, before it is printed."""
+
+
+@dataclass(frozen=True)
+class WireMutant:
+    name: str
+    breaks: tuple[str, ...]
+    """Clause ids: the first is the one whose check must fail it, the others may fail with it."""
+    story: str
+    """One sentence: what a real exchange did wrong."""
+    wire: type[BrokenWire]
+    needs_compiler: bool = False
+
+
+DECLARED_WIRES: dict[str, WireMutant] = {}
+
+W = TypeVar("W", bound=type[BrokenWire])
+
+
+def wire_mutant(name: str, *, breaks: tuple[str, ...], story: str, needs_compiler: bool = False) -> Callable[[W], W]:
+    """Declare the decorated class. ValueError for a name that is taken: it would hide the first."""
+
+    def declare(wire: W) -> W:
+        if name in DECLARED_WIRES:
+            raise ValueError(f"there are two wire mutants called {name!r}")
+        DECLARED_WIRES[name] = WireMutant(name, breaks, story, wire, needs_compiler)
+        return wire
+
+    return declare
+
+
+class Reports(BrokenWire):
+    """For bugs of the report path: `edited` gives what goes out in place of each report."""
+
+    def edited(self, link: Link, m: Message) -> list[Message]:
+        raise NotImplementedError
+
+    def to_client(self, link: Link, m: Message) -> list[Message]:
+        return self.edited(link, m) if m.kind == "8" else [m]
+
+
+def is_fill(m: Message) -> bool:
+    return m.kind == "8" and m.get(150) == "F"
+
+
+def is_ack(m: Message) -> bool:
+    return m.kind == "8" and m.get(150) == "0"
+
+
+def every(n: int) -> Iterator[bool]:
+    """True at the n-th turn and then at every n-th: which message is hit depends on the count alone."""
+    while True:
+        yield from (False,) * (n - 1)
+        yield True
