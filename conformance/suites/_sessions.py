@@ -17,11 +17,13 @@ from matchmark.conformance.checks.fix_faults import judge_faults
 from matchmark.conformance.fix.business import Instrument, cancel, new_order
 from matchmark.conformance.fix.client import ConnectionEnded, Endpoint, FixClient, LogonRefused, NoAnswer
 from matchmark.conformance.fix.message import Field, FixError, FixMessage, Line, show_raw
+from matchmark.conformance.messages import Tif
 from matchmark.conformance.verdict import fix_violation
 
 WAIT_S = 10.0
 """For an answer that must come, or an end; only a broken exchange makes anyone wait so long."""
 PRICE_TICKS = 10_050
+REST_TICKS = PRICE_TICKS - 10
 EXECUTED = frozenset(("1", "2", "F"))
 """ExecType (150) of a trade, by the names of FIX 4.4 and older."""
 
@@ -30,13 +32,15 @@ class SessionVenue(Protocol):
     """What these suites need of a venue."""
 
     accounts: list[str]
+    order_fields: dict[int, str]
 
     @property
     def endpoint(self) -> Endpoint: ...
     def session(self, account: str, n: int = 0) -> FixClient: ...
     def client(self, account: str, sender: str, token: str | None = None) -> FixClient: ...
     def new_sender(self, account: str) -> str: ...
-    def token(self, account: str, ttl_s: int = 600, role: str = "trader") -> str: ...
+    def token(self, account: str, ttl_s: int = 600, role: str = "trader", **claims: str) -> str: ...
+    def token_of(self, account: str) -> str: ...
     def fresh_symbol(self) -> Instrument: ...
     def new_cl(self) -> str: ...
     def streams(self) -> dict[str, list[Line]]: ...
@@ -216,6 +220,15 @@ def shown(messages: Iterable[FixMessage]) -> list[str]:
     return [show_raw(m.raw) for m in messages]
 
 
+def order(
+    venue: SessionVenue, instrument: Instrument, cl: str, side: str, lots: int, ticks: int | None, tif: str = Tif.DAY
+) -> list[Field]:
+    """A NewOrderSingle with what this exchange wants in each."""
+    fields = new_order(instrument, cl, side, lots, ticks, tif=tif)
+    given = {tag for tag, _ in fields}
+    return fields + [(tag, value) for tag, value in venue.order_fields.items() if tag not in given]
+
+
 class Bait:
     """A resting sell order of another account. Whoever's buy order is decided trades with it, and it tells."""
 
@@ -225,7 +238,7 @@ class Bait:
         self.witness = venue.session(venue.accounts[0])
         self.instrument = venue.fresh_symbol()
         self.cl = venue.new_cl()
-        self.witness.send("D", new_order(self.instrument, self.cl, "sell", lots, PRICE_TICKS))
+        self.witness.send("D", order(venue, self.instrument, self.cl, "sell", lots, PRICE_TICKS))
         self.report(self.cl, "0")
 
     def report(self, cl: str, exec_type: str) -> FixMessage:
@@ -233,7 +246,19 @@ class Bait:
 
     def order(self, lots: int = 1, cl: str | None = None) -> list[Field]:
         """Fields of a NewOrderSingle that takes the bait if it is decided."""
-        return new_order(self.instrument, cl or self.stage.venue.new_cl(), "buy", lots, PRICE_TICKS)
+        venue = self.stage.venue
+        return order(venue, self.instrument, cl or venue.new_cl(), "buy", lots, PRICE_TICKS)
+
+    def resting(self, lots: int = 1, cl: str | None = None) -> list[Field]:
+        """Fields of one that rests below the bait."""
+        venue = self.stage.venue
+        return order(venue, self.instrument, cl or venue.new_cl(), "buy", lots, REST_TICKS)
+
+    def sell_into_resting(self, lots: int = 1) -> FixMessage:
+        """The witness sells to what rests below the bait; gives the last report of its order."""
+        venue, cl = self.stage.venue, self.stage.venue.new_cl()
+        self.witness.send("D", order(venue, self.instrument, cl, "sell", lots, REST_TICKS, Tif.IOC))
+        return self.witness.expect(lambda m: m.type == "8" and m.get(11) == cl and m.get(151) == "0", WAIT_S)
 
     def taken(self) -> int:
         """Withdraws what is left of the bait, and tells how many lots were traded."""

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from matchmark.conformance.fix.business import new_order
 from matchmark.conformance.fix.wire import encode, utc
 from matchmark.conformance.suites._sessions import (
-    PRICE_TICKS,
     WAIT_S,
     Bait,
     Logon,
@@ -104,8 +102,8 @@ def test_a_logon_within_a_session_does_no_harm(venue: SessionVenue) -> None:
         p.send_logon()
         s.only(s.answers(p), "A35", "a refusal, or an end of the session")
         if not p.connected:
-            s.reconnect(p)
-        s.goes_on(p)
+            s.reconnect(p)  # it may ask for what it did not look at any more
+        s.only(s.answers(p), "2", "the session goes on")
         bait.demand_taken(1, "an order before it was not decided once")
 
 
@@ -116,8 +114,7 @@ def test_a_logon_within_a_session_does_no_harm(venue: SessionVenue) -> None:
 def test_13a_a_logout_is_answered_and_open_orders_stay(venue: SessionVenue) -> None:
     with Stage(venue, "D01.X38", "a Logout") as s:
         bait, p = Bait(s), s.peer()
-        cl = venue.new_cl()
-        p.send("D", new_order(bait.instrument, cl, "buy", 2, PRICE_TICKS - 10))
+        p.send("D", bait.resting(2))
         p.expect("8", WAIT_S)
         p.send("5", ())
         heard = [p.expect(lambda m: m.type != "0", WAIT_S)]
@@ -134,7 +131,7 @@ def test_open_orders_stay_when_the_connection_is_lost(venue: SessionVenue, how: 
     """Cancel-on-disconnect was not asked for."""
     with Stage(venue, "D01.X38", "a lost connection") as s:
         bait, p = Bait(s), s.peer()
-        p.send("D", new_order(bait.instrument, venue.new_cl(), "buy", 2, PRICE_TICKS - 10))
+        p.send("D", bait.resting(2))
         s.goes_on(p)
         p.close() if how == "close" else p.drop()
         s.reconnect(p)
@@ -142,10 +139,7 @@ def test_open_orders_stay_when_the_connection_is_lost(venue: SessionVenue, how: 
 
 
 def demand_resting(s: Stage, bait: Bait, lots: int) -> None:
-    """The session's buy order rests at PRICE_TICKS - 10: a sell order of the witness trades with it."""
-    cl = s.venue.new_cl()
-    bait.witness.send("D", new_order(bait.instrument, cl, "sell", lots, PRICE_TICKS - 10, tif="ioc"))
-    last = bait.witness.expect(lambda m: m.type == "8" and m.get(11) == cl and m.get(151) == "0", WAIT_S)
+    last = bait.sell_into_resting(lots)
     if bait.instrument.lots(last.need(14)) != lots:
         s.fail("an open order is not there any more", [f"a fill of {lots} lots"], shown([last]))
     bait.taken()

@@ -6,17 +6,17 @@ from __future__ import annotations
 import pytest
 
 from matchmark.conformance.checks.fix_resend import wrong_resend
-from matchmark.conformance.fix.business import cancel, new_order
+from matchmark.conformance.fix.business import cancel
 from matchmark.conformance.fix.client import FixClient
 from matchmark.conformance.fix.message import FixMessage
-from matchmark.conformance.suites._sessions import EXECUTED, PRICE_TICKS, WAIT_S, Bait, SessionVenue, Stage, shown
+from matchmark.conformance.suites._sessions import EXECUTED, WAIT_S, Bait, SessionVenue, Stage, shown
 
 pytestmark = [pytest.mark.needs("fix"), pytest.mark.needs("fix_resend")]
 
 
 def trade_a_little(s: Stage, p: FixClient, bait: Bait) -> None:
     """Business messages of every kind, with session messages between them."""
-    rest, venue = venue_order(s, bait), s.venue
+    rest, venue = bait.resting(), s.venue
     p.send("D", rest)
     p.test_request("between")
     p.send("D", bait.order(2))
@@ -29,10 +29,6 @@ def trade_a_little(s: Stage, p: FixClient, bait: Bait) -> None:
     p.send("D", last)
     s.answers(p)
     s.filled(p, last)
-
-
-def venue_order(s: Stage, bait: Bait) -> list[tuple[int, str]]:
-    return new_order(bait.instrument, s.venue.new_cl(), "buy", 1, PRICE_TICKS - 10)
 
 
 def first_times(p: FixClient) -> dict[int, FixMessage]:
@@ -103,15 +99,13 @@ def test_16_what_happened_while_away_and_before_is_had_after_the_next_logon(venu
     with Stage(venue, "D01.X31", "what happened while the session was away") as s:
         bait, p = Bait(s), s.peer()
         trade_a_little(s, p, bait)
-        rest = venue_order(s, bait)
+        rest = bait.resting()
         cl = dict(rest)[11]
         p.send("D", rest)
         p.expect(lambda m: m.type == "8" and m.get(11) == cl, WAIT_S)
         before = first_times(p)
         p.drop()
-        taker = venue.new_cl()
-        bait.witness.send("D", new_order(bait.instrument, taker, "sell", 1, PRICE_TICKS - 10))
-        bait.report(taker, "F")
+        bait.sell_into_resting()
 
         expected = p.next_in
         answer = s.reconnect(p)

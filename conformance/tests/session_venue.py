@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from matchmark.conformance.fix import Endpoint, FixClient, FixError, Instrument, Line, Numbers
-from matchmark.conformance.suites._tokens import claims_of
 
 TokenMaker = Callable[[dict[str, Any]], str]
 
@@ -19,6 +18,8 @@ class LocalVenue:
 
     def __init__(self, endpoint: Endpoint, accounts: list[str], symbols: list[str], make_token: TokenMaker) -> None:
         self.endpoint, self.accounts = endpoint, accounts
+        self.order_fields: dict[int, str] = {}
+        self._tokens: dict[str, str] = {}
         self._make_token = make_token
         self._symbols = itertools.cycle(symbols)
         self._own, self._cls = itertools.count(100), itertools.count(1)
@@ -51,6 +52,9 @@ class LocalVenue:
     def token(self, account: str, ttl_s: int = 600, role: str = "trader", **claims: Any) -> str:
         return self._make_token({"account": account, "ttl_s": ttl_s, "role": role, **claims})
 
+    def token_of(self, account: str) -> str:
+        return self._tokens.setdefault(account, self.token(account))
+
     def fresh_symbol(self) -> Instrument:
         return Instrument(next(self._symbols), Decimal("0.01"))
 
@@ -74,6 +78,3 @@ class LocalVenue:
         for client in [*self._clients, *self._shared.values()]:
             with suppress(FixError):
                 client.close()
-
-
-__all__ = ["LocalVenue", "TokenMaker", "claims_of"]
