@@ -13,7 +13,7 @@ from matchmark.conformance.fix.client import FixClient
 from matchmark.conformance.fix.message import FixMessage
 from matchmark.conformance.suites._sessions import WAIT_S, SessionVenue, Stage, shown
 
-pytestmark = [pytest.mark.needs("fix"), pytest.mark.clause("D01.X29")]
+pytestmark = pytest.mark.needs("fix")
 CLAUSE = "D01.X29"
 SHORT_S = 1
 SECOND_NS = 1_000_000_000
@@ -29,6 +29,7 @@ def quick(s: Stage) -> tuple[FixClient, int]:
     return p, int(agreed)
 
 
+@pytest.mark.clause(CLAUSE)
 @pytest.mark.parametrize("test_id", ["hello", "a b=c;", "x" * 60])
 def test_4b_a_test_request_is_answered_with_its_id(venue: SessionVenue, test_id: str) -> None:
     with Stage(venue, CLAUSE, "a TestRequest") as s:
@@ -40,6 +41,7 @@ def test_4b_a_test_request_is_answered_with_its_id(venue: SessionVenue, test_id:
         s.goes_on(p)
 
 
+@pytest.mark.clause(CLAUSE)
 def test_4a_5_an_idle_session_carries_heartbeats_at_the_agreed_interval(venue: SessionVenue) -> None:
     """Each within an interval of the last thing that the exchange said, with a fifth for the transmission, and a second
     for a busy machine; and not at a multiple of the pace. Ours are accepted, and answered by nothing."""
@@ -62,6 +64,7 @@ def test_4a_5_an_idle_session_carries_heartbeats_at_the_agreed_interval(venue: S
         s.goes_on(p)
 
 
+@pytest.mark.clause(CLAUSE)
 def test_6_silence_is_asked_about_and_then_ended(venue: SessionVenue) -> None:
     with Stage(venue, CLAUSE, "a client that says nothing") as s:
         p, agreed = quick(s)
@@ -73,6 +76,7 @@ def test_6_silence_is_asked_about_and_then_ended(venue: SessionVenue) -> None:
         s.only(p.poll(), "015", "a Logout or nothing, and the end of the connection")
 
 
+@pytest.mark.clause(CLAUSE)
 def test_6_an_answer_to_its_test_request_keeps_the_session(venue: SessionVenue) -> None:
     """Twice: what was asked is answered, with the id, and the session is there after the time in which it would be ended."""
     with Stage(venue, CLAUSE, "a client that answers TestRequests and says nothing else") as s:
@@ -85,6 +89,7 @@ def test_6_an_answer_to_its_test_request_keeps_the_session(venue: SessionVenue) 
         s.goes_on(p)
 
 
+@pytest.mark.clause(CLAUSE)
 def test_7_a_reject_is_accepted_and_answered_by_nothing(venue: SessionVenue) -> None:
     with Stage(venue, CLAUSE, "a Reject") as s:
         p = s.peer()

@@ -134,14 +134,18 @@ def test_16_numbers_persist_over_many_reconnects(venue: SessionVenue) -> None:
     with Stage(venue, "D01.X31", "reconnects") as s:
         bait = Bait(s)
         p = s.peer()
-        for turn, leave in enumerate((p.drop, p.close, p.logout, p.drop)):
+        for turn, how in enumerate(("drop", "close", "logout", "drop")):
             order = bait.order()
             p.send("D", order)
             s.filled(p, order)
             expected = p.next_in
-            leave()
-            if leave == p.logout:
-                expected = p.next_in
+            if how == "logout":
+                p.logout()
+                expected += 1  # the answer to it
+            elif how == "drop":
+                p.drop()
+            else:
+                p.close()
             answer = s.reconnect(p)
             if answer.seq != expected:
                 s.fail(f"reconnect {turn + 1}", [f"35=A 34={expected}"], shown([answer]))
