@@ -335,7 +335,9 @@ class Certification:
             self.target.start()
             positive_control(driver)
         except ClauseViolation:
-            self.emit("control", ok=True)  # they understand each other: what it found is the engine's fault, and is judged
+            self.emit(
+                "control", ok=True
+            )  # they understand each other: what it found is the engine's fault, and is judged
             raise
         except (TargetError, ControlFailed) as error:
             self.emit("control", ok=False, message=str(error), transcript=driver.history.rows())

@@ -44,7 +44,7 @@ PROCESS_TIMEOUT_S = 3.0
 def mutant_target(name: str) -> Target:
     """The mutant as a target that declares every capability of level matching. UnknownTarget names what is near."""
     if name.startswith(PREFIX):
-        return wire_target(name.removeprefix(PREFIX))
+        return wire_target(name)
     if name in MUTANTS:
         engine = MUTANTS[name].engine
         target_class: type[ModelTarget] = type(engine.__name__, (ModelTarget,), {"engine_class": engine})

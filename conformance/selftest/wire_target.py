@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from matchmark.conformance.selftest.wire_declare import PREFIX, BrokenWire
+from matchmark.conformance.selftest.wire_declare import BrokenWire
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
 from matchmark.conformance.targets.base import Target
 from matchmark.conformance.targets.open import PROFILES, UnknownTarget, from_profile
@@ -26,13 +26,13 @@ def wire_class(name: str) -> type[BrokenWire]:
         return WIRES[name].wire
     if name in SOUND_WIRES:
         return SOUND_WIRES[name]
-    raise UnknownTarget(f"there is no wire mutant {PREFIX}{name}{_hint(name, [*WIRES, *SOUND_WIRES])}")
+    raise UnknownTarget(f"there is no wire mutant {name}{_hint(name, [*WIRES, *SOUND_WIRES])}")
 
 
 def _hint(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, 3, 0.4)
     if near:
-        return f"; did you mean {' or '.join(PREFIX + each for each in near)}?"
+        return f"; did you mean {' or '.join(near)}?"
     return "; `matchmark selftest --list` shows them all"
 
 
@@ -59,5 +59,14 @@ def wire_profile(name: str, profile: str = "") -> Profile:
         "--wait",
         "sleep",
     ]
-    info = replace(base.info, name=f"mutant:{PREFIX}{name}")
+    hooks["token"] = [
+        "{python}",
+        "-m",
+        "matchmark.conformance.selftest.wire_token",
+        "{folder}",
+        "{account}",
+        "{ttl}",
+        "{role}",
+    ]
+    info = replace(base.info, name=f"mutant:{name}")
     return replace(base, info=info, tables={**base.tables, "hooks": hooks}, answer_timeout_s=ANSWER_TIMEOUT_S)
