@@ -8,6 +8,7 @@
  * the name `spare`: when the disk is full the exchange stops taking orders while there is still room for all it has acknowledged. */
 #define _GNU_SOURCE
 #include "audit_file.h"
+#include "stages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +23,16 @@
 #define FILE_RECORDS_MIN 1000
 #define LINGER_NS_MAX    UINT64_C(1000000)
 
+/* Records of one batch of the engine: they were matched at one instant. */
+typedef struct run {
+    uint64_t matched_ns, n;
+} run;
+
 struct mm_writer {
     mm_pipeline *p;
+    mm_stages *stages;            /* NULL: not measured */
+    run runs[MM_AUDIT_BATCH_MAX]; /* of the batch at hand */
+    uint64_t n_runs;
     mm_writer_config config;
     char directory[3840];
     int lock, file;
@@ -264,10 +273,34 @@ void mm_writer_close(mm_writer *w)
 
 /* --- writing --- */
 
-static void seal(mm_audit_ring *ring, uint64_t first, uint64_t n)
+static void note_matched(mm_writer *w, const mm_audit_record *r)
 {
+    if (r->kind != MM_RECORD_EVENT)
+        return;
+    if (!w->n_runs || w->runs[w->n_runs - 1].matched_ns != r->stage_b_ns)
+        w->runs[w->n_runs++] = (run){r->stage_b_ns, 0};
+    w->runs[w->n_runs - 1].n++;
+}
+
+static void count_runs(mm_writer *w, int stage)
+{
+    uint64_t now = w->stages ? mm_now_ns() : 0;
+    for (uint64_t i = 0; w->stages && i < w->n_runs; i++)
+        mm_stage_span(&w->stages->rows[stage], w->runs[i].matched_ns, now, w->runs[i].n);
+}
+
+void mm_writer_measure(mm_writer *w, mm_stages *stages)
+{
+    w->stages = stages;
+}
+
+static void seal(mm_writer *w, uint64_t first, uint64_t n)
+{
+    mm_audit_ring *ring = w->p->audit;
+    w->n_runs = 0;
     for (uint64_t i = 0; i < n; i++) {
         mm_audit_record *r = &ring->slots[(first + i) & (ring->head.slots - 1)];
+        note_matched(w, r);
         r->batch_index = (uint16_t)i;
         r->zero = 0;
         r->crc = mm_crc32c(0, r, offsetof(mm_audit_record, crc));
@@ -279,17 +312,19 @@ static int write_batch(mm_writer *w, uint64_t n)
     mm_audit_ring *ring = w->p->audit;
     uint64_t first = w->written + 1, at = first & (ring->head.slots - 1), to_end = ring->head.slots - at;
     uint64_t head = n < to_end ? n : to_end;
-    seal(ring, first, n);
+    seal(w, first, n);
     struct iovec parts[2] = {{&ring->slots[at], head * sizeof(mm_audit_record)},
                              {&ring->slots[0], (n - head) * sizeof(mm_audit_record)}};
     ssize_t bytes = pwritev(w->file, parts, n > head ? 2 : 1, (off_t)file_bytes(first - w->file_first));
     if (bytes != (ssize_t)(n * sizeof(mm_audit_record)))
         return fail(w, bytes < 0 ? errno : ENOSPC, "write failed");
+    count_runs(w, MM_STAGE_WRITTEN);
     if (fdatasync(w->file))
         return fail(w, errno, "fdatasync failed");
     w->written += n;
     w->last_hash = ring->slots[w->written & (ring->head.slots - 1)].running_hash;
     mm_store(&ring->durable.word, w->written);
+    count_runs(w, MM_STAGE_DURABLE);
     return 0;
 }
 

@@ -15,7 +15,7 @@ from cffi import FFI
 
 # setuptools wants source paths relative to the project's root, and runs this file from there.
 HERE = Path(os.path.relpath(Path(__file__).parent))
-HEADERS = ("types.h", "engine.h", "audit.h", "pipeline.h", "fix.h", "fix_session.h", "risk.h", "gateway.h")
+HEADERS = ("types.h", "stages.h", "engine.h", "audit.h", "pipeline.h", "fix.h", "fix_session.h", "risk.h", "gateway.h")
 ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
 LOOP = (
@@ -38,7 +38,7 @@ FIX = (
 )
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = ("risk.c", "gateway.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")
-SOURCES = (*ENGINE, "shm.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
+SOURCES = (*ENGINE, "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
 
 
 def cdef_of(header: str) -> str:

@@ -22,6 +22,8 @@ static void fill_common(mm_report *to, const mm_audit_record *r, const mm_audit_
         .op = op_of(r),
         .session = r->session,
         .gateway = r->gateway,
+        .cause_type = command ? command->command.type : r->type,
+        .cause_tif = command ? command->command.tif : r->tif,
         .account = e->account,
         .symbol = e->symbol,
         .cl_ord_id = e->cl_ord_id,

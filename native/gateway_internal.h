@@ -9,7 +9,8 @@
 
 typedef struct mm_connection mm_connection;
 
-#define MM_NO_PLACE UINT32_MAX
+#define MM_NO_PLACE        UINT32_MAX
+#define MM_REPORTS_AT_ONCE 256 /* between two looks at the network */
 
 /* A counterparty: lives on when it is not connected. Index: the session number. */
 typedef struct mm_identity {
@@ -50,6 +51,12 @@ typedef struct mm_logon_slot {
     char why[128];
 } mm_logon_slot;
 
+/* A report that was taken in this round and is not sent yet. */
+typedef struct mm_on_its_way {
+    uint64_t received_ns;
+    uint32_t stage;
+} mm_on_its_way;
+
 struct mm_gateway {
     mm_gateway_config config;
     mm_pipeline *pipeline;
@@ -65,6 +72,10 @@ struct mm_gateway {
     mm_report *recent;
     mm_audit_map log; /* the file that was asked last */
     uint8_t log_open;
+    mm_stages *stages;    /* NULL: not measured */
+    uint64_t measured_ns; /* matched_ns of the engine's batch that was measured last */
+    mm_on_its_way sending[MM_REPORTS_AT_ONCE];
+    uint32_t n_sending;
     uint64_t resume_key;  /* reports before it must be read from the log first; 0: none lost */
     uint64_t applied_key; /* reports up to it are in the balances and were numbered */
     uint64_t now_ns, tick_ns, local_exec_id, serial;
@@ -98,6 +109,8 @@ bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_messag
 
 /* gateway_reports.c */
 uint32_t mm_gateway_take_reports(mm_gateway *g);
+/* What was taken has been given to the sockets. */
+void mm_gateway_count_sent(mm_gateway *g);
 /* Answers MM_EVENT_RESEND; false when the log does not have it yet. */
 bool mm_gateway_resend(mm_gateway *g, mm_connection *c);
 int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault);

@@ -2,9 +2,9 @@
 #define _DEFAULT_SOURCE
 #include "gateway_internal.h"
 
-#include <stdio.h>
+#include "stages.h"
 
-#define TAKE_MAX 256 /* reports between two looks at the network */
+#include <stdio.h>
 
 static const char *const reasons[] = {
     "",
@@ -185,6 +185,49 @@ static void take(mm_gateway *g, const mm_report *r)
     tell(g, r);
 }
 
+/* --- stages --- */
+
+void mm_gateway_measure(mm_gateway *g, mm_stages *stages)
+{
+    g->stages = stages;
+}
+
+/* The row of its records being visible; the one after it is of its being sent. -1: no diagram has a budget for it. */
+static int stage_of(const mm_report *r)
+{
+    bool ioc = r->cause_type == MM_LIMIT && r->cause_tif == MM_IOC;
+    if (r->op == MM_CANCEL)
+        return r->kind == MM_EV_CANCELLED ? MM_STAGE_AUDIT_CANCEL : -1;
+    if (r->op != MM_NEW)
+        return -1;
+    if (r->kind == MM_EV_TRADE)
+        return r->cause_type == MM_MARKET ? MM_STAGE_AUDIT_MARKET : ioc ? MM_STAGE_AUDIT_IOC : MM_STAGE_AUDIT_LIMIT;
+    if (r->kind == MM_EV_CANCELLED && ioc)
+        return MM_STAGE_AUDIT_IOC;
+    return r->kind == MM_EV_ACCEPTED && r->cause_type == MM_LIMIT && !ioc ? MM_STAGE_AUDIT_ACCEPTED : -1;
+}
+
+static void measure(mm_gateway *g, const mm_report *r)
+{
+    if (r->matched_ns != g->measured_ns) /* its batch is visible at one instant */
+        mm_stage_span(&g->stages->rows[MM_STAGE_COPY], r->matched_ns, r->reported_ns, 1);
+    g->measured_ns = r->matched_ns;
+    int stage = stage_of(r);
+    if (stage < 0)
+        return;
+    mm_stage_span(&g->stages->rows[stage], r->received_ns, r->reported_ns, 1);
+    if (r->session < g->config.max_sessions && g->identities[r->session].connection)
+        g->sending[g->n_sending++] = (mm_on_its_way){r->received_ns, (uint32_t)stage + 1};
+}
+
+void mm_gateway_count_sent(mm_gateway *g)
+{
+    uint64_t now = g->n_sending ? mm_now_ns() : 0;
+    for (uint32_t i = 0; i < g->n_sending; i++)
+        mm_stage_span(&g->stages->rows[g->sending[i].stage], g->sending[i].received_ns, now, 1);
+    g->n_sending = 0;
+}
+
 /* --- the audit log --- */
 
 static const mm_audit_record *in_map(const mm_gateway *g, uint64_t sequence)
@@ -279,9 +322,13 @@ uint32_t mm_gateway_take_reports(mm_gateway *g)
     const mm_report *first;
     if (g->resume_key && !recover_lost(g))
         return 0;
-    uint64_t n = mm_reports_peek(g->pipeline, g->config.gateway, &first, TAKE_MAX);
-    for (uint64_t i = 0; i < n; i++)
+    uint64_t n = mm_reports_peek(g->pipeline, g->config.gateway, &first, MM_REPORTS_AT_ONCE);
+    for (uint64_t i = 0; i < n; i++) {
+        bool fresh = first[i].key > g->applied_key;
         take(g, &first[i]);
+        if (fresh && g->stages)
+            measure(g, &first[i]);
+    }
     if (n)
         mm_reports_release(g->pipeline, g->config.gateway, n);
     else

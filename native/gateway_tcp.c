@@ -267,6 +267,7 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
         g->now_ns = mm_wall_ns();
         uint32_t work = mm_gateway_take_reports(g);
         flush_dirty(g);
+        mm_gateway_count_sent(g);
         work += network(g, idle && !work);
         mm_gateway_take_answers(g);
         retry_waiting(g);

@@ -276,6 +276,11 @@ class AuditWriter:
         if self._writer == _ffi.NULL:
             raise _error(fault)
 
+    def measure(self, stages: Any) -> None:
+        """Counts into memory of a mm_stages (stages.h), which must outlive the writer."""
+        self._stages = _ffi.from_buffer("mm_stages *", stages)
+        _lib.mm_writer_measure(self._writer, self._stages)
+
     def poll(self) -> int:
         return int(_lib.mm_writer_poll(self._writer))
 

@@ -1,4 +1,4 @@
-"""A page of memory that supervisor and roles share: process ids and counters, for whoever asks how the exchange is.
+"""Memory that supervisor and roles share: process ids, counters and stage times, for whoever asks how the exchange is.
 
 Words of 64 bits, each written by one process and read whole; nothing depends on two of them being of the same moment.
 """
@@ -9,6 +9,8 @@ import mmap
 from collections.abc import Mapping
 from typing import Any
 
+from matchmark.reference.stage_counts import StageCounts
+
 ROLES = ("writer", "engine", "gateway", "admin")
 _RESTARTS_AT, _COUNTERS_AT, _WORDS = 8, 16, 512
 
@@ -17,6 +19,7 @@ class Board:
     """Anonymous memory: made before the roles are forked, it is theirs too."""
 
     def __init__(self, counter_names: tuple[str, ...]) -> None:
+        self.stages = StageCounts()
         self._memory = mmap.mmap(-1, _WORDS * 8)
         self._words: Any = memoryview(self._memory).cast("Q")
         self._names = counter_names

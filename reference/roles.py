@@ -68,6 +68,7 @@ def run_writer(plan: Plan, ready: Ready) -> int:
         file_records=rings.file_records,
         linger_ns=rings.linger_ns,
     )
+    writer.measure(plan.board.stages.memory)
     ready()
     while (result := writer.run(wait=plan.wait)) == 0:
         pass
@@ -83,6 +84,7 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, plan.config.gateway,
         listener=plan.fix_socket.dup(),
     )  # fmt: skip
+    gateway.measure(plan.board.stages.memory)
     gateway.start()
     ready()
     while not told.wait(_COUNTERS_EVERY_S) and gateway.failure is None:
@@ -98,6 +100,7 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
 def run_admin(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     server = admin.Server(plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid())
+    threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
     ready()
     server.serve_forever()
     return EXIT_DONE

@@ -47,6 +47,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
     run = _note_start(config, data, start)
     board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
+    board.stages.go_on_from(data.log)
     plan = Plan(config, start.engine, wait, data.log, data.path, start.shm, board, fix_socket, admin_socket)
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
     try:
@@ -59,7 +60,9 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         supervisor.abandon()
         raise start_error(error) from None
     try:
-        return _stop(supervisor, start, data, run)
+        code = _stop(supervisor, start, data, run)
+        board.stages.save(data.log)
+        return code
     finally:
         supervisor.close()
         fix_socket.close()

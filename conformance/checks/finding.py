@@ -14,11 +14,13 @@ class Finding:
 
     clause: str
     index: int
-    """Position in the history of the exchange whose answer is wrong."""
+    """Position in the history of the exchange whose answer is wrong; of the line in its stream, for a finding in FIX streams."""
     message: str
     """One sentence that can be understood without the source of the check."""
     expected: tuple[str, ...] = ()
     actual: tuple[str, ...] = ()
+    session: str = ""
+    """Whose stream `index` counts the lines of; empty for a history."""
 
 
 def show(message: Command | Event) -> str:

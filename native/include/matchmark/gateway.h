@@ -55,6 +55,8 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
 int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account,
                            const char *store_path, mm_fault *fault);
 int mm_gateway_open(mm_gateway *g, mm_fault *fault);
+/* Before it runs: counts from then on when the records and reports of live sessions were visible and sent (stages.h). */
+void mm_gateway_measure(mm_gateway *g, mm_stages *stages);
 /* Runs for `slice_ns`. 0: the slice is over, 1: stopping and every session has ended, -1: failed (mm_gateway_failure). */
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns);
 /* Logs every session out; mm_gateway_run returns 1 when they are gone. */

@@ -42,7 +42,8 @@
  *       15  resting        u8    1: the resting side of a trade
  *       16  session        u32   who is told
  *       20  gateway        u16   whose session that is
- *       22  zero           u16
+ *       22  cause_type     u8    mm_ord_type of the command that caused it
+ *       23  cause_tif      u8    mm_tif of it
  *       24  account        u32   of the order
  *       28  symbol         u32   MM_ALL_SYMBOLS in mass_cancelled of all
  *       32  cl_ord_id      u64   hash of text
@@ -74,6 +75,7 @@
 
 #include "matchmark/audit.h"
 #include "matchmark/engine.h"
+#include "matchmark/stages.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -116,7 +118,8 @@ typedef struct mm_report {
     uint64_t key;
     uint8_t kind, reason, side, state, type, tif, op, resting;
     uint32_t session;
-    uint16_t gateway, zero;
+    uint16_t gateway;
+    uint8_t cause_type, cause_tif;
     uint32_t account, symbol;
     uint64_t cl_ord_id, orig_cl_ord_id, order_id;
     int64_t limit_ticks, last_ticks;
@@ -227,6 +230,8 @@ int64_t mm_writer_poll(mm_writer *w);
 /* Polls until `slice_ns` have passed or the pipeline stops. 0: the slice is over; 1: stopped, the engine has gone and all it made is on disk; -1: failed. */
 int mm_writer_run(mm_writer *w, uint64_t slice_ns, int wait);
 void mm_writer_close(mm_writer *w);
+/* Counts how long records took to the disk (MM_STAGE_WRITTEN, MM_STAGE_DURABLE) from now on; NULL: no more. */
+void mm_writer_measure(mm_writer *w, mm_stages *stages);
 /* cdef end */
 
 MM_STATIC_ASSERT(sizeof(mm_order_message) == 248, "order layout");
