@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from matchmark.conformance.history import Exchange, History
 from matchmark.conformance.messages import Command
-from matchmark.conformance.targets.base import Target, TargetError
+from matchmark.conformance.targets.base import StreamFault, Target, TargetError
 
 REDUCE_BUDGET_S = 10.0
 
@@ -30,9 +30,11 @@ def replayed(target: Target, commands: Sequence[Command]) -> tuple[History, Targ
             events = target.submit(command)
         except TargetError as error:
             failure = f"{type(error).__name__}: {error}"
-            history.add(Exchange(command, (), sent_ns, time.perf_counter_ns(), failure))
+            history.add(Exchange(command, (), sent_ns, time.perf_counter_ns(), failure, target.take_wire()))
             return history, error
-        history.add(Exchange(command, tuple(events), sent_ns, time.perf_counter_ns()))
+        except StreamFault:
+            return history, None
+        history.add(Exchange(command, tuple(events), sent_ns, time.perf_counter_ns(), wire=target.take_wire()))
     return history, None
 
 

@@ -24,7 +24,8 @@ from matchmark.conformance.messages import (
     Tif,
     Trade,
 )
-from matchmark.conformance.targets.base import Target, TargetError, TargetInfo
+from matchmark.conformance.targets.base import StreamFault, Target, TargetError, TargetInfo
+from matchmark.conformance.verdict import stream_violation
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Driver:
         """Empty books, no known ClOrdIDs, an empty history: the next example."""
         self.end_example()
         self._numbers = itertools.count(1)
-        self.empty()
+        self._empty()
 
     def end_example(self) -> None:
         if self._on_example is not None and len(self.history):
@@ -71,8 +72,24 @@ class Driver:
 
     def empty(self) -> None:
         """Reset the target alone; the history goes on (for checks about the reset itself, such as determinism)."""
+        self.settle()
+        self._empty()
+
+    def _empty(self) -> None:
         try:
             self.target.reset()
+        except TargetError as error:
+            self._fail(error)
+
+    def settle(self) -> None:
+        """Raises the violation that is in messages which nobody asked for, before anything else is judged."""
+        if self.history.exchanges and self.history.exchanges[-1].failure is not None:
+            return
+        try:
+            self.target.settle()
+        except StreamFault as fault:
+            self.history.wire += self.target.take_wire()
+            raise stream_violation(fault, self.history) from None
         except TargetError as error:
             self._fail(error)
 
@@ -89,10 +106,16 @@ class Driver:
             events = self.target.submit(command)
         except TargetError as error:
             failure = f"{type(error).__name__}: {error}"
-            self.history.add(Exchange(command, (), sent_ns, time.perf_counter_ns(), failure))
+            done_ns = time.perf_counter_ns()
+            self.history.add(Exchange(command, (), sent_ns, done_ns, failure, self.target.take_wire()))
             self._fail(error)
             raise
-        self.history.add(Exchange(command, tuple(events), sent_ns, time.perf_counter_ns()))
+        except StreamFault as fault:
+            done_ns = time.perf_counter_ns()
+            self.history.add(Exchange(command, (), sent_ns, done_ns, fault.message, self.target.take_wire()))
+            raise stream_violation(fault, self.history) from None
+        done_ns = time.perf_counter_ns()
+        self.history.add(Exchange(command, tuple(events), sent_ns, done_ns, wire=self.target.take_wire()))
         return events
 
     def new(

@@ -30,7 +30,8 @@ from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
-from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in
+from matchmark.conformance.venue import NotOffered, Venue
+from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in, wire_log
 from matchmark.reports import allure
 from matchmark.reports.records import Evidence
 
@@ -49,11 +50,12 @@ CERTIFICATION = pytest.StashKey["Certification"]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("matchmark", "certification of matching engines")
-    group.addoption("--target", help="model, native, or the path of a target profile (FILE.toml)")
+    group.addoption("--target", help="model, native, exchange, or the path of a target profile (FILE.toml)")
     group.addoption("--target-set", action="append", default=[], metavar="T.K=V", help="override a key of the profile")
     group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
     group.addoption("--generated-only", action="store_true", help="only the checks whose examples depend on the seed")
+    group.addoption("--shard", metavar="I/N", help="only part I (from 0) of the tests dealt out to N runs")
     group.addoption("--no-shrink", action="store_true", help="do not look for the shortest transcript of a failure")
     group.addoption("--history", metavar="FILE", help="write every message both ways to FILE (JSON lines)")
     group.addoption("--events-fd", type=int, help="write progress and verdicts to this descriptor (JSON lines)")
@@ -88,6 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _deselect(config, items, [item for item in certifying if not clauses_of(item) & set(wanted)])
     if config.getoption("--generated-only"):
         _deselect(config, items, [item for item in certifying if not is_generated(item)])
+    if shard := config.getoption("--shard"):
+        _deselect(config, items, _not_in_shard(certifying, shard))
     if config.getoption("--target") is None:
         raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
     if CERTIFICATION not in config.stash:
@@ -111,6 +115,15 @@ def _label(items: list[pytest.Item]) -> None:
 def _deselect(config: pytest.Config, items: list[pytest.Item], dropped: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
+
+
+def _not_in_shard(items: list[pytest.Item], shard: str) -> list[pytest.Item]:
+    """Generated tests, which take most of the time, are dealt out by themselves, so that each shard gets as many."""
+    index, _, count = shard.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise pytest.UsageError(f"--shard {shard}: expected I/N with 0 <= I < N, such as 0/2")
+    by_kind = [[i for i in items if is_generated(i)], [i for i in items if not is_generated(i)]]
+    return [item for kind in by_kind for n, item in enumerate(kind) if n % int(count) != int(index)]
 
 
 def _check_names(items: list[pytest.Item]) -> None:
@@ -148,13 +161,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Driver]:
     """A Driver on the target with empty books; what is said through it is evidence."""
     run = request.config.stash[CERTIFICATION]
     run.require_control()
-    missing = needs_of(request.node) - run.target.info.capabilities
-    if missing:
-        run.note(request.node, Verdict.NOT_APPLICABLE, f"the target does not declare {', '.join(sorted(missing))}")
-        pytest.skip(f"not applicable: the target does not declare {', '.join(sorted(missing))}")
-    if run.failures >= FAILURES_MAX:
-        run.note(request.node, Verdict.INCONCLUSIVE, f"not run: the target failed in {FAILURES_MAX} tests before")
-        pytest.skip("the target failed too often")
+    run.require(request.node)
     nodeid = request.node.nodeid
 
     def on_example(history: History) -> None:
@@ -168,6 +175,34 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Driver]:
     driver.reset()
     yield driver
     driver.end_example()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """What came on any session and nobody asked for belongs to the test that has just been run."""
+    result = yield
+    driver = pyfuncitem.funcargs.get("engine")
+    if isinstance(driver, Driver):
+        driver.settle()
+    return result
+
+
+@pytest.fixture
+def venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
+    """The running target behind FIX: its sessions, tokens, fresh symbols; what is said on it is the test's evidence."""
+    run = request.config.stash[CERTIFICATION]
+    found = getattr(run.target, "venue", None)
+    if not isinstance(found, Venue):
+        run.not_applicable(request.node, "the target is not reached over FIX")
+    run.require_control()
+    run.require(request.node)
+    if not found.started:
+        run.target.start()
+    found.begin_test()
+    yield found
+    history = History(wire=wire_log(found.streams()))
+    found.begin_test()
+    run.record(request.node.nodeid, history)
 
 
 class Examples:
@@ -301,6 +336,19 @@ class Certification:
             pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
         self.emit("control", ok=True)
 
+    def require(self, item: pytest.Item) -> None:
+        """Skips the test when it is about what the target does not declare, or when the target failed too often."""
+        missing = needs_of(item) - self.target.info.capabilities
+        if missing:
+            self.not_applicable(item, f"the target does not declare {', '.join(sorted(missing))}")
+        if self.failures >= FAILURES_MAX:
+            self.note(item, Verdict.INCONCLUSIVE, f"not run: the target failed in {FAILURES_MAX} tests before")
+            pytest.skip("the target failed too often")
+
+    def not_applicable(self, item: pytest.Item, reason: str) -> NoReturn:
+        self.note(item, Verdict.NOT_APPLICABLE, reason)
+        pytest.skip(f"not applicable: {reason}")
+
     def record(self, nodeid: str, history: History) -> None:
         self._example += 1
         self._answers_ns += [x.done_ns - x.sent_ns for x in history]
@@ -342,6 +390,8 @@ class Certification:
         violations = []
         if report.outcome == "skipped":
             verdict, reason = self._notes.get(item.nodeid, (Verdict.INCONCLUSIVE, f"skipped: {report.longrepr}"))
+        elif call.excinfo is not None and isinstance(call.excinfo.value, NotOffered):
+            verdict, reason = Verdict.NOT_APPLICABLE, str(call.excinfo.value)
         elif report.outcome == "failed" and call.excinfo is not None:
             violations = violations_in(call.excinfo.value)
             if not violations:

@@ -104,6 +104,7 @@ class Flow(RuleBasedStateMachine):
                 sweep(self.engine, "sell", sym)
                 sweep(self.engine, "buy", sym)
         self.on_end()
+        self.engine.settle()
         judge(self.engine)
 
 

@@ -16,6 +16,7 @@ from matchmark.conformance.messages import to_wire
 
 if TYPE_CHECKING:
     from matchmark.conformance.checks.finding import Finding
+    from matchmark.conformance.targets.base import StreamFault
 
 
 class Verdict(StrEnum):
@@ -123,6 +124,14 @@ def fix_violation(
 
     history = History(wire=wire_log(streams))
     raise violation_type(clause)(Finding(clause, -1, message, tuple(expected), tuple(actual)), history)
+
+
+def stream_violation(fault: StreamFault, history: History) -> ClauseViolation:
+    """The violation of what an adapter found in the sessions' streams, at the last exchange of the history."""
+    from matchmark.conformance.checks.finding import Finding
+
+    finding = Finding(fault.clause, len(history) - 1, fault.message, fault.expected, fault.actual)
+    return violation_type(fault.clause)(finding, history)
 
 
 def violations_in(error: BaseException) -> list[ClauseViolation]:

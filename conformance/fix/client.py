@@ -18,7 +18,7 @@ from matchmark.conformance.fix.carrier import Carrier, CutOff, Unread
 from matchmark.conformance.fix.message import Field, FixError, FixFault, FixMessage, Line, number
 from matchmark.conformance.fix.numbers import GAP_FILLED, Numbers, Sent
 from matchmark.conformance.fix.sequence import Incoming
-from matchmark.conformance.fix.wire import Reader, assemble, split, utc
+from matchmark.conformance.fix.wire import Reader, assemble, split, tag_of, utc
 
 ANSWER_TIMEOUT_S = 10.0
 ORDER_TYPES = frozenset("DG")
@@ -262,7 +262,7 @@ class FixClient:
 
     def send_raw(self, data: bytes) -> None:
         """Sends any bytes; numbers are the caller's affair."""
-        pairs = tuple((int(tag), value) for tag, value in split(data) if tag.isascii() and tag.isdigit())
+        pairs = tuple((tag, value) for text, value in split(data) if (tag := tag_of(text)) is not None)
         self._put(FixMessage(pairs, data, time.perf_counter_ns()))
 
     def test_request(self, test_id: str) -> FixMessage:

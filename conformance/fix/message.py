@@ -33,8 +33,10 @@ class Rule(StrEnum):
     POSS_DUP = "poss_dup"
     RESENT = "resent"
     """A resent message says something else than the first one."""
-    SESSION = "session"
-    """A session message that makes no sense: a SequenceReset backwards, a Heartbeat for no TestRequest."""
+    RESET = "reset"
+    """A SequenceReset that does not go forward."""
+    HEARTBEAT = "heartbeat"
+    """A Heartbeat with an id that no TestRequest of ours had."""
 
 
 class FixFault(FixError):

@@ -91,6 +91,7 @@ def expect(engine: Driver, clause: str, expected: Sequence[object], actual: Sequ
 
 
 def violate(engine: Driver, clause: str, message: str, expected: Iterable[str], actual: Iterable[str]) -> None:
+    engine.settle()
     finding = Finding(clause, len(engine.history) - 1, message, tuple(expected), tuple(actual))
     raise violation_type(clause)(finding, engine.history)
 

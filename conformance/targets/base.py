@@ -7,8 +7,10 @@ nothing else: its subclass says whose fault it is and so what the verdict may be
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from matchmark.conformance.history import WireLine
 from matchmark.conformance.messages import Command, Event
 
 PRICE_MAX_TICKS = 2**53 - 1
@@ -34,6 +36,18 @@ class TargetHung(TargetError):
 
 class TargetGarbled(TargetError):
     """It sent something that is not in the adapter protocol, or more answers than questions."""
+
+
+class StreamFault(Exception):
+    """What the sessions were told breaks a clause by itself, whatever the book did: found by the adapter, for only it sees the
+    reports of every session."""
+
+    def __init__(self, clause: str, message: str, expected: Sequence[str] = (), actual: Sequence[str] = ()) -> None:
+        super().__init__(clause, message, tuple(expected), tuple(actual))
+        self.clause, self.message, self.expected, self.actual = clause, message, tuple(expected), tuple(actual)
+
+    def __str__(self) -> str:
+        return f"{self.clause}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,13 @@ class Target(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Back to empty books and no known ClOrdID."""
+
+    def settle(self) -> None:
+        """Look for what was said and not asked for. StreamFault when there is anything; nothing to do in most targets."""
+
+    def take_wire(self) -> tuple[WireLine, ...]:
+        """The messages that were exchanged since the last call, where there is a wire to look at."""
+        return ()
 
     def close(self) -> None:
         """Free what it holds; harmless when it is closed already."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from matchmark.conformance.targets.base import Target, TargetUnavailable
 from matchmark.conformance.targets.profile import Profile, ProfileError, load, variables
 from matchmark.reports.redact import Redactor
 
-BUILT_IN = ("model", "native")
+BUILT_IN = ("model", "native", "exchange", "exchange-fsync")
+PROFILES = {name: Path(str(files("matchmark.conformance.targets"))) / f"{name}.toml" for name in BUILT_IN[2:]}
+"""Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode."""
 
 
 class UnknownTarget(Exception):
@@ -32,7 +35,7 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
         from matchmark.conformance.selftest.mutant import mutant_target
 
         return mutant_target(spec.removeprefix("mutant:"))
-    path = Path(spec)
+    path = PROFILES.get(spec) or Path(spec)
     if path.suffix != ".toml":
         raise UnknownTarget(f"--target {spec}: expected {', '.join(BUILT_IN)} or the path of a profile (FILE.toml)")
     if not path.is_file():
@@ -40,13 +43,22 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
     return from_profile(load(path, overrides))
 
 
+def in_process(spec: str) -> bool:
+    """Whether each process that opens the target has one of its own that shares nothing with another's."""
+    return spec in BUILT_IN
+
+
 def redactor_for(spec: str) -> Redactor:
     """What takes the secrets of a target out of everything that a run writes."""
-    named = variables(Path(spec)) if spec.endswith(".toml") else set()
+    named = variables(PROFILES.get(spec) or Path(spec)) if spec in PROFILES or spec.endswith(".toml") else set()
     return Redactor.from_environment(named)
 
 
 def from_profile(profile: Profile) -> Target:
+    if profile.adapter == "fix":
+        from matchmark.conformance.targets.fix import FixTarget
+
+        return FixTarget(profile)
     if profile.adapter == "subprocess":
         from matchmark.conformance.targets.prepare import prepared_command
         from matchmark.conformance.targets.subprocess import SubprocessTarget

@@ -12,8 +12,8 @@ from typing import Any
 
 from matchmark.conformance.targets.profile_key import Fail, Key, Tables
 
-ACCOUNTS_MIN = 4
-"""The suites trade with A1, A2, A3 and a probe that belongs to none of them; where accounts are told apart."""
+ACCOUNTS_MIN = 5
+"""The suites trade with A1 to A4 and a probe that belongs to none of them; where accounts are told apart."""
 
 ORDER_ENTRY: dict[str, Key] = {
     "host": Key(str, "where the engine listens; left out when [hooks] start says it"),

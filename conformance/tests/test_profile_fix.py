@@ -17,7 +17,7 @@ capabilities = ["limit", "market", "ioc", "cancel", "multi_symbol", "accounts", 
 host = "127.0.0.1"
 port = 9878
 target_comp_id = "VENUE"
-accounts = ["A", "B", "C", "D"]
+accounts = ["A", "B", "C", "D", "E"]
 logon_fields = { 554 = "{token}" }
 
 [order_entry.limits]
@@ -65,9 +65,9 @@ def test_the_suites_trade_their_own_symbols_and_the_profile_keeps_the_targets(tm
     [
         ('"fix", "jwt"', '"jwt"', 5, 'lacks "fix"'),
         ('"accounts",', '"accounts", "top",', 5, "top is not told over FIX"),
-        ('accounts = ["A", "B", "C", "D"]\n', "", 8, "lacks accounts"),
-        ('["A", "B", "C", "D"]', '["A", "B", "C"]', 12, "has 3; the suites need 4"),
-        ('["A", "B", "C", "D"]', '["A", "B", "C", "C"]', 12, "must be different"),
+        ('accounts = ["A", "B", "C", "D", "E"]\n', "", 8, "lacks accounts"),
+        ('["A", "B", "C", "D", "E"]', '["A", "B", "C"]', 12, "has 3; the suites need 5"),
+        ('["A", "B", "C", "D", "E"]', '["A", "B", "C", "C", "E"]', 12, "must be different"),
         ("port = 9878", "port = 98780", 10, "from 1 to 65535"),
         ("port = 9878", "prot = 9878", 10, "unknown key, did you mean 'port'?"),
         ("port = 9878", 'port = 9878\nbegin_string = "FIX.4.2"', 11, 'speaks "FIX.4.4"'),
