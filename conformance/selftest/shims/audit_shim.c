@@ -175,3 +175,8 @@ int posix_fallocate(int fd, off_t from, off_t bytes)
         return real(fd, from, bytes);
     return ftruncate(fd, from + bytes) ? errno : 0;
 }
+
+/* What programs call that are built for files above 2 GB; here it is the same. */
+__attribute__((alias("pwritev"))) ssize_t pwritev64(int fd, const struct iovec *parts, int n, off_t at);
+__attribute__((alias("pwrite"))) ssize_t pwrite64(int fd, const void *from, size_t bytes, off_t at);
+__attribute__((alias("posix_fallocate"))) int posix_fallocate64(int fd, off_t from, off_t bytes);
