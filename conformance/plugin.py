@@ -53,6 +53,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--target", help="model, native, exchange, or the path of a target profile (FILE.toml)")
     group.addoption("--target-set", action="append", default=[], metavar="T.K=V", help="override a key of the profile")
     group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
+    group.addoption(
+        "--level", action="append", default=[], metavar="L", help="only the checks of clauses of this level"
+    )
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
     group.addoption("--until", metavar="ID", help="end the run when this clause is found broken")
     group.addoption("--generated-only", action="store_true", help="only the checks whose examples depend on the seed")
@@ -89,6 +92,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if wanted:
         _check_ids(load(), wanted, "--clause")
         _deselect(config, items, [item for item in certifying if not clauses_of(item) & set(wanted)])
+    if levels := set(config.getoption("--level")):
+        register = load()
+        kept = {c.id for c in register if levels.intersection(c.levels)}
+        _deselect(config, items, [item for item in certifying if not clauses_of(item) & kept])
     if config.getoption("--generated-only"):
         _deselect(config, items, [item for item in certifying if not is_generated(item)])
     if shard := config.getoption("--shard"):
