@@ -273,6 +273,10 @@ STALLED_BYTES = 1 << 14
 STALL_S = 0.25
 
 
+AFTER_CONTROL = 60
+"""Orders that come from another session than the one before: fewer are in the positive control."""
+
+
 @wire_mutant(
     "orders-lost-when-many-sessions-send",
     breaks=("D01.4",),
@@ -282,7 +286,7 @@ class OrdersLost(BrokenWire):
     def __init__(self) -> None:
         super().__init__()
         self.last: Link | None = None
-        self.turn = every(5)
+        self.turn = every(5, AFTER_CONTROL)
 
     def to_exchange(self, link: Link, m: Message) -> list[Message]:
         if m.kind != "D":

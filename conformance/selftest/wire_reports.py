@@ -177,14 +177,14 @@ class RemainderSilent(Reports):
 
 
 @wire_mutant(
-    "orders-swapped-on-the-way-in",
+    "requests-swapped-on-the-way-in",
     breaks=("D01.X33", "D01.5"),
-    story="Two worker threads served one session, and orders sent close together were decided the wrong way round.",
+    story="Two worker threads served one session, and requests sent close together were decided the wrong way round.",
 )
-class OrdersSwapped(BrokenWire):
+class RequestsSwapped(BrokenWire):
     def arrived(self, link: Link, parts: list[Message | bytes]) -> None:
         for n in range(0, len(parts) - 1, 2):
             first, second = parts[n], parts[n + 1]
-            if isinstance(first, Message) and isinstance(second, Message) and first.kind == second.kind == "D":
+            if isinstance(first, Message) and isinstance(second, Message) and {first.kind, second.kind} <= {"D", "F"}:
                 earlier, later = first.seq, second.seq
                 parts[n : n + 2] = [second.numbered(earlier), first.numbered(later)]
