@@ -65,6 +65,7 @@ class FixTarget(Target):
     def __init__(self, profile: Profile) -> None:
         self.info = replace(profile.info, notes=(*profile.info.notes, *NOTES))
         self.profile = profile
+        self.grade: str = profile.tables.get("timing", {}).get("grade", "none")
         self.venue = Venue(profile)
         self._timeout_s = self._patience_s = profile.answer_timeout_s
         self._listed = frozenset(profile.info.instruments.symbols)
