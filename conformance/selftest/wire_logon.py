@@ -78,7 +78,7 @@ class ExpiredAccepted(LetsIn):
 )
 class AudienceAccepted(LetsIn):
     def overlooks(self, token: str, claims: Mapping[str, Any], keys: Keys) -> bool:
-        return claims.get("aud", "matchmark") != "matchmark"
+        return bool(claims.get("aud", "matchmark") != "matchmark")
 
 
 @wire_mutant(
