@@ -59,7 +59,11 @@ class Instance:
 
         StartRefused when it ended instead, HookFailed when it did neither in time; then nothing of it runs.
         """
-        words = [*before, *fill(self.hooks["start"], {**self.places, "port": str(free_port())}), *more]
+        words = [
+            *before,
+            *fill(self.hooks.get("lab_start", self.hooks["start"]), {**self.places, "port": str(free_port())}),
+            *more,
+        ]
         environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
         with self.out.open("wb") as out, self.err.open("ab") as err:
             began = err.tell()

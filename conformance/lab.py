@@ -132,7 +132,7 @@ class Lab:
 
     def wait_role(self, role: str, not_pid: int, timeout_s: float = BACK_IN_S) -> bool:
         """Whether the role has another process in time: its supervisor has started it again."""
-        return waited(lambda: self.status().get("pids", {}).get(role, 0) not in (0, not_pid), timeout_s)
+        return waited(lambda: self.status().get("pids", {}).get(role, 0) not in (0, not_pid), timeout_s, 0.02)
 
     @property
     def battery_backed(self) -> bool:
