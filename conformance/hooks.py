@@ -59,6 +59,16 @@ class Instance:
 
         StartRefused when it ended instead, HookFailed when it did neither in time; then nothing of it runs.
         """
+        began = self.launch(more, env, before)
+        try:
+            self.ready = self._wait_ready(began)
+        except BaseException:
+            self.kill_all()
+            raise
+        return self.ready
+
+    def launch(self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> int:
+        """Starts it and waits for nothing; where in its stderr file it begins."""
         words = [
             *before,
             *fill(self.hooks.get("lab_start", self.hooks["start"]), {**self.places, "port": str(free_port())}),
@@ -73,12 +83,7 @@ class Instance:
                 )
             except OSError as error:
                 raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
-        try:
-            self.ready = self._wait_ready(began)
-        except BaseException:
-            self.kill_all()
-            raise
-        return self.ready
+        return began
 
     def _wait_ready(self, began: int) -> dict[str, Any]:
         timeout_s = float(self.hooks.get("ready_timeout_s", READY_TIMEOUT_S))

@@ -92,10 +92,8 @@ class Load:
     `settle` then waits until everything that was sent is answered or has been asked for again.
     """
 
-    def __init__(
-        self, lab: Lab, accounts: list[str], seed: str, burst: int = 5, patience_s: float = 0.05, reset: bool = False
-    ) -> None:
-        self.lab, self.accounts, self.burst, self.patience_s, self.reset = lab, accounts, burst, patience_s, reset
+    def __init__(self, lab: Lab, accounts: list[str], seed: str, burst: int = 5, patience_s: float = 0.05) -> None:
+        self.lab, self.accounts, self.burst, self.patience_s = lab, accounts, burst, patience_s
         self.flows = {account: Flow(lab, account, f"{seed}-{account}-", f"{seed} {account}") for account in accounts}
         self.clients: dict[str, FixClient] = {}
         self.error: BaseException | None = None
@@ -122,14 +120,12 @@ class Load:
 
     def _turn(self, account: str) -> None:
         client = self.clients[account]
-        try:
+        with self.lab.talking, suppress(FixError):
             goal, until = client.next_in + self.burst, time.monotonic() + self.patience_s
             for _ in range(self.burst):
                 client.send(*self.flows[account].next())
             while client.next_in < goal and client.connected and time.monotonic() < until:
                 client.poll(0.01)
-        except FixError:
-            pass
         if not client.connected and not self._stop.is_set():
             self._connect_again(account)
 
@@ -166,7 +162,7 @@ class Load:
         until = time.monotonic() + timeout_s
         for account in self.accounts:
             if not self.clients[account].connected:
-                self.clients[account] = self.lab.client(account, reset=self.reset or None)
+                self.clients[account] = self.lab.client(account)
         while True:
             while self._hear():
                 pass
@@ -181,5 +177,5 @@ class Load:
         for account, client in self.clients.items():
             heard = bool(client.poll(0.05)) or heard
             if not client.connected:
-                self.clients[account] = self.lab.client(account, reset=self.reset or None)
+                self.clients[account] = self.lab.client(account)
         return heard

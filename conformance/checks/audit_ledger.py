@@ -198,8 +198,11 @@ def told_as_logged(
     """
     logged = _logged_of_orders(steps)
     told, positions = _told_of_orders(ledger, instruments), {s.cl for s in steps}
+    used_again = {request.cl for request in ledger.again}
     for cl, reports in told.items():
         due = [said for _, said in logged.get(cl, [])]
+        if cl in used_again:  # the refusal of the second use is about another order
+            reports, due = ([said for said in all_of if said != ("8",)] for all_of in (reports, due))
         if not due and cl not in positions and all(r[0] in ("8", "refused") for r in reports):
             continue  # a gateway's own refusal
         if reports != due[: len(reports)] or (complete and len(reports) < len(due)):
