@@ -155,6 +155,7 @@ class Lab:
             cut.inject()
             cut_ns = cut.cut_ns
         finally:
+            self.disk.heal()  # what ailed the disk is over with it
             cut.heal()
         self.drain()
         self._outdated |= set(self._numbers)
@@ -266,7 +267,13 @@ class Lab:
     @property
     def ledger(self) -> Ledger:
         """What the clients know by now."""
-        return Ledger(Conversation(c.sender_comp_id, account, list(c.stream)) for account, c in self.clients)
+        return self.ledger_since(0)
+
+    def ledger_since(self, connection: int) -> Ledger:
+        """Only of the connections from this one on (len(clients) at some moment)."""
+        return Ledger(
+            Conversation(c.sender_comp_id, account, list(c.stream)) for account, c in self.clients[connection:]
+        )
 
     def streams(self) -> dict[str, list[Any]]:
         """Every connection's lines, by SenderCompID (and #2 ... for a further connection of the same)."""

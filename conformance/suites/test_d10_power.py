@@ -9,14 +9,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import pytest
 
 from matchmark.chaos.faults.disk_state import Keep
 from matchmark.conformance.checks import audit_ledger as ledgers
-from matchmark.conformance.checks.audit_calls import is_record_write, pieces
+from matchmark.conformance.checks.audit_calls import Call, pieces
 from matchmark.conformance.checks.audit_ledger import Breach
 from matchmark.conformance.checks.audit_steps import Step
 from matchmark.conformance.checks.audit_structure import AuditLog
@@ -30,7 +30,6 @@ from matchmark.conformance.plugin import CERTIFICATION
 from matchmark.conformance.suites._durability import (
     AFTER_A_CRASH,
     Desk,
-    instruments,
     read_steps,
     structure,
 )
@@ -41,18 +40,22 @@ pytestmark = pytest.mark.needs("audit_log", "power_cut")
 WINDOW_NS = 10_000_000
 """What mode async may lose to a power cut, by ruling R8."""
 KEEPS = (Keep.NOTHING, Keep.TORN, Keep.REORDERED, Keep.PREFIX)
-EXAMPLES_PER_CUT = 300
+EXAMPLES_PER_ROUND = 800
 LOAD = 60
-TRIES = 4
-"""How often a cut is made again when this machine had stopped for a while just before it."""
+ROTATION_S = 60.0
 
 
 @dataclass
 class Cut:
-    """One power cut and what came after it. `log` is what the restart found, before any client was back."""
+    """One power cut and what came after it. `log` is what the restart found, before any client was back.
 
+    `ledger` is of the connections since the start before; `attempts` of all that there were.
+    """
+
+    keep: Keep
     cut_ns: int
     ledger: Ledger
+    attempts: Ledger
     log: AuditLog
     steps: list[Step]
     missing: list[Entry]
@@ -61,33 +64,84 @@ class Cut:
     quiet: bool
     """Whether this machine ran without a break in the time before the cut that matters."""
     disk_busy_ns: int
-    """How long the disk itself was at work on the log since the first missing order was acknowledged."""
+    """How long the disk itself was at work since the first missing order was acknowledged."""
+    not_kept: list[str]
+    """Places in the log that a flush had confirmed and that are not there."""
 
 
-def cuts_of(request: pytest.FixtureRequest) -> int:
-    return 1 + int(request.config.getoption("--examples")) // EXAMPLES_PER_CUT
+@dataclass
+class Powered:
+    """A lab whose power was cut again and again under load, the first time as its log went on in another file."""
+
+    lab: Lab
+    cuts: list[Cut] = field(default_factory=list)
+    refused: str = ""
+    """Why it did not start again, if it did not; that ends the series."""
+    rotated: bool = False
+    used_again: dict[str, str] = field(default_factory=dict)
+    """ClOrdIDs used before the cuts, and how the use of them after all was answered (ExecType)."""
 
 
-def cut_under_load(lab: Lab, keep: Keep, seed: str, prefix: str) -> Cut:
+POWERED = pytest.StashKey[Powered]()
+
+
+@pytest.fixture
+def powered(request: pytest.FixtureRequest, make_lab: MakeLab) -> Powered:
+    if POWERED not in request.config.stash:
+        rounds = 1 + int(request.config.getoption("--examples")) // EXAMPLES_PER_ROUND
+        request.config.stash[POWERED] = _cut_again_and_again(make_lab(on_disk=True), rounds, _seed(request))
+    return request.config.stash[POWERED]
+
+
+def _cut_again_and_again(lab: Lab, rounds: int, seed: str) -> Powered:
+    p = Powered(lab)
+    lab.start()
+    desk = Desk(lab, lab.accounts[3], "used.")
+    used = [desk.order("buy", 1, -3) for _ in range(5)]
+    lab.wait_logged(set(used))
+    try:
+        for n, keep in enumerate(KEEPS * rounds):
+            p.cuts.append(_cut(p, keep, f"{seed} {n}", f"{keep}{n}-"))
+    except (StartRefused, HookFailed) as error:
+        p.refused = f"after a power cut ({keep} of the unsynced was left) it does not start again: {error}"
+        return p
+    again = Desk(lab, lab.accounts[3], "again.")
+    for cl in used:
+        again.order("buy", 1, -3, cl=cl, wait=False)
+        p.used_again[cl] = again.answer(cl).get(150) or ""
+    return p
+
+
+def _cut(p: Powered, keep: Keep, seed: str, prefix: str) -> Cut:
     """Load on three sessions, the cut at a moment that the seed picks, a restart, and the log as it is then."""
-    chance = random.Random(seed)
-    with Hiccups() as hiccups, Load(lab, lab.accounts[:3], prefix) as load:
+    lab, chance = p.lab, random.Random(seed)
+    assert lab.disk
+    before = len(lab.clients) if p.cuts else 0
+    with Hiccups() as hiccups, Load(lab, lab.accounts[:3], prefix, burst=5 if p.cuts else 20) as load:
         load.wait_sent(chance.randint(LOAD // 2, 2 * LOAD))
+        if not p.cuts:
+            p.rotated = waited(lambda: len(list(lab.log_dir.glob("*.log"))) > 1 or load.error is not None, ROTATION_S)
         time.sleep(chance.uniform(0, 0.01))
         cut_ns = lab.power_cut(keep, seed)
         load.stop()
-    calls = lab.disk.journal() if lab.disk else []
+    calls = [c for c in lab.disk.journal() if c.path.startswith(lab.disk.place(lab.log_dir))]
+    not_kept = _not_kept(calls, dict(lab.log_files()))
     lab.restart()
-    ledger, (log, logged, _) = lab.ledger, read_steps(lab)
+    ledger, (log, logged, _) = lab.ledger_since(before), read_steps(lab)
     missing = ledgers.lost(ledger, logged)
     since = min((e.acknowledged_ns for e in missing), default=cut_ns)
-    busy = sum(
-        min(c.ended_ns, cut_ns) - max(c.started_ns, since)
-        for c in calls
-        if c.started_ns < cut_ns and c.ended_ns > since
-    )
+    busy = sum(max(0, min(c.ended_ns, cut_ns) - max(c.started_ns, since)) for c in calls)
     quiet = hiccups.longest_ns(since - WINDOW_NS, cut_ns) < WINDOW_NS // 4
-    return Cut(cut_ns, ledger, log, logged, missing, _stated(lab), quiet, busy)
+    return Cut(keep, cut_ns, ledger, lab.ledger, log, logged, missing, _stated(lab), quiet, busy, not_kept)
+
+
+def _not_kept(calls: list[Call], files: dict[str, bytes]) -> list[str]:
+    out = []
+    for piece in pieces(calls):
+        name = piece.path.rsplit("/", 1)[-1]
+        if piece.flushed_ns and not any(files.get(name, b"")[piece.begin : piece.end]):
+            out.append(f"{name}: bytes {piece.begin} to {piece.end}")
+    return out
 
 
 def _stated(lab: Lab) -> dict[str, Any] | None:
@@ -103,62 +157,94 @@ def restart_or(lab: Lab, clause: str) -> None:
         violate(lab, Breach(clause, f"after a power cut the exchange does not start again: {error}"))
 
 
-# --- mode fsync ---
+# --- any mode ---
 
 
-@pytest.mark.clause("D10.X8", "D10.X2", "D10.7", "D06.X4")
-@pytest.mark.needs("fsync_durability")
-@pytest.mark.parametrize("keep", KEEPS, ids=[str(k) for k in KEEPS])
-def test_in_mode_fsync_a_power_cut_loses_nothing_acknowledged(
-    disk_lab: Lab, keep: Keep, request: pytest.FixtureRequest
-) -> None:
-    lab = disk_lab
-    lab.start()
-    for n in range(cuts_of(request)):
-        cut = cut_under_load(lab, keep, f"{_seed(request)} {n}", f"{keep}{n}-")
+@pytest.mark.clause("D10.X2", "D06.X4")
+def test_what_a_power_cut_leaves_is_a_log_without_a_hole_and_without_inventions(powered: Powered) -> None:
+    lab = powered.lab
+    if powered.refused:
+        violate(lab, Breach("D10.X2", powered.refused))
+    for cut in powered.cuts:
         judge(
             lab,
             structure(cut.log, AFTER_A_CRASH),
-            ledgers.nothing_lost(cut.ledger, cut.steps, "D10.X8", "the power was cut"),
-            ledgers.nothing_lost(cut.ledger, cut.steps, "D06.X4", "the power was cut"),
-            ledgers.nothing_invented(cut.ledger, cut.steps, "D06.X4"),
             ledgers.no_hole(cut.ledger, cut.steps, "D10.X2"),
-            ledgers.told_as_logged(cut.ledger, cut.steps, instruments(lab), "D10.7", complete=False),
+            ledgers.nothing_invented(cut.attempts, cut.steps, "D06.X4"),
+            ledgers.nothing_twice(cut.ledger, cut.steps, "D06.X4"),
+        )
+
+
+@pytest.mark.clause("D10.7")
+def test_after_a_power_cut_the_log_has_all_that_a_flush_had_confirmed(powered: Powered) -> None:
+    for cut in powered.cuts:
+        if cut.not_kept:
+            violate(powered.lab, Breach("D10.7", f"was flushed, and is not there after the cut: {cut.not_kept[0]}"))
+        if cut.ledger.acknowledged and not len(cut.log.records):
+            violate(powered.lab, Breach("D10.7", "orders were acknowledged, and after the cut the log has no record"))
+
+
+@pytest.mark.clause("D10.X11")
+@pytest.mark.needs("restart")
+def test_the_log_goes_on_in_the_next_file_over_a_power_cut_at_that_moment(
+    powered: Powered, request: pytest.FixtureRequest
+) -> None:
+    if not powered.rotated:
+        _inconclusive(request, "the log did not go on in another file: give the profile's lab_start smaller files")
+    for cut in powered.cuts:
+        judge(powered.lab, structure(cut.log, dict.fromkeys(AFTER_A_CRASH, "D10.X11")))
+
+
+@pytest.mark.clause("D10.X12")
+@pytest.mark.needs("restart", "fix", "duplicate_check")
+def test_after_power_cuts_used_clordids_stay_used(powered: Powered) -> None:
+    for cl, exec_type in powered.used_again.items():
+        if exec_type != "8":
+            text = f"ClOrdID {cl} was used before the power cut, and an order that used it again was not refused"
+            violate(powered.lab, Breach("D10.X12", text, ("35=8 150=8",), (f"150={exec_type}",), frozenset((cl,))))
+
+
+# --- mode fsync ---
+
+
+@pytest.mark.clause("D10.X8", "D06.X4")
+@pytest.mark.needs("fsync_durability")
+def test_in_mode_fsync_a_power_cut_loses_nothing_acknowledged(powered: Powered) -> None:
+    if powered.refused:
+        violate(powered.lab, Breach("D10.X8", powered.refused))
+    for cut in powered.cuts:
+        fault = f"the power was cut ({cut.keep} of the unsynced was left)"
+        judge(
+            powered.lab,
+            ledgers.nothing_lost(cut.ledger, cut.steps, "D10.X8", fault),
+            ledgers.nothing_lost(cut.ledger, cut.steps, "D06.X4", fault),
         )
 
 
 # --- mode async ---
 
 
-@pytest.mark.clause("D10.N2", "D01.N2", "D10.X2", "D10.X3", "D06.X4")
+@pytest.mark.clause("D10.N2", "D01.N2")
 @pytest.mark.needs("async_durability")
-@pytest.mark.parametrize("keep", KEEPS, ids=[str(k) for k in KEEPS])
-def test_in_mode_async_a_power_cut_takes_the_last_ten_milliseconds_and_the_restart_says_so(
-    disk_lab: Lab, keep: Keep, request: pytest.FixtureRequest
+def test_in_mode_async_a_power_cut_takes_at_most_the_last_ten_milliseconds(
+    powered: Powered, request: pytest.FixtureRequest
 ) -> None:
-    lab = disk_lab
-    lab.start()
     noisy = 0
-    for n in range(cuts_of(request) + TRIES):
-        cut = cut_under_load(lab, keep, f"{_seed(request)} {n}", f"{keep}{n}-")
-        judge(
-            lab,
-            structure(cut.log, AFTER_A_CRASH),
-            ledgers.no_hole(cut.ledger, cut.steps, "D10.X2"),
-            ledgers.nothing_invented(cut.ledger, cut.steps, "D06.X4"),
-            ledgers.nothing_twice(cut.ledger, cut.steps, "D06.X4"),
-            _announced(cut),
-        )
-        if too_old := list(_too_old(cut)):
+    for cut in powered.cuts:
+        if old := list(_too_old(cut)):
             if cut.quiet:
-                judge(lab, too_old)
+                judge(powered.lab, old)
             noisy += 1
-        if n + 1 - noisy >= cuts_of(request):
-            return
-    _inconclusive(
-        request,
-        f"in {noisy} cuts more than 10 ms were missing while this machine had stopped for some of them: too busy",
-    )
+    if noisy > len(powered.cuts) // 2:
+        text = f"in {noisy} of {len(powered.cuts)} cuts more than 10 ms were missing, but this machine had stood still"
+        _inconclusive(request, f"{text}: run it on one with less to do")
+
+
+@pytest.mark.clause("D10.X3", "D01.N2")
+@pytest.mark.needs("async_durability")
+def test_the_restart_states_how_much_may_be_missing_and_the_truth_is_within_it(powered: Powered) -> None:
+    for cut in powered.cuts:
+        judge(powered.lab, _announced(cut))
 
 
 def _too_old(cut: Cut) -> Iterator[Breach]:
@@ -232,34 +318,6 @@ def test_what_a_stalled_disk_kept_back_is_within_what_the_restart_states(disk_la
         violate(lab, Breach("D10.X3", text, (f'"commands" of at least {len(missing)}',), (str(said),)))
 
 
-# --- any mode ---
-
-
-@pytest.mark.clause("D10.7")
-def test_after_a_power_cut_the_log_has_all_that_a_flush_had_confirmed(disk_lab: Lab) -> None:
-    lab = disk_lab
-    lab.start()
-    assert lab.disk
-    with Load(lab, lab.accounts[:3], "flush-") as load:
-        load.wait_sent(2 * LOAD)
-        lab.power_cut()
-        load.stop()
-    under = lab.disk.place(lab.log_dir)
-    calls = [call for call in lab.disk.journal() if call.path.startswith(under)]
-    files = dict(lab.log_files())
-    for piece in pieces(calls):
-        name = piece.path.rsplit("/", 1)[-1]
-        if piece.flushed_ns and not any(files.get(name, b"")[piece.begin : piece.end]):
-            violate(
-                lab,
-                Breach("D10.7", f"{name}: bytes {piece.begin} to {piece.end} were flushed and are not there", (), ()),
-            )
-    if not any(is_record_write(call) for call in calls):
-        violate(lab, Breach("D10.7", "orders were acknowledged and no record was written to the log's files"))
-    restart_or(lab, "D10.7")
-    judge(lab, read_steps(lab)[2])
-
-
 @pytest.mark.clause("D10.8")
 @pytest.mark.needs("battery_backed")
 def test_with_battery_backed_memory_a_power_cut_loses_nothing_acknowledged(
@@ -278,48 +336,10 @@ def test_with_battery_backed_memory_a_power_cut_loses_nothing_acknowledged(
     request.config.stash[CERTIFICATION].note(request.node, Verdict.PASS, reason)
 
 
-@pytest.mark.clause("D10.X11")
-@pytest.mark.needs("restart")
-def test_the_log_goes_on_in_the_next_file_over_a_power_cut_at_that_moment(make_lab: MakeLab) -> None:
-    lab = make_lab(on_disk=True)
-    lab.start()
-    with Load(lab, lab.accounts[:3], "rotate-", burst=20) as load:
-        if not waited(lambda: len(list(lab.log_dir.glob("*.log"))) > 1 or load.error is not None, 60.0):
-            pytest.skip(
-                "the log did not go on in another file within a minute: give the profile's lab_start smaller files"
-            )
-        lab.power_cut(Keep.REORDERED, "rotation")
-        load.stop()
-    restart_or(lab, "D10.X11")
-    desk = Desk(lab, lab.accounts[4])
-    lab.wait_logged({desk.order("buy", 1, -3)})
-    judge(lab, structure(lab.read_log(), dict.fromkeys(AFTER_A_CRASH, "D10.X11")))
-
-
-@pytest.mark.clause("D10.X12")
-@pytest.mark.needs("restart", "fix")
-def test_after_a_power_cut_used_clordids_stay_used(disk_lab: Lab) -> None:
-    lab = disk_lab
-    lab.start()
-    desk = Desk(lab, lab.accounts[0])
-    used = [desk.order("buy", 1, -3) for _ in range(5)]
-    lab.wait_logged(set(used))
-    time.sleep(0.05)  # beyond the window that mode async may lose
-    lab.power_cut()
-    restart_or(lab, "D10.X12")
-    again = Desk(lab, lab.accounts[0], "again.")
-    for cl in used:
-        again.order("buy", 1, -3, cl=cl, wait=False)
-        answer = again.answer(cl)
-        if answer.get(150) != "8":
-            text = f"ClOrdID {cl} was used before the power cut, and an order that used it again was not refused"
-            violate(lab, Breach("D10.X12", text, ("35=8 150=8",), (str(answer),), frozenset((cl,))))
-
-
 def _seed(request: pytest.FixtureRequest) -> str:
     return str(request.config.getoption("--hypothesis-seed", None) or 0)
 
 
-def _inconclusive(request: pytest.FixtureRequest, reason: str) -> None:
+def _inconclusive(request: pytest.FixtureRequest, reason: str) -> NoReturn:
     request.config.stash[CERTIFICATION].note(request.node, Verdict.INCONCLUSIVE, reason)
     pytest.skip(reason)
