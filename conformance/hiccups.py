@@ -27,9 +27,9 @@ class Hiccups:
         self._process.stdout.readline()  # it is awake
         return self
 
-    def __exit__(self, *_: object) -> None:
-        said, _ = self._process.communicate()
-        self._gaps = [(begin, end) for begin, end in json.loads(said)]
+    def __exit__(self, *why: object) -> None:
+        out, _ = self._process.communicate()
+        self._gaps = [(begin, end) for begin, end in json.loads(out)]
 
     def longest_ns(self, begin_ns: int, end_ns: int) -> int:
         """The longest break that touches the time between, CLOCK_MONOTONIC; 0 for none worth noting."""
@@ -39,7 +39,12 @@ class Hiccups:
 def main() -> None:
     gaps: list[tuple[int, int]] = []
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     print(flush=True)
     before = time.monotonic_ns()
     while not over.is_set():

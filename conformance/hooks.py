@@ -23,6 +23,8 @@ from typing import Any
 from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.exchange_hook import HookFailed, fill, free_port, run_hook
 
+__all__ = ["MARK", "HookFailed", "Instance", "StartRefused", "readiness", "waited"]
+
 MARK = "MATCHMARK_LAB"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0

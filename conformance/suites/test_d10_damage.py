@@ -140,7 +140,7 @@ Alteration = Callable[[Damaged], Path]
 """Alters the log of a restored lab; the file that is damaged then."""
 
 
-def _edit(change: Callable[[np.ndarray, int], None], which: int = 0) -> Alteration:  # type: ignore[type-arg]
+def _edit(change: Callable[[np.ndarray, int], None], which: int = 0) -> Alteration:
     """Changes the records of a file (the first, -1 the last), shape (n, 272), given with the number of them."""
 
     def alter(d: Damaged) -> Path:
@@ -156,30 +156,30 @@ def _edit(change: Callable[[np.ndarray, int], None], which: int = 0) -> Alterati
     return alter
 
 
-def _flip(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _flip(rows: np.ndarray, n: int) -> None:
     rows[n // 2, 88] ^= 0x10
 
 
-def _rewrite(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _rewrite(rows: np.ndarray, n: int) -> None:
     """A quantity changed by somebody who can make a CRC, and no chain."""
     rows[n // 2, 56] ^= 0x01
     rows[n // 2, 268:272] = f.crc32c(rows[n // 2 : n // 2 + 1, :268]).view(np.uint8)
 
 
-def _zero(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _zero(rows: np.ndarray, n: int) -> None:
     rows[n // 2] = 0
 
 
-def _leave_out(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _leave_out(rows: np.ndarray, n: int) -> None:
     rows[n // 2 : n - 1] = rows[n // 2 + 1 : n].copy()
     rows[n - 1] = 0
 
 
-def _repeat(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _repeat(rows: np.ndarray, n: int) -> None:
     rows[n // 2 + 1 : n] = rows[n // 2 : n - 1].copy()
 
 
-def _exchange(rows: np.ndarray, n: int) -> None:  # type: ignore[type-arg]
+def _exchange(rows: np.ndarray, n: int) -> None:
     rows[[n // 2, n // 2 + 1]] = rows[[n // 2 + 1, n // 2]]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -135,7 +135,7 @@ def _cut(p: Powered, keep: Keep, seed: str, prefix: str) -> Cut:
     return Cut(keep, cut_ns, ledger, lab.ledger, log, logged, missing, _stated(lab), quiet, busy, not_kept)
 
 
-def _not_kept(calls: list[Call], files: dict[str, bytes]) -> list[str]:
+def _not_kept(calls: Sequence[Call], files: dict[str, bytes]) -> list[str]:
     out = []
     for piece in pieces(calls):
         name = piece.path.rsplit("/", 1)[-1]
