@@ -166,12 +166,16 @@ class Stage:
                 elif m.type != "0":
                     got.append(m)
         except ConnectionEnded:
-            return got + [m for m in client.poll() if m.type not in "01"]
+            return upto_logout(got + [m for m in client.poll() if m.type not in "01"])
 
     def filled(self, client: FixClient, order: Iterable[Field]) -> FixMessage:
         """The report that says that the order is filled; what came until then has been looked at."""
         cl = dict(order)[11]
-        last = client.expect(lambda m: m.type == "8" and m.get(11) == cl and m.get(39) == "2", WAIT_S)
+
+        def is_it(m: FixMessage) -> bool:
+            return m.type == "8" and m.get(11) == cl and m.get(39) == "2"
+
+        last = next((m for m in self.told(client, "8") if is_it(m)), None) or client.expect(is_it, WAIT_S)
         client.poll()
         return last
 
@@ -214,6 +218,12 @@ class Stage:
             self.fail(self.why, [expected], shown(heard))
         if tag is not None and rejects[0].get(371) not in (tag, None):
             self.fail(self.why, [expected], shown(heard))
+
+
+def upto_logout(heard: Sequence[FixMessage]) -> list[FixMessage]:
+    """Without what the session says behind a Logout of its own: it may ask for what it did not look at any more."""
+    last = next((n for n, m in enumerate(heard) if m.type == "5"), len(heard))
+    return [m for n, m in enumerate(heard) if n <= last or m.type not in "012345"]
 
 
 def shown(messages: Iterable[FixMessage]) -> list[str]:
