@@ -103,9 +103,10 @@ class Acceptor:
             except OSError:
                 return
             if self.is_wrong("strangers hold everybody up"):
-                time.sleep(0.2)
+                time.sleep(0.1)
             s.setblocking(False)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
             c = Connection(s)
             c.heard = time.monotonic()
             self._connections.add(c)
@@ -124,7 +125,13 @@ class Acceptor:
             self.cut(c)
             return
         c.heard = time.monotonic()
-        for m in c.reader.feed(self._lenient(data)):
+        messages = c.reader.feed(self._lenient(data))
+        if self.is_wrong("a cancel overtakes its order"):
+            messages = [m for m in messages if m.type == "F"] + [m for m in messages if m.type != "F"]
+        if c.reader.pending and c.session is not None and self.is_wrong("half a message is an end"):
+            self.cut(c)
+            return
+        for m in messages:
             if not c.closed and not (c.ending and m.type != "5"):
                 self._take(c, m)
         faults, c.reader.faults = c.reader.faults, []
@@ -175,9 +182,9 @@ class Acceptor:
         if not c.out or c.closed:
             return
         try:
-            c.socket.setblocking(self.is_wrong("who does not read holds everybody up"))
+            c.socket.settimeout(3 if self.is_wrong("who does not read holds everybody up") else 0)
             c.out = c.out[c.socket.send(c.out) :]
-        except BlockingIOError:
+        except (BlockingIOError, TimeoutError):
             return
         except OSError:
             c.out = b""
@@ -490,7 +497,7 @@ class Acceptor:
 
     def _business(self, c: Connection, s: Session, m: FixMessage) -> None:
         if m.type not in "DF":
-            if self.is_wrong("messages not taken are passed over"):
+            if self.is_wrong("messages not taken are passed over") or self.is_wrong("unknown types are passed over"):
                 return
             named = "D" if self.is_wrong("a business reject names another message") else m.type
             self.say(c, "j", [(45, str(m.seq)), (372, named), (380, "3")])

@@ -55,7 +55,7 @@ class Book:
         cl = m.need(11)
         known = self.orders.get((account, cl))
         number = next(self._numbers)
-        if number % 50 == 0 and self.is_wrong("an order is dropped now and then"):
+        if self.is_wrong("an order is dropped now and then") and len(self.orders) % 50 == 49:
             return []
         if m.get(1) not in (None, account) and not self.is_wrong("any Account will do"):
             return [Report(session, "8", self._refusal(m, "15", "not your account"))]

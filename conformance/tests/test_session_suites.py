@@ -1,66 +1,16 @@
-"""The suites of the session layer against a scripted acceptor: sound, it passes all of them; wrong in one way, the check of the
-clause that this breaks finds it."""
+"""The suites of the session layer against a scripted acceptor that is sound: it passes all of them.
+
+What they find in one that is wrong is in test_session_faults.py.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Any
 
-import jwt
 import pytest
 
-from matchmark.conformance.fix import Endpoint
-from matchmark.conformance.suites import test_fix_session_hostile, test_fix_session_order
-from matchmark.conformance.verdict import violations_in
-
-from .fix_acceptor import NAME, SECRET, Acceptor
 from .session_calls import Call, calls
-from .session_venue import LocalVenue
-
-CALLS = calls()
-SYMBOLS = [f"S{n}" for n in range(1000)]
-
-
-def token(said: dict[str, Any]) -> str:
-    now = time.time()
-    claims = {"sub": said["account"], "role": said["role"], "aud": "matchmark", "exp": now + said["ttl_s"]}
-    return jwt.encode({**claims, **{k: v for k, v in said.items() if k == "aud"}}, SECRET, algorithm="HS256")
-
-
-class Stand:
-    """An acceptor and a venue on it."""
-
-    def __init__(self, *faults: str) -> None:
-        self.acceptor = Acceptor(*faults)
-        endpoint = Endpoint("127.0.0.1", self.acceptor.port, target_comp_id=NAME, logon_fields={554: "${TOKEN}"})
-        self.venue = LocalVenue(endpoint, ["A1", "A2", "A3"], SYMBOLS, token)
-
-    def broken_by(self, call: Call) -> list[str]:
-        """The clauses that the check finds broken."""
-        try:
-            call.check(venue=self.venue, **call.arguments)
-        except Exception as error:
-            found = violations_in(error)
-            if not found:
-                raise
-            return [v.finding.clause for v in found]
-        finally:
-            self.venue.end_of_test()
-        return []
-
-    def close(self) -> None:
-        self.venue.close()
-        self.acceptor.close()
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The acceptor is slow, and its buffers and queues are small."""
-    monkeypatch.setattr(test_fix_session_hostile, "ORDERS", 100)
-    monkeypatch.setattr(test_fix_session_hostile, "RESENDS", 60)
-    monkeypatch.setattr(test_fix_session_order, "BURST", 300)
-    monkeypatch.setattr(test_fix_session_order, "PAIRS", 20)
+from .session_stand import Stand, smaller
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +20,8 @@ def sound() -> Iterator[Stand]:
     stand.close()
 
 
-@pytest.mark.parametrize("call", [pytest.param(call, id=call.name) for call in CALLS])
-def test_a_sound_acceptor_passes(sound: Stand, call: Call) -> None:
+@pytest.mark.parametrize("call", [pytest.param(call, id=call.name) for call in calls()])
+def test_a_sound_acceptor_passes(monkeypatch: pytest.MonkeyPatch, sound: Stand, call: Call) -> None:
+    smaller(monkeypatch)
     call.check(venue=sound.venue, **call.arguments)
     sound.venue.end_of_test()
