@@ -16,6 +16,7 @@ from matchmark.conformance.clauses import Clause, Register, load
 from matchmark.conformance.clauses.vocabulary import CORE_CAPABILITIES, LEVELS
 from matchmark.conformance.runner import Request, Run, Violation
 from matchmark.conformance.targets.profile import SPEC_VERSION
+from matchmark.conformance.timing import grade
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.results import (
     ClauseResult,
@@ -31,8 +32,14 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching",)
+ASSESSABLE = ("matching", "order-entry", "durability")
 """The levels that this version has suites for."""
+LEVEL_NEEDS = {
+    "matching": CORE_CAPABILITIES,
+    "order-entry": (*CORE_CAPABILITIES, "fix"),
+    "durability": ("fix", "audit_log"),
+}
+"""What a target must declare for each of them."""
 EVIDENCE_MAX = 3
 """Transcripts kept a clause: the shortest ones. More of the same convinces nobody better."""
 
@@ -52,6 +59,10 @@ def results_of(
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()
     clauses = _clause_results(register, run, request, capabilities)
+    latency = [_latency_row(row) for row in run.latency]
+    if run.target.get("grade") == "budget":
+        asked = [c for c in clauses if not request.clauses or c.id in request.clauses]
+        grade(asked, latency, {clause.id: clause.budget_ns for clause in register})
     verdicts = {c.id: c.verdict for c in clauses}
     settled = settle_waivers(waivers, verdicts, ended.date().isoformat())
     pairs = [(register[c.id], c) for c in clauses]
@@ -73,7 +84,7 @@ def results_of(
         environment=environment(),
         levels=statuses,
         clauses=clauses,
-        latency=[_latency_row(row) for row in run.latency],
+        latency=latency,
         exploratory=exploratory,
         level_reasons=reasons,
         invocation=invocation,
@@ -93,11 +104,12 @@ def _judge(
     exploratory: bool,
     request: Request,
 ) -> tuple[LevelStatus, str]:
+    if level not in ASSESSABLE:
+        return LevelStatus.NOT_ASSESSED, "This version has no suites for it."
+    missing = [c for c in LEVEL_NEEDS[level] if c not in capabilities]
     if level not in asked:
-        return (
-            LevelStatus.NOT_ASSESSED,
-            "Not asked for." if level in ASSESSABLE else "This version has no suites for it.",
-        )
+        unable = f"The target does not declare {', '.join(missing)}." if missing and not run.blocked else ""
+        return LevelStatus.NOT_ASSESSED, unable or "Not asked for."
     if run.blocked:
         return (
             LevelStatus.NOT_ASSESSED,
@@ -105,7 +117,6 @@ def _judge(
         )
     if request.clauses:
         return LevelStatus.NOT_ASSESSED, f"Only {', '.join(request.clauses)} was asked for."
-    missing = [c for c in CORE_CAPABILITIES if c not in capabilities]
     return judge_level(level, pairs, missing, waived=waived, exploratory=exploratory)
 
 
@@ -146,8 +157,11 @@ def _decide(
         result.reason = result.evidence[0].message
     elif request.clauses and clause.id not in request.clauses:
         result.reason, result.tests, result.examples = "not asked for in this run", [], 0
+    elif not records and missing and not run.blocked and not clause.untested:
+        result.verdict = Verdict.NOT_APPLICABLE
+        result.reason = f"the target does not declare {', '.join(missing)}"
     elif not records:
-        result.reason = clause.untested or "no check of it was run"
+        result.reason = clause.untested or _why_not_run(clause, request)
     elif missing and not run.blocked:
         result.verdict = Verdict.NOT_APPLICABLE
         result.reason = f"the target does not declare {', '.join(missing)}"
@@ -157,6 +171,19 @@ def _decide(
         result.reason = next((r.reason for r in records if r.verdict == result.verdict and r.reason), "")
         if result.verdict is Verdict.BLOCKED:
             result.examples = 0
+
+
+def _why_not_run(clause: Clause, request: Request) -> str:
+    if request.levels and not set(clause.levels) & set(request.levels):
+        return f"its level, {' and '.join(clause.levels)}, was not asked for"
+    return "no check of it was run"
+
+
+def levels_for(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """The levels that a target with these capabilities can be assessed for; `matching` when there is nothing else to try."""
+    has = set(capabilities)
+    able = tuple(level for level in ASSESSABLE if set(LEVEL_NEEDS[level]) <= has)
+    return able or ("matching",)
 
 
 def _shortest(violations: list[Violation]) -> list[Violation]:
@@ -183,9 +210,12 @@ def reproduce(request: Request, clause: str) -> str:
     return command + ("" if request.examples == 1000 else f" --examples {request.examples}")
 
 
+SEEN = "command to complete answer, as the kit saw it"
+
+
 def _latency_row(row: dict[str, Any]) -> LatencyRow:
-    stage = "command to complete answer, as the kit saw it"
-    return LatencyRow(stage, row["count"], row["p50_ns"], row["p99_ns"], row["p999_ns"], row["max_ns"], None)
+    numbers = (row["count"], row["p50_ns"], row["p99_ns"], row["p999_ns"], row["max_ns"])
+    return LatencyRow(row.get("stage", SEEN), *numbers, row.get("budget_ns"))
 
 
 def environment() -> dict[str, Any]:

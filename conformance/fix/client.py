@@ -104,6 +104,7 @@ class FixClient:
         """Of this connection, as its Logon asked."""
         self._inbox: deque[FixMessage] = deque()
         self._carrier: Carrier | None = None
+        self._corked: list[bytes] | None = None
         self._fresh()
 
     def _fresh(self) -> None:
@@ -292,8 +293,25 @@ class FixClient:
             self._incoming.tests.update(message.all(112))
         self.stream.append(Line(True, message))
         self._sent_ns = message.at_ns
+        if self._corked is None:
+            self._write(message.raw)
+        else:
+            self._corked.append(message.raw)
+
+    def cork(self) -> None:
+        """Keeps what is sent until `uncork`, so that it goes out together."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        held, self._corked = self._corked, None
+        if held:
+            self._write(b"".join(held))
+
+    def _write(self, data: bytes) -> None:
+        if self._carrier is None:
+            raise ConnectionEnded("there is no connection")
         try:
-            self._carrier.write(message.raw)
+            self._carrier.write(data)
         except CutOff as error:
             raise ConnectionEnded(f"the connection was cut: {error}") from None
         except Unread as error:

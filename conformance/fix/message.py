@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -56,12 +56,14 @@ class FixMessage:
     raw: bytes
     at_ns: int
     """perf_counter_ns when it was read, or given to the kernel."""
+    first: Mapping[int, str] = field(init=False, repr=False, compare=False)
+    """By tag the value where it stands first: suites look at every message many times."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", dict(reversed(self.pairs)))
 
     def get(self, tag: int, default: str | None = None) -> str | None:
-        for t, value in self.pairs:
-            if t == tag:
-                return value
-        return default
+        return self.first.get(tag, default)
 
     def need(self, tag: int) -> str:
         value = self.get(tag)
@@ -74,7 +76,7 @@ class FixMessage:
 
     @property
     def type(self) -> str:
-        return self.get(35) or ""
+        return self.first.get(35, "")
 
     @property
     def seq(self) -> int:
