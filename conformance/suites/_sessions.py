@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Protocol, TypedDict, Unpack
 
@@ -28,11 +29,21 @@ EXECUTED = frozenset(("1", "2", "F"))
 """ExecType (150) of a trade, by the names of FIX 4.4 and older."""
 
 
+class Engine(Protocol):
+    folder: Path
+
+    def output(self) -> str: ...
+
+
 class SessionVenue(Protocol):
     """What these suites need of a venue."""
 
     accounts: list[str]
     order_fields: dict[int, str]
+    cancel_on_disconnect: dict[int, str]
+    """Fields of a Logon that ask for it."""
+    engine: Engine | None
+    """The engine, if it was started here."""
 
     @property
     def endpoint(self) -> Endpoint: ...

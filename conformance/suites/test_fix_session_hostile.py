@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -101,9 +101,9 @@ def test_a_client_that_never_reads_holds_up_nobody_and_gets_all_when_it_does(ven
         client = s.stranger(auto=True)
         client.close()
         deaf, cls = Deaf(s, client), list[str]()
-        for _ in never_reading(s, deaf, bait, cls):
-            innocents.trade_on()
-        deaf.socket.close()
+        with closing(deaf.socket):
+            for _ in never_reading(s, deaf, bait, cls):
+                innocents.trade_on()
         innocents.demand_prompt()
 
         s.clause, s.why = "D01.X31", "reports of a client that never read, when it reads at last"

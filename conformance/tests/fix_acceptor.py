@@ -53,6 +53,8 @@ class Connection:
         self.ending = 0.0
         """When a logged-out connection is closed at the latest."""
         self.closed = False
+        self.cancels = False
+        """Cancel-on-disconnect was asked for."""
 
 
 class Acceptor:
@@ -177,6 +179,10 @@ class Acceptor:
             c.session.connection = None
             if self.is_wrong("orders go when the connection is lost"):
                 self.book.cancel_all(c.session.name)
+            if c.cancels and not self.is_wrong("a lost connection cancels nothing"):
+                for report in self.book.cancel_all(c.session.name):
+                    if not self.is_wrong("what a lost connection cancels is not reported"):
+                        self._report(report)
 
     def _flush(self, c: Connection) -> None:
         if not c.out or c.closed:
@@ -273,6 +279,10 @@ class Acceptor:
         if not beat.isdigit() and not self.is_wrong("any HeartBtInt will do"):
             why = why or "HeartBtInt"
         if why or not sender:
+            if sender and self.is_wrong("a refusal quotes the token"):
+                c.session = Session(sender, "nobody")
+                self.say(c, "5", [(58, f"bad {why}: {token}")])
+                c.session = None
             self.cut(c)
             return
         s = self.sessions.setdefault(sender, Session(sender, account))
@@ -290,7 +300,7 @@ class Acceptor:
         if m.get(141) == "Y" and not self.is_wrong("a Logon resets nothing"):
             s.next_in = s.next_out = 1
             s.kept.clear()
-        c.session, s.connection = s, c
+        c.session, s.connection, c.cancels = s, c, m.get(8013) == "Y"
         if m.seq < s.next_in and not self.is_wrong("a Logon too low will do"):
             self.logout(c, f"MsgSeqNum too low, expecting {s.next_in} but received {m.seq}")
             self.cut(c)

@@ -46,10 +46,14 @@ class Book:
     def take(self, m: FixMessage, session: str, account: str) -> list[Report]:
         return self._new(m, session, account) if m.type == "D" else self._cancel(m, session, account)
 
-    def cancel_all(self, session: str) -> None:
-        for order in self.orders.values():
-            if order.session == session and order.leaves:
-                order.state = "4"
+    def cancel_all(self, session: str) -> list[Report]:
+        """All open orders of a session."""
+        gone = [o for o in self.orders.values() if o.session == session and o.leaves]
+        if self.is_wrong("a lost connection cancels the whole account") and gone:
+            gone = [o for o in self.orders.values() if o.account == gone[0].account and o.leaves]
+        for order in gone:
+            order.state = "4"
+        return [self._report(order, "4") for order in gone]
 
     def _new(self, m: FixMessage, session: str, account: str) -> list[Report]:
         cl = m.need(11)

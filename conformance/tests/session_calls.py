@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from matchmark.conformance.suites import (
     test_fix_logon_tokens,
+    test_fix_session_disconnect,
     test_fix_session_fields,
     test_fix_session_header,
     test_fix_session_heartbeat,
@@ -22,7 +23,7 @@ from matchmark.conformance.suites import (
 SUITES: tuple[ModuleType, ...] = (
     test_fix_session_header, test_fix_session_fields, test_fix_session_numbers, test_fix_session_resend,
     test_fix_session_heartbeat, test_fix_session_logon, test_fix_logon_tokens, test_fix_session_hostile,
-    test_fix_session_order,
+    test_fix_session_order, test_fix_session_disconnect,
 )  # fmt: skip
 
 
