@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--clause", action="append", default=[], metavar="ID", help="only the checks of this clause")
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
     group.addoption("--generated-only", action="store_true", help="only the checks whose examples depend on the seed")
+    group.addoption("--shard", metavar="I/N", help="only part I (from 0) of the tests dealt out to N runs")
     group.addoption("--no-shrink", action="store_true", help="do not look for the shortest transcript of a failure")
     group.addoption("--history", metavar="FILE", help="write every message both ways to FILE (JSON lines)")
     group.addoption("--events-fd", type=int, help="write progress and verdicts to this descriptor (JSON lines)")
@@ -89,6 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _deselect(config, items, [item for item in certifying if not clauses_of(item) & set(wanted)])
     if config.getoption("--generated-only"):
         _deselect(config, items, [item for item in certifying if not is_generated(item)])
+    if shard := config.getoption("--shard"):
+        _deselect(config, items, _not_in_shard(certifying, shard))
     if config.getoption("--target") is None:
         raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
     if CERTIFICATION not in config.stash:
@@ -112,6 +115,15 @@ def _label(items: list[pytest.Item]) -> None:
 def _deselect(config: pytest.Config, items: list[pytest.Item], dropped: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
+
+
+def _not_in_shard(items: list[pytest.Item], shard: str) -> list[pytest.Item]:
+    """Generated tests, which take most of the time, are dealt out by themselves, so that each shard gets as many."""
+    index, _, count = shard.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise pytest.UsageError(f"--shard {shard}: expected I/N with 0 <= I < N, such as 0/2")
+    by_kind = [[i for i in items if is_generated(i)], [i for i in items if not is_generated(i)]]
+    return [item for kind in by_kind for n, item in enumerate(kind) if n % int(count) != int(index)]
 
 
 def _check_names(items: list[pytest.Item]) -> None:

@@ -49,6 +49,8 @@ class Request:
     shrink: bool = True
     generated_only: bool = False
     """Only the checks whose examples depend on the seed."""
+    shard: tuple[int, int] = (0, 1)
+    """Which part of the tests, of how many (shards.py)."""
 
 
 @dataclass
@@ -188,6 +190,7 @@ def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[
     command += [word for clause in request.clauses for word in ("--clause", clause)]
     command += [] if request.shrink else ["--no-shrink"]
     command += ["--generated-only"] if request.generated_only else []
+    command += [] if request.shard[1] == 1 else ["--shard", "{}/{}".format(*request.shard)]
     if request.out is not None:
         suffix = f"-{attempt}" if attempt else ""
         command += ["--history", str(request.out / "history.jsonl"), f"--junitxml={request.out / f'junit{suffix}.xml'}"]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.native.pipeline import PipelineError
+from matchmark.reference.durable_files import make_directory, sync_directory
 
 EXIT_FAULT = 1
 """The log is damaged, or the exchange had stopped for a fault of its log."""
@@ -55,7 +56,7 @@ class DataDir:
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.abspath(path))
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path / "log")
             self.lock_fd = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartError(
@@ -117,11 +118,7 @@ class DataDir:
                 out.flush()
                 os.fsync(out.fileno())
             os.replace(draft, self.path / "run.json")
-            directory = os.open(self.path, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self.path)
         except OSError as error:
             raise StartError(
                 f"data directory {self.path} cannot be written: {error.strerror}; free some space"

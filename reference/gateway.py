@@ -24,6 +24,7 @@ from typing import Any
 
 from matchmark.native import _native
 from matchmark.native.pipeline import Pipeline, PipelineError
+from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 from matchmark.reference.tokens import Keys, TokenError
 
 _ffi: Any = _native.ffi
@@ -131,11 +132,7 @@ class SessionRegistry:
             out.flush()
             os.fsync(out.fileno())
         os.replace(draft, self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._path.parent)
         self._unsaved = False
 
 
@@ -160,7 +157,7 @@ class Gateway:
     ) -> None:
         self.settings = settings or GatewaySettings()
         self._data = Path(data_dir)
-        (self._data / "sessions").mkdir(parents=True, exist_ok=True)
+        make_directory(self._data / "sessions")
         self.keys = Keys(self._data / "keys")
         self._registry = SessionRegistry(self._data / "sessions.json")
         self._accounts = {account.name: number for number, account in enumerate(accounts)}
@@ -224,10 +221,7 @@ class Gateway:
     def _hash_key(self) -> list[int]:
         """The key of ClOrdID hashes: made once for a data directory, for orders in the log are named by it."""
         path = self._data / "keys" / "clordid.key"
-        if not path.exists():
-            path.write_bytes(secrets.token_bytes(16))
-            path.chmod(0o600)
-        key = path.read_bytes()
+        key = make_once(path, secrets.token_bytes(16))
         if len(key) != 16:
             raise PipelineError(f"{path} is damaged: it must be the 16 bytes that it was made with")
         return [int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")]

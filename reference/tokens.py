@@ -17,6 +17,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from matchmark.reference.durable_files import make_once
+
 AUDIENCE = "matchmark"
 Algorithm = Literal["HS256", "EdDSA"]
 Role = Literal["trader", "operator"]
@@ -101,22 +103,8 @@ class Keys:
         return key
 
     def _file(self, name: str, fresh: bytes) -> bytes:
-        """The key file's bytes; `fresh` becomes it when there is none. Whole or not at all, also with two makers at once."""
         path = self._directory / name
         try:
-            if not path.exists():
-                self._directory.mkdir(parents=True, exist_ok=True)
-                draft = self._directory / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
-                with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                    out.write(fresh)
-                    out.flush()
-                    os.fsync(out.fileno())
-                try:
-                    os.link(draft, path)
-                except FileExistsError:
-                    pass  # another process made it first: its key is the key
-                finally:
-                    draft.unlink()
-            return path.read_bytes()
+            return make_once(path, fresh)
         except OSError as error:
             raise TokenError(f"key file {path}: {error.strerror}") from None

@@ -54,7 +54,7 @@ class DiskOperations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has n
             return {
                 "st_ino": inode.number,
                 "st_mode": inode.mode,
-                "st_nlink": 2 if inode.is_directory else 1,
+                "st_nlink": 2 if inode.is_directory else inode.links,
                 "st_size": size,
                 "st_blocks": -(-size // BLOCK_BYTES) * (BLOCK_BYTES // 512),
                 "st_uid": os.getuid(),
@@ -178,6 +178,11 @@ class DiskOperations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has n
     def rename(self, old: str, new: str) -> int:
         with self._rules.call("rename", new), self._lock:
             self._state.rename(old, new)
+        return 0
+
+    def link(self, new: str, old: str) -> int:
+        with self._rules.call("rename", new), self._lock:
+            self._state.link(old, new)
         return 0
 
     def chmod(self, path: str, mode: int) -> int:

@@ -17,6 +17,7 @@ import errno
 import os
 import random
 import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,13 +76,17 @@ class Inode:
     number: int
     mode: int
     time_ns: int = 0
-    linked: bool = True
-    """Whether it has a name, and so counts as used space."""
+    links: int = 1
+    """How many names it has; with none it takes no space, but lives on in who has it open."""
     live: Image = field(default_factory=Image)
     platter: Image = field(default_factory=Image)
     pending: list[Pending] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
     platter_names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def linked(self) -> bool:
+        return self.links > 0
 
     @property
     def is_directory(self) -> bool:
@@ -140,6 +145,17 @@ class DiskState:
         self._relink(((parent.number, name, None),))
         self._unlinked(inode)
 
+    def link(self, old: str, new: str) -> None:
+        """A second name for a file."""
+        inode = self.find(old)
+        parent, name = self._place(new)
+        if name in parent.names:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+        if inode.is_directory:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), old)
+        inode.links += 1
+        self._relink(((parent.number, name, inode.number),))
+
     def rename(self, old: str, new: str) -> None:
         """What has the new name is replaced."""
         inode = self.find(old)
@@ -160,8 +176,9 @@ class DiskState:
             _set_name(self.inodes[directory].names, name, number)
 
     def _unlinked(self, inode: Inode) -> None:
-        self._used_bytes -= _blocks(inode.live.size)
-        inode.linked = False
+        inode.links -= 1
+        if not inode.linked:
+            self._used_bytes -= _blocks(inode.live.size)
 
     # --- content ---
 
@@ -220,17 +237,18 @@ class DiskState:
         left: list[Pending | Link] = [p for inode in self.inodes.values() for p in inode.pending]
         left += self._links
         self._apply(survivors(sorted(left, key=lambda p: p.order), keep, rng))
-        reachable = self._reachable()
-        self.inodes = {number: self.inodes[number] for number in reachable}
+        names = Counter(self._reachable())
+        self.inodes = {number: self.inodes[number] for number in names}
         self._links = []
         self._used_bytes = 0
         for inode in self.inodes.values():
-            inode.pending = []
+            inode.pending, inode.links = [], names[inode.number]
             inode.live = inode.platter.copy()
             inode.names = dict(inode.platter_names)
             self._used_bytes += _blocks(inode.live.size)
 
     def _reachable(self) -> list[int]:
+        """Every inode, once for each of its names."""
         found, waiting = [], [ROOT]
         while waiting:
             number = waiting.pop()

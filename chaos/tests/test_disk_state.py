@@ -204,3 +204,21 @@ def test_names_are_refused_as_a_file_system_does() -> None:
         with pytest.raises(OSError) as refused:
             call()
         assert refused.value.errno == error
+
+
+def test_a_file_with_two_names_takes_its_space_once_and_until_both_are_gone() -> None:
+    state = disk()
+    inode = synced_file(state, "/a", bytes(BLOCK_BYTES))
+    state.link("/a", "/b")
+    state.remove("/a")
+    assert state.find("/b") is inode and state.used_bytes == BLOCK_BYTES
+    crash(state)
+    assert content(state, "/a") == bytes(BLOCK_BYTES), "neither change of names was flushed"
+    state.link("/a", "/b")
+    state.sync(state.inodes[ROOT])
+    crash(state)
+    state.remove("/a")
+    state.remove("/b")
+    assert state.used_bytes == 0
+    with pytest.raises(OSError):
+        state.link("/a", "/c")

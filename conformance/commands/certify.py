@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -28,10 +29,8 @@ from matchmark.conformance.runner import (
     UsageError,
     default_seed,
 )
-from matchmark.conformance.runner import (
-    run as run_suites,
-)
-from matchmark.conformance.targets.open import redactor_for
+from matchmark.conformance.shards import run as run_suites
+from matchmark.conformance.targets.open import in_process, redactor_for
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
 from matchmark.reports.allure import write_environment
@@ -81,6 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="allow a run that cannot certify (too few examples); it never certifies",
     )
     parser.add_argument("--quiet", action="store_true", help="print the verdict and the path, nothing else")
+
+
+SHARDS_MAX = 4
+"""More children than that no run is long enough for."""
 
 
 class Refused(Exception):
@@ -191,7 +194,7 @@ def _certify(
         )
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
-        outcome = run_suites(request, progress)
+        outcome = run_suites(request, _shards(args), progress)
     results = results_of(
         outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
     )
@@ -209,6 +212,13 @@ def _certify(
     _summary(console, results, outcome, levels, args.quiet)
     console.print(f"certificate: {written.html}", markup=False, soft_wrap=True)
     return code
+
+
+def _shards(args: argparse.Namespace) -> int:
+    """A single clause is not worth a second process; a target outside of the child is not to be shared."""
+    if args.clause or not in_process(args.target):
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)), SHARDS_MAX))
 
 
 def _clear(out: Path) -> None:

@@ -43,6 +43,11 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
     return from_profile(load(path, overrides))
 
 
+def in_process(spec: str) -> bool:
+    """Whether each process that opens the target has one of its own that shares nothing with another's."""
+    return spec in BUILT_IN
+
+
 def redactor_for(spec: str) -> Redactor:
     """What takes the secrets of a target out of everything that a run writes."""
     named = variables(PROFILES.get(spec) or Path(spec)) if spec in PROFILES or spec.endswith(".toml") else set()

@@ -1,0 +1,206 @@
+"""One instance of a target as processes: started by the profile's [hooks], killed by role or whole, found again wherever it went.
+
+Every process of it carries a mark in its environment, so that none is missed that went into the background or was started by
+another. The exchange's own words about itself (readiness line, status page) are only used to find roles.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matchmark.conformance.targets.base import TargetUnavailable
+from matchmark.conformance.targets.exchange_hook import HookFailed, fill, free_port, run_hook
+
+MARK = "MATCHMARK_LAB"
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
+KILL_TIMEOUT_S = 15.0
+POLL_S = 0.005
+
+
+class StartRefused(TargetUnavailable):
+    """The target ended instead of becoming ready: its exit status and what it said (stderr)."""
+
+    def __init__(self, exit_status: int, said: str) -> None:
+        super().__init__(
+            f"[hooks] start: it ended with exit status {exit_status}; it said: {said.strip()[-1000:] or 'nothing'}"
+        )
+        self.exit_status, self.said = exit_status, said
+
+
+class Instance:
+    """`places` are the values of the placeholders but {port}; stdout and stderr of the target go to files in `said`."""
+
+    def __init__(self, hooks: Mapping[str, Any], places: Mapping[str, str], said: Path) -> None:
+        self.hooks, self.places = hooks, {"python": sys.executable, **places}
+        self.out, self.err = said / "stdout", said / "stderr"
+        self.mark = secrets.token_hex(8)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ready: dict[str, Any] = {}
+
+    # --- life ---
+
+    def start(
+        self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The readiness line. `before` and `more` are words put round the command, `env` goes over the environment.
+
+        StartRefused when it ended instead, HookFailed when it did neither in time; then nothing of it runs.
+        """
+        words = [*before, *fill(self.hooks["start"], {**self.places, "port": str(free_port())}), *more]
+        environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
+        with self.out.open("wb") as out, self.err.open("ab") as err:
+            began = err.tell()
+            try:
+                self.process = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+                )
+            except OSError as error:
+                raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
+        try:
+            self.ready = self._wait_ready(began)
+        except BaseException:
+            self.kill_all()
+            raise
+        return self.ready
+
+    def _wait_ready(self, began: int) -> dict[str, Any]:
+        timeout_s = float(self.hooks.get("ready_timeout_s", READY_TIMEOUT_S))
+        until = time.monotonic() + timeout_s
+        assert self.process is not None
+        while time.monotonic() < until:
+            if line := readiness(self.out.read_bytes()):
+                return line
+            if self.process.poll() is not None:
+                raise StartRefused(self.process.returncode, self.err.read_bytes()[began:].decode(errors="replace"))
+            time.sleep(POLL_S)
+        raise HookFailed(f"[hooks] start: not ready within {timeout_s:g} s (ready_timeout_s)")
+
+    def stop(self) -> int | None:
+        """Ends it as its user would: its exit status, None when it did not run. What does not end in time is killed."""
+        process = self.process
+        if process is None:
+            return None
+        if process.poll() is None:
+            if "stop" in self.hooks:
+                run_hook("stop", self.hooks, {**self.places, "pid": str(process.pid)})
+            else:
+                process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+        self.kill_all()
+        return process.returncode
+
+    # --- killing ---
+
+    def processes(self) -> list[int]:
+        """Every process of this instance, the one that was started first."""
+        found = [pid for pid, environment in _environments() if f"{MARK}={self.mark}".encode() in environment]
+        first = self.process.pid if self.process else 0
+        return sorted(found, key=lambda pid: (pid != first, pid))
+
+    def kill_all(self) -> None:
+        """kill -9 of everything, until nothing is left. HookFailed when something does not go."""
+        if self.process is not None and "kill" in self.hooks and self.process.poll() is None:
+            run_hook("kill", self.hooks, {**self.places, "role": "all", "pid": str(self.process.pid)})
+        until = time.monotonic() + KILL_TIMEOUT_S
+        while pids := self.processes():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process is not None:
+                self.process.poll()
+            if time.monotonic() > until:
+                raise HookFailed(f"processes {pids} of the target did not end on kill -9 within {KILL_TIMEOUT_S:g} s")
+            time.sleep(POLL_S)
+        if self.process is not None:
+            self.process.wait()
+        self.process = None
+
+    def kill(self, role: str) -> int:
+        """kill -9 of a role; the process id that it had."""
+        pid = self.pid_of(role)
+        if "kill" in self.hooks:
+            run_hook("kill", self.hooks, {**self.places, "role": role, "pid": str(pid)})
+        else:
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def pid_of(self, role: str, timeout_s: float = KILL_TIMEOUT_S) -> int:
+        """The process of a role that runs now, or as soon as its supervisor has started it again."""
+        pids: Mapping[str, Any] = {}
+
+        def found() -> bool:
+            nonlocal pids
+            pids = self.status().get("pids", self.ready.get("pids", {}))
+            return int(pids.get(role, 0)) > 0
+
+        if not waited(found, timeout_s):
+            raise HookFailed(
+                f"neither the readiness line nor the status page says which process is the {role}: {dict(pids)}"
+            )
+        return int(pids[role])
+
+    # --- looking ---
+
+    def status(self) -> dict[str, Any]:
+        """What its status page says now; {} when it has none or does not answer."""
+        url = self.ready.get("admin")
+        if not url:
+            return {}
+        try:
+            with urllib.request.urlopen(f"{url}/status", timeout=10) as answer:
+                return dict(json.load(answer))
+        except (OSError, urllib.error.URLError, ValueError):
+            return {}
+
+    @property
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def token(self, account: str, ttl_s: int, role: str = "trader") -> str:
+        return run_hook("token", self.hooks, {**self.places, "account": account, "ttl": str(ttl_s), "role": role})
+
+
+def readiness(printed: bytes) -> dict[str, Any]:
+    """The readiness line in what was printed so far; {} when it is not there yet."""
+    for line in printed.splitlines(keepends=True):
+        if line.startswith(b"{") and line.endswith(b"\n"):
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if said.get("ready") is True:
+                    return dict(said)
+    return {}
+
+
+def waited(true: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> bool:
+    """Whether it came true in time."""
+    until = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+def _environments() -> Iterator[tuple[int, bytes]]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
+                yield int(name), environ.read()
+
+
+def _strings(table: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in table.items()}
