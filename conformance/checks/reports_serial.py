@@ -9,7 +9,6 @@ theirs.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,18 +71,14 @@ class _Talk:
 
 @dataclass(slots=True)
 class _State:
-    """Where the search stands: a model, and how far each session has got."""
+    """Where the search stands: a model, how far each session has got, and whose requests were decided one after another."""
 
     model: ModelEngine
-    owners: dict[str, str]
     asked: dict[str, int]
     heard: dict[str, int]
+    owners: dict[str, str] = field(default_factory=dict)
+    path: list[str] = field(default_factory=list)
     history: list[Exchange] = field(default_factory=list)
-
-    def copied(self) -> _State:
-        return _State(
-            copy.deepcopy(self.model), dict(self.owners), dict(self.asked), dict(self.heard), list(self.history)
-        )
 
     def key(self) -> tuple[object, ...]:
         books = tuple(
@@ -99,12 +94,12 @@ def serial_history(
     beginning, and what could not be explained behind it. Streams are whole: from the first order on, everything read.
     Undecided when the search takes too long."""
     talks = _talks(streams, market)
-    start = _State(model, {}, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
-    pending, tried, best = [start], 0, start
+    ways: list[list[str]] = [[]]
+    tried, best = 0, _State(model, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
     seen: set[tuple[object, ...]] = set()
-    while pending:
-        state = pending.pop()
-        while True:
+    while ways:
+        state = _follow(ways.pop(), model, talks)
+        while state is not None:
             if len(state.history) >= len(best.history):
                 best = state
             if all(state.asked[s] == len(t.asks) for s, t in talks.items()):
@@ -112,23 +107,28 @@ def serial_history(
                     return History(state.history), None
                 break
             candidates = list(_next(state, talks))
-            if not candidates:
-                break
             tried += len(candidates)
             if tried > STEPS_MAX:
                 raise Undecided(f"no order of the requests was found in {STEPS_MAX} steps")
-            if len(candidates) > 1:
+            question = next((s for s in candidates if _is_question(state, s, talks)), None)
+            if question is not None:
+                candidates = [question]
+            elif len(candidates) > 1:
                 key = state.key()
                 if key in seen:
                     break
                 seen.add(key)
-                pending += [state.copied() for _ in candidates[1:]]
-                for other, session in zip(pending[-len(candidates) + 1 :], reversed(candidates[1:]), strict=True):
-                    if not _decide(other, session, talks):
-                        pending.remove(other)
-            if not _decide(state, candidates[0], talks):
+                ways += [[*state.path, other] for other in reversed(candidates[1:])]
+            if not candidates or not _decide(state, candidates[0], talks):
                 break
     return History(best.history), _unexplained(best, talks, market)
+
+
+def _follow(way: list[str], model: ModelEngine, talks: dict[str, _Talk]) -> _State | None:
+    """The state after the next requests of these sessions, one by one; None when the last one cannot be there."""
+    model.reset()
+    state = _State(model, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
+    return state if all(_decide(state, session, talks) for session in way) else None
 
 
 def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
@@ -148,6 +148,15 @@ def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
     return (session for _, session in sorted(found))
 
 
+def _is_question(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
+    """Whether it changes nothing, and is answered as it would be now: then it may as well be decided now."""
+    ask = talks[session].asks[state.asked[session]]
+    if not isinstance(ask.command, Status):
+        return False
+    expected = [told for event in state.model.submit(ask.command) for _, told in _expected(event, session, state)]
+    return expected == [talks[session].told[state.heard[session]][0]]
+
+
 def _answers(told: Told, command: Asked, said: Said) -> bool:
     """Whether a report can be the first that the sender hears of its command."""
     if isinstance(command, MassCancel):
@@ -161,7 +170,6 @@ def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
     """Lets the model decide the session's next request; False when that is not what the sessions were told."""
     ask = talks[session].asks[state.asked[session]]
     command = ask.command
-    state.asked[session] += 1
     if isinstance(command, New | Replace):
         state.owners[command.cl] = session
     expected: dict[str, list[Told]] = {}
@@ -174,7 +182,10 @@ def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
         heard = [told for told, _ in talks[who].told[at : at + len(tellings)]]
         if heard != tellings and not _free(command, heard, tellings):
             return False
-        state.heard[who] = at + len(tellings)
+    for who, tellings in expected.items():
+        state.heard[who] += len(tellings)
+    state.asked[session] += 1
+    state.path.append(session)
     state.history.append(Exchange(command, tuple(events), ask.said.at_ns, ask.answered_ns))
     return True
 

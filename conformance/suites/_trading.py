@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NoReturn
 
+from matchmark.conformance.checks.differential import ModelOfTarget
 from matchmark.conformance.checks.finding import Finding
 from matchmark.conformance.checks.reports import check_streams
 from matchmark.conformance.checks.reports_read import decimal, words
 from matchmark.conformance.checks.reports_seen import Market
+from matchmark.conformance.checks.reports_serial import serial_history
 from matchmark.conformance.fix import business
 from matchmark.conformance.fix.business import SIDES, Instrument
 from matchmark.conformance.fix.client import ConnectionEnded, FixClient, NoAnswer
 from matchmark.conformance.fix.message import Field, FixError, FixMessage, Line
 from matchmark.conformance.fix.wire import assemble, utc
+from matchmark.conformance.history import History
 from matchmark.conformance.messages import Side, Tif
-from matchmark.conformance.targets.base import TargetDied, TargetError
+from matchmark.conformance.targets.base import Instruments, TargetDied, TargetError
 from matchmark.conformance.venue import Venue
 from matchmark.conformance.verdict import fix_violation, violation_type, wire_log
 
@@ -44,7 +47,8 @@ class Party:
     account: str
     client: FixClient
     inbox: list[FixMessage] = field(default_factory=list)
-    _read: int = 0
+    began: int = 0
+    """Where its stream stood when it joined."""
 
     # --- asking ---
 
@@ -84,12 +88,16 @@ class Party:
         self.send("F", self.floor.with_account(self.account, business.cancel(on or self.floor.on, cl, orig, side)))
         return cl
 
-    def replace(self, orig: str, lots: int, ticks: int, *, on: Instrument | None = None) -> str:
-        cl = self.floor.venue.new_cl()
+    def replacing(self, orig: str, lots: int, ticks: int, on: Instrument | None = None) -> tuple[str, list[Field]]:
+        """ClOrdID and fields of a replace, to be sent."""
+        cl, on = self.floor.venue.new_cl(), on or self.floor.on
         side = self.floor.sides[cl] = self.floor.sides.get(orig, Side.BUY)
-        fields = business.replace(on or self.floor.on, cl, orig, side, lots, ticks)
-        self.floor.orders[cl] = self.account, on or self.floor.on
-        self.send("G", self.floor.with_account(self.account, fields))
+        self.floor.orders[cl] = self.account, on
+        return cl, self.floor.with_account(self.account, business.replace(on, cl, orig, side, lots, ticks))
+
+    def replace(self, orig: str, lots: int, ticks: int, *, on: Instrument | None = None) -> str:
+        cl, fields = self.replacing(orig, lots, ticks, on)
+        self.send("G", fields)
         return cl
 
     def status(self, order: str) -> str:
@@ -189,7 +197,7 @@ class Floor:
         return self.join(account, self.venue.session(account, session))
 
     def join(self, account: str, client: FixClient) -> Party:
-        party = Party(self, account, client)
+        party = Party(self, account, client, began=len(client.stream))
         self.parties.append(party)
         return party
 
@@ -203,6 +211,12 @@ class Floor:
         self.instruments[on.symbol] = on
         return on
 
+    def mass_cancel(self, party: Party, on: Instrument | None = None) -> str:
+        """Of one symbol, or of all."""
+        cl = self.venue.new_cl()
+        party.send("q", self.with_account(party.account, business.mass_cancel(cl, on)))
+        return cl
+
     # --- judging ---
 
     def leave(self) -> None:
@@ -210,7 +224,7 @@ class Floor:
         self.settle()
         for party in {p.account: p for p in self.parties if p.client.logged_on}.values():
             if "mass_cancel" in self.has:
-                party.send("q", business.mass_cancel(self.venue.new_cl()))
+                self.mass_cancel(party)
                 continue
             for order, (owner, on) in list(self.orders.items()):
                 if owner == party.account and "cancel" in self.has:
@@ -230,7 +244,7 @@ class Floor:
         return Market(self.instruments, accounts, self.average_decimals)
 
     def streams(self) -> dict[str, list[Line]]:
-        return {p.client.sender_comp_id: list(p.client.stream) for p in self.parties}
+        return {p.client.sender_comp_id: p.client.stream[p.began :] for p in self.parties}
 
     def judge(self, complete: bool = True) -> None:
         """Raises what the checks of reports find in all that was said."""
@@ -245,10 +259,15 @@ class Floor:
         if found:
             self.blame(found)
 
+    def explain(self) -> None:
+        """Raises unless one order of all requests, decided one by one as the rules say, explains what every session was told."""
+        info = replace(self.venue.profile.info, instruments=Instruments(tuple(self.instruments)))
+        _, wrong = serial_history(self.streams(), self.market, ModelOfTarget(info))
+        if wrong is not None:
+            self.blame([wrong])
+
     def blame(self, found: Sequence[Finding]) -> NoReturn:
         """The first finding is raised; the first ones of other clauses come with it."""
-        from matchmark.conformance.history import History
-
         history = History(wire=wire_log(self.streams()))
         firsts = {f.clause: f for f in reversed(found)}
         raised = violation_type(found[0].clause)(found[0], history)

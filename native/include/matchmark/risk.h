@@ -66,6 +66,14 @@ void mm_risk_undo(mm_risk *risk, uint64_t cl_ord_id);
 /* Takes what the engine said. Each report once, in the order of the keys. */
 void mm_risk_apply(mm_risk *risk, const mm_report *report);
 
+/* An open order by its ClOrdID, if it is that account's in that symbol; order_id 0: not accepted yet. */
+typedef struct mm_risk_open_order {
+    uint64_t order_id;
+    int64_t cum_lots;
+    int known;
+} mm_risk_open_order;
+mm_risk_open_order mm_risk_order(const mm_risk *risk, uint64_t cl_ord_id, uint32_t account, uint32_t symbol);
+
 int mm_risk_knows(const mm_risk *risk, uint64_t cl_ord_id);
 uint32_t mm_risk_open(const mm_risk *risk);
 mm_money mm_risk_cash(const mm_risk *risk, uint32_t account);                     /* not reserved */
