@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("fix", "limit")
 @pytest.mark.clause("D01.1", "D01.8", "D02.X21")
 @pytest.mark.parametrize("size", ["one", "diagram", "odd", "many lots", "highest price"])
 def test_an_order_is_decided_as_it_was_sent(venue: Venue, view: View, size: str) -> None:
-    """Side, price, quantity, symbol and ClOrdID are those of the request in the acknowledgement, and in the trade that follows."""
+    """Side, price, quantity, symbol and ClOrdID are the request's in the acknowledgement, and in the trade that follows."""
     limits = venue.profile.info.instruments
     lots, px = {
         "one": (1, 1),
@@ -54,15 +54,15 @@ def test_only_its_parties_are_told_of_an_order(venue: Venue) -> None:
             floor.expect_silence("D01.X32", party, "has no part in the trade")
 
 
-BURST = 1500
+BURST = 500
 """Orders of each session before anything is read: more than a small queue or socket buffer takes at once."""
 
 
 @pytest.mark.needs("market")
 @pytest.mark.clause("D01.4", "D01.8", "D01.X8", "D01.X33", "D01.X32")
 def test_orders_that_arrive_at_once_are_each_decided_once(venue: Venue) -> None:
-    """Four sessions send as fast as they can and read nothing. Each order is acknowledged or refused with a reason, and one market
-    order then finds exactly the lots of those that were acknowledged."""
+    """Four sessions send as fast as they can and read nothing. Each order is acknowledged or refused with a reason, and one
+    market order then finds exactly the lots of those that were acknowledged."""
     with trading(venue) as floor:
         parties = [floor.party(n) for n in (1, 2, 3, 4)]
         sent = {party.account: list[str]() for party in parties}

@@ -84,7 +84,7 @@ def test_cancels_race_with_trades(venue: Venue, first: str, levels: int) -> None
 @pytest.mark.needs("replace")
 @pytest.mark.clause(*RACE, "D03.N3")
 def test_replaces_race_with_trades(venue: Venue, first: str) -> None:
-    """The owner changes price and quantity while others sell: what was filled before stays, what comes after is at the new price."""
+    """The owner changes price and quantity while others sell: what was filled stays, what comes after is at the new price."""
     with trading(venue) as floor:
         owner, a, b = floor.party(1), floor.party(2), floor.party(3)
         orders = rest(owner, 10, 3)
