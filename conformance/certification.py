@@ -31,8 +31,14 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching",)
+ASSESSABLE = ("matching", "order-entry", "durability")
 """The levels that this version has suites for."""
+LEVEL_NEEDS = {
+    "matching": CORE_CAPABILITIES,
+    "order-entry": (*CORE_CAPABILITIES, "fix"),
+    "durability": ("fix", "audit_log"),
+}
+"""What a target must declare for each of them."""
 EVIDENCE_MAX = 3
 """Transcripts kept a clause: the shortest ones. More of the same convinces nobody better."""
 
@@ -93,11 +99,12 @@ def _judge(
     exploratory: bool,
     request: Request,
 ) -> tuple[LevelStatus, str]:
+    if level not in ASSESSABLE:
+        return LevelStatus.NOT_ASSESSED, "This version has no suites for it."
+    missing = [c for c in LEVEL_NEEDS[level] if c not in capabilities]
     if level not in asked:
-        return (
-            LevelStatus.NOT_ASSESSED,
-            "Not asked for." if level in ASSESSABLE else "This version has no suites for it.",
-        )
+        unable = f"The target does not declare {', '.join(missing)}." if missing and not run.blocked else ""
+        return LevelStatus.NOT_ASSESSED, unable or "Not asked for."
     if run.blocked:
         return (
             LevelStatus.NOT_ASSESSED,
@@ -105,7 +112,6 @@ def _judge(
         )
     if request.clauses:
         return LevelStatus.NOT_ASSESSED, f"Only {', '.join(request.clauses)} was asked for."
-    missing = [c for c in CORE_CAPABILITIES if c not in capabilities]
     return judge_level(level, pairs, missing, waived=waived, exploratory=exploratory)
 
 
@@ -146,8 +152,11 @@ def _decide(
         result.reason = result.evidence[0].message
     elif request.clauses and clause.id not in request.clauses:
         result.reason, result.tests, result.examples = "not asked for in this run", [], 0
+    elif not records and missing and not run.blocked and not clause.untested:
+        result.verdict = Verdict.NOT_APPLICABLE
+        result.reason = f"the target does not declare {', '.join(missing)}"
     elif not records:
-        result.reason = clause.untested or "no check of it was run"
+        result.reason = clause.untested or _why_not_run(clause, request)
     elif missing and not run.blocked:
         result.verdict = Verdict.NOT_APPLICABLE
         result.reason = f"the target does not declare {', '.join(missing)}"
@@ -157,6 +166,19 @@ def _decide(
         result.reason = next((r.reason for r in records if r.verdict == result.verdict and r.reason), "")
         if result.verdict is Verdict.BLOCKED:
             result.examples = 0
+
+
+def _why_not_run(clause: Clause, request: Request) -> str:
+    if request.levels and not set(clause.levels) & set(request.levels):
+        return f"its level, {' and '.join(clause.levels)}, was not asked for"
+    return "no check of it was run"
+
+
+def levels_for(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """The levels that a target with these capabilities can be assessed for; `matching` when there is nothing else to try."""
+    has = set(capabilities)
+    able = tuple(level for level in ASSESSABLE if set(LEVEL_NEEDS[level]) <= has)
+    return able or ("matching",)
 
 
 def _shortest(violations: list[Violation]) -> list[Violation]:

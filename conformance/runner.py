@@ -47,10 +47,14 @@ class Request:
     out: Path | None = None
     """The run folder, for history, JUnit and Allure files; None keeps nothing."""
     shrink: bool = True
+    until: str = ""
+    """End the run as soon as this clause is found broken."""
     generated_only: bool = False
     """Only the checks whose examples depend on the seed."""
     shard: tuple[int, int] = (0, 1)
     """Which part of the tests, of how many (shards.py)."""
+    levels: tuple[str, ...] = ()
+    """Only the tests of clauses that count for one of these; empty for all."""
 
 
 @dataclass
@@ -188,7 +192,9 @@ def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[
     command += ["--target", absolute(request.target), "--examples", str(request.examples)]
     command += [word for override in request.overrides for word in ("--target-set", override)]
     command += [word for clause in request.clauses for word in ("--clause", clause)]
+    command += [word for level in request.levels for word in ("--level", level)]
     command += [] if request.shrink else ["--no-shrink"]
+    command += ["--until", request.until] if request.until else []
     command += ["--generated-only"] if request.generated_only else []
     command += [] if request.shard[1] == 1 else ["--shard", "{}/{}".format(*request.shard)]
     if request.out is not None:

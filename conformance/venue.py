@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -49,11 +49,11 @@ class Limits:
     """Opening position of each of its accounts in each of its symbols, in lots."""
     _symbols: Iterator[str] = field(repr=False)
     _accounts: Iterator[str] = field(repr=False)
-    _of: Mapping[str, Any] = field(repr=False)
+    _of: Callable[[str], Instrument] = field(repr=False)
 
     def fresh_symbol(self) -> Instrument:
         """A symbol under the limits in which nobody has traded."""
-        return _instrument(_next(self._symbols, "symbols of [order_entry.limits]"), self._of)
+        return self._of(_next(self._symbols, "symbols of [order_entry.limits]"))
 
     def fresh_account(self) -> str:
         """An account that has exactly `cash` and `position`."""
@@ -73,7 +73,8 @@ class Venue:
         self.smp_tag: int | None = self.table.get("smp_tag")
         self.durability: str | None = profile.tables.get("audit_log", {}).get("durability")
         self.engine: StartedEngine | None = None
-        self.limits = _limits(self.table.get("limits"), self.instruments)
+        self._price_decimals: int | None = self.table.get("price_decimals")
+        self.limits = _limits(self.table.get("limits"), self.instrument)
         self._run = _base36(time.time_ns() // 1_000_000)[-6:]
         self._cl_numbers = itertools.count(1)
         self._own = itertools.count(OWN_SESSIONS_FROM)
@@ -124,7 +125,7 @@ class Venue:
             self._numbers.clear()
             self._tokens.clear()
             self._symbols = self._pool()
-            self.limits = _limits(self.table.get("limits"), self.instruments)
+            self.limits = _limits(self.table.get("limits"), self.instrument)
         self._own_clients, self._shared, self._told, self._endpoint = [], {}, {}, None
 
     @property
@@ -239,7 +240,12 @@ class Venue:
 
     def fresh_symbol(self) -> Instrument:
         """An instrument in which nothing rests and nothing was said."""
-        return _instrument(_next(self._symbols, "[instruments] pattern and count"), self.instruments)
+        return self.instrument(_next(self._symbols, "[instruments] pattern and count"))
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The symbol with the profile's tick, lot and way of writing prices."""
+        tick, lot = Decimal(self.instruments.get("tick_size", "0.01")), self.instruments.get("lot_size", 1)
+        return Instrument(symbol, tick, lot, self._price_decimals)
 
     def _pool(self) -> Iterator[str]:
         return iter(self.profile.symbols)
@@ -266,7 +272,7 @@ def altered(token: str, claims: Mapping[str, Any]) -> str:
     return f"{head}.{new}.{signature}"
 
 
-def _limits(table: Mapping[str, Any] | None, instruments: Mapping[str, Any]) -> Limits | None:
+def _limits(table: Mapping[str, Any] | None, instrument: Callable[[str], Instrument]) -> Limits | None:
     if table is None:
         return None
     return Limits(
@@ -277,7 +283,7 @@ def _limits(table: Mapping[str, Any] | None, instruments: Mapping[str, Any]) -> 
         table.get("position"),
         _names(table["symbols"], table["symbol_count"]),
         _names(table.get("accounts", ""), table.get("account_count", 0)),
-        instruments,
+        instrument,
     )
 
 
@@ -287,10 +293,6 @@ def _names(pattern: str, count: int) -> Iterator[str]:
 
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
-
-
-def _instrument(symbol: str, table: Mapping[str, Any]) -> Instrument:
-    return Instrument(symbol, Decimal(table.get("tick_size", "0.01")), table.get("lot_size", 1))
 
 
 def _next(names: Iterator[str], what: str) -> str:

@@ -34,6 +34,7 @@ FIX = (
     "fix_values.c",
     "fix_check.c",
     "fix_write.c",
+    "fix_report.c",
 )
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = ("risk.c", "gateway.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")

@@ -138,15 +138,38 @@ void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char 
     claim(store, keep_fields(store, type, fields, length < JOURNAL_MAX ? length : JOURNAL_MAX), now_ns);
 }
 
-void mm_session_report(mm_session *s, uint64_t key, const mm_fix_report *report, uint64_t now_ns)
+/* Its BodyLength has three digits at most: all that is no text of it is below 370 bytes. */
+static bool is_short(const mm_session *s, const mm_fix_report *r)
+{
+    return s->envelope.comps_length + r->cl_ord_id_length + r->orig_length + r->symbol_length + r->account_length +
+               r->text_length <
+           600;
+}
+
+/* Writes a report where it goes out from, so that it need not be copied; one that may not fit there is made elsewhere first. */
+static void emit_report(mm_session *s, const mm_fix_report *report, uint64_t seq, uint64_t now_ns, uint64_t orig_ns)
 {
     char out[MM_FIX_REPORT_ROOM];
     uint32_t length;
-    uint64_t seq = number(s, key, now_ns);
-    if (!seq)
+    const char *from;
+    if (!is_short(s, report) || !has_room(s, MM_FIX_REPORT_ROOM)) {
+        from = mm_fix_write_report(&s->envelope, report, seq, now_ns, orig_ns, out, &length);
+        emit(s, from, length, now_ns);
         return;
-    const char *from = mm_fix_write_report(&s->envelope, report, seq, now_ns, 0, out, &length);
-    emit(s, from, length, now_ns);
+    }
+    char *start = s->out + s->out_end, *body = start + s->envelope.begin_length + 4; /* "123|" */
+    from = mm_fix_write_report_body(&s->envelope, report, seq, now_ns, orig_ns, body, &length);
+    if (from != start)
+        memmove(start, from, length); /* fewer digits */
+    s->out_end += length;
+    s->sent_ns = now_ns;
+}
+
+void mm_session_report(mm_session *s, uint64_t key, const mm_fix_report *report, uint64_t now_ns)
+{
+    uint64_t seq = number(s, key, now_ns);
+    if (seq)
+        emit_report(s, report, seq, now_ns, 0);
 }
 
 void mm_session_begin_resend(mm_session *s, uint64_t first, uint64_t last)
@@ -219,16 +242,13 @@ int mm_session_go_on_resending(mm_session *s, uint64_t now_ns)
 
 void mm_session_resend_report(mm_session *s, const mm_fix_report *report, uint64_t now_ns)
 {
-    char out[MM_FIX_REPORT_ROOM];
-    uint32_t length;
     if (!report) {
         pass_over(s);
         return;
     }
     fill_gap(s, now_ns);
     uint64_t first_ns = s->store.sent[s->resend_next & (s->store.numbers->capacity - 1)].sending_ns;
-    const char *from = mm_fix_write_report(&s->envelope, report, s->resend_next, now_ns, first_ns, out, &length);
-    emit(s, from, length, now_ns);
+    emit_report(s, report, s->resend_next, now_ns, first_ns);
     s->resend_next++;
     s->resent++;
 }

@@ -1,4 +1,4 @@
-/* The exchange's messages to bytes: header, CheckSum, ExecutionReport(8) and OrderCancelReject(9). */
+/* What all messages of the exchange have: header, time stamps, CheckSum. */
 #include "fix_write.h"
 
 #include <stdbool.h>
@@ -6,11 +6,6 @@
 #if defined(__x86_64__)
 #include <emmintrin.h>
 #endif
-
-/* Not ended by a zero: the table is exactly its digits. */
-const char mm_two_digits[200] =
-    "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
-    "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
 
 const uint64_t mm_powers_of_ten[20] = {UINT64_C(1),
                                        UINT64_C(10),
@@ -33,6 +28,14 @@ const uint64_t mm_powers_of_ten[20] = {UINT64_C(1),
                                        UINT64_C(1000000000000000000),
                                        UINT64_C(10000000000000000000)};
 
+static uint32_t sum_of(const char *text, uint32_t length)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < length; i++)
+        sum += (unsigned char)text[i];
+    return sum;
+}
+
 int mm_fix_envelope_make(mm_fix_envelope *e, const char *begin_string, const char *sender, const char *target)
 {
     const char *ids[] = {sender, target};
@@ -52,7 +55,9 @@ int mm_fix_envelope_make(mm_fix_envelope *e, const char *begin_string, const cha
     at = put_text(PUT(e->comps, "49="), sender, (uint32_t)strlen(sender));
     at = put_text(PUT(at, "\00156="), target, (uint32_t)strlen(target));
     e->comps_length = (uint32_t)(PUT(at, "\00134=") - e->comps);
-    e->second = UINT64_MAX;
+    e->begin_sum = sum_of(e->begin, e->begin_length);
+    e->comps_sum = sum_of(e->comps, e->comps_length);
+    mm_fix_show_second(e, 0);
     return 1;
 }
 
@@ -67,7 +72,7 @@ static void put_day(char *at, uint64_t days)
     put_digits(put_digits(put_digits(at, year, 4), month, 2), day, 2);
 }
 
-static void show_second(mm_fix_envelope *e, uint64_t second)
+void mm_fix_show_second(mm_fix_envelope *e, uint64_t second)
 {
     uint64_t of_day = second % 86400;
     if (e->second == UINT64_MAX || e->second / 86400 != second / 86400)
@@ -77,14 +82,15 @@ static void show_second(mm_fix_envelope *e, uint64_t second)
     put_digits(e->clock + 12, of_day / 60 % 60, 2)[0] = ':';
     put_digits(e->clock + 15, of_day % 60, 2)[0] = '.';
     e->second = second;
+    e->clock_sum = sum_of(e->clock, 18);
 }
 
 char *mm_fix_put_utc(mm_fix_envelope *e, char *at, uint64_t ns)
 {
     uint64_t second = ns / 1000000000;
     if (second != e->second)
-        show_second(e, second);
-    memcpy(at, e->clock, 18);
+        mm_fix_show_second(e, second);
+    memcpy(at, e->clock, 24);
     return put_digits(at + 18, (ns - second * 1000000000) / 1000000, 3);
 }
 
@@ -106,18 +112,21 @@ char *mm_fix_put_header(mm_fix_envelope *e, char *out, const char *type, uint64_
     return at;
 }
 
-static unsigned checksum(const char *p, const char *end)
+/* The sum of the bytes; those from `end` to the next whole sixteen, which are free, are made zeros first. */
+static unsigned checksum(const char *p, char *end)
 {
     uint64_t sum = 0;
+    memset(end, 0, 16);
 #if defined(__x86_64__)
-    __m128i sums = _mm_setzero_si128();
-    for (; end - p >= 16; p += 16)
-        sums =
-            _mm_add_epi64(sums, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_setzero_si128()));
+    const __m128i zero = _mm_setzero_si128();
+    __m128i sums = zero;
+    for (; p < end; p += 16)
+        sums = _mm_add_epi64(sums, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(const void *)p), zero));
     sum = (uint64_t)_mm_cvtsi128_si64(sums) + (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(sums, sums));
-#endif
+#else
     while (p < end)
         sum += (unsigned char)*p++;
+#endif
     return (unsigned)(sum & 255);
 }
 
@@ -126,93 +135,12 @@ const char *mm_fix_close(const mm_fix_envelope *e, char *out, char *end, uint32_
     char *body = out + MM_FIX_HEAD_ROOM;
     uint64_t body_length = (uint64_t)(end - body);
     uint32_t digits = digits_of(body_length);
-    char *start = body - 1 - digits - e->begin_length;
-    *put_digits(put_text(start, e->begin, e->begin_length), body_length, digits) = 1;
+    char *start = body - 1 - digits - e->begin_length, *at = put_text(start, e->begin, e->begin_length) + digits;
+    *at = 1;
+    for (uint64_t rest = body_length; digits; digits--, rest /= 10)
+        *--at = (char)('0' + rest % 10);
     unsigned sum = checksum(start, end);
     *put_digits(PUT(end, "10="), sum, 3) = 1;
     *length = (uint32_t)(end + 7 - start);
     return start;
-}
-
-static char *put_order(char *at, const mm_fix_report *r)
-{
-    if (r->account_length)
-        at = put_text(PUT(at, "1="), r->account, r->account_length), *at++ = 1;
-    at = put_text(PUT(at, "55="), r->symbol, r->symbol_length);
-    *at++ = 1;
-    if (r->side) {
-        at = PUT(at, "54= \001");
-        at[-2] = r->side;
-    }
-    if (r->order_lots) {
-        at = put_uint(PUT(at, "38="), r->order_lots * r->lot_size);
-        at = PUT(at, "\00140= \001");
-        at[-2] = r->ord_type;
-        at = PUT(at, "59= \001");
-        at[-2] = r->time_in_force;
-    }
-    if (r->has_price)
-        at = put_decimal(PUT(at, "44="), r->price_units, r->price_digits), *at++ = 1;
-    return at;
-}
-
-static char *put_execution(char *at, const mm_fix_report *r)
-{
-    at = put_uint(PUT(at, "17="), r->exec_id);
-    at = PUT(at, "\001150= \00139= \001");
-    at[-7] = r->exec_type;
-    at[-2] = r->ord_status;
-    if (r->exec_type == '8' && r->has_reason)
-        at = put_uint(PUT(at, "103="), r->reject_reason), *at++ = 1;
-    at = put_order(at, r);
-    if (r->has_last) {
-        at = put_uint(PUT(at, "32="), r->last_lots * r->lot_size);
-        at = put_decimal(PUT(at, "\00131="), r->last_units, r->price_digits);
-        *at++ = 1;
-    }
-    at = put_uint(PUT(at, "151="), r->leaves_lots * r->lot_size);
-    at = put_uint(PUT(at, "\00114="), r->cum_lots * r->lot_size);
-    at = PUT(at, "\0016=");
-    at = r->average_units ? put_decimal(at, r->average_units, r->price_digits + (uint32_t)r->average_extra)
-                          : PUT(at, "0");
-    *at++ = 1;
-    return at;
-}
-
-static char *put_cancel_reject(char *at, const mm_fix_report *r)
-{
-    at = PUT(at, "39= \001434= \001");
-    at[-8] = r->ord_status;
-    at[-2] = r->cancel_response;
-    if (r->has_reason)
-        at = put_uint(PUT(at, "102="), r->reject_reason), *at++ = 1;
-    return at;
-}
-
-static char *put_report(mm_fix_envelope *e, char *at, const mm_fix_report *r)
-{
-    at = PUT(at, "37=");
-    at = r->order_id ? put_uint(at, r->order_id) : PUT(at, "NONE");
-    at = put_text(PUT(at, "\00111="), r->cl_ord_id, r->cl_ord_id_length);
-    *at++ = 1;
-    if (r->orig_length)
-        at = put_text(PUT(at, "41="), r->orig, r->orig_length), *at++ = 1;
-    at = r->cancel_response ? put_cancel_reject(at, r) : put_execution(at, r);
-    at = mm_fix_put_utc(e, PUT(at, "60="), r->transact_ns);
-    *at++ = 1;
-    if (r->text_length)
-        at = put_text(PUT(at, "58="), r->text, r->text_length), *at++ = 1;
-    return at;
-}
-
-const char *mm_fix_write_report(mm_fix_envelope *e, const mm_fix_report *r, uint64_t seq, uint64_t sending_ns,
-                                uint64_t orig_sending_ns, char *out, uint32_t *length)
-{
-    char *at = mm_fix_put_header(e, out, r->cancel_response ? "9" : "8", seq, sending_ns, orig_sending_ns);
-    return mm_fix_close(e, out, put_report(e, at, r), length);
-}
-
-uint32_t mm_fix_report_fields(mm_fix_envelope *e, const mm_fix_report *r, char *out)
-{
-    return (uint32_t)(put_report(e, out, r) - out);
 }

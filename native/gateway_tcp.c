@@ -114,6 +114,8 @@ void mm_gateway_flush(mm_gateway *g, mm_connection *c)
     bool empty = mm_session_output(&c->fix, &from) == 0;
     if (empty)
         want_write(g, c, false);
+    if (empty && c->fix.resending)
+        mm_gateway_mark_dirty(g, c); /* what is longer than the output goes on when that has gone */
     if (c->cut_ns && (empty || g->now_ns > c->cut_ns))
         shut(g, c);
 }
@@ -125,6 +127,8 @@ static void flush_dirty(mm_gateway *g)
     for (uint32_t i = 0; i < n; i++) {
         mm_connection *c = &g->connections[g->dirty[i]];
         c->dirty = 0;
+        if (c->fd >= 0 && c->fix.resending && !c->want_write)
+            mm_gateway_process(g, c);
         if (c->fd >= 0 && c->fix.state == MM_SESSION_CUT_DUE && !c->cut_ns)
             c->cut_ns = g->now_ns + LINGER_NS;
         mm_gateway_flush(g, c);
@@ -235,11 +239,8 @@ static uint32_t network(mm_gateway *g, bool idle)
             continue;
         }
         mm_connection *c = &g->connections[events[i].data.u32];
-        if (c->fd >= 0 && (events[i].events & EPOLLOUT)) {
+        if (c->fd >= 0 && (events[i].events & EPOLLOUT))
             mm_gateway_flush(g, c);
-            if (c->fd >= 0 && c->fix.resending)
-                mm_gateway_process(g, c);
-        }
         if (c->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
             receive(g, c);
     }

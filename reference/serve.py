@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from typing import Any
 
@@ -41,6 +42,7 @@ def serve(config: ServeConfig) -> int:
 def _serve(config: ServeConfig, data: DataDir) -> int:
     wait, why = pick_wait(BUSY_THREADS, config.wait)
     _say(why)
+    _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
     start = cold_start.prepare(config, data, _say)
     if start.may_be_missing:
@@ -67,6 +69,19 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         supervisor.close()
         fix_socket.close()
         admin_socket.close()
+
+
+def _allow_descriptors(connections: int) -> None:
+    """A socket for each connection, and as many as the rest needs, as far as this user may."""
+    needed = connections + 128
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+    if hard < needed:
+        _say(
+            f"{hard} file descriptors are allowed, {connections} connections need {needed}: raise the hard limit "
+            "(/etc/security/limits.conf), or lower max_connections"
+        )
 
 
 def _sockets(config: ServeConfig) -> Any:

@@ -9,12 +9,13 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from matchmark.conformance.certification import ASSESSABLE, results_of
+from matchmark.conformance.certification import ASSESSABLE, levels_for, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
@@ -30,7 +31,9 @@ from matchmark.conformance.runner import (
     default_seed,
 )
 from matchmark.conformance.shards import run as run_suites
-from matchmark.conformance.targets.open import in_process, redactor_for
+from matchmark.conformance.targets.base import TargetError
+from matchmark.conformance.targets.open import UnknownTarget, capabilities_of, in_process, redactor_for
+from matchmark.conformance.targets.profile import ProfileError
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
 from matchmark.reports.allure import write_environment
@@ -46,9 +49,14 @@ OWN_FILES = ("results.json", "certificate.html", "certificate.json", "history.js
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", required=True, help="model, native, or the path of a target profile (FILE.toml)")
     parser.add_argument(
-        "--level", default="matching", help=f"levels to certify, comma-separated (now: {', '.join(ASSESSABLE)})"
+        "--target",
+        required=True,
+        help="model, native, exchange, exchange-fsync, or the path of a target profile (FILE.toml)",
+    )
+    parser.add_argument(
+        "--level",
+        help=f"levels to certify, comma-separated, of {', '.join(ASSESSABLE)} (default: all that the target declares)",
     )
     parser.add_argument(
         "--clause", action="append", default=[], metavar="ID", help="only the checks of this clause; repeatable"
@@ -93,10 +101,10 @@ class Refused(Exception):
 def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     try:
-        levels = _levels(args.level)
         _known_clauses(args.clause)
         waivers = _waivers(args.waivers)
-        request = _request(args)
+        levels = _levels(args)
+        request = replace(_request(args), levels=() if args.clause else tuple(levels))
         if args.dry_run:
             return _dry_run(request, levels)
         return _certify(args, request, levels, waivers, console)
@@ -108,8 +116,10 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_BLOCKED
 
 
-def _levels(text: str) -> list[str]:
-    levels = [word.strip() for word in text.split(",") if word.strip()]
+def _levels(args: argparse.Namespace) -> list[str]:
+    if args.level is None:
+        return list(levels_for(_declared(args)))
+    levels = [word.strip() for word in args.level.split(",") if word.strip()]
     for level in levels:
         if level not in LEVELS:
             raise Refused(f"--level {level}: unknown; the levels are {', '.join(LEVELS)}")
@@ -120,6 +130,16 @@ def _levels(text: str) -> list[str]:
     if not levels:
         raise Refused(f"--level: name at least one of {', '.join(ASSESSABLE)}")
     return levels
+
+
+def _declared(args: argparse.Namespace) -> frozenset[str]:
+    """What the target declares; nothing, where only its start will tell."""
+    try:
+        return capabilities_of(args.target, args.set)
+    except (UnknownTarget, ProfileError) as error:
+        raise Refused(str(error)) from None
+    except TargetError:
+        return frozenset()
 
 
 def _known_clauses(clauses: Sequence[str]) -> None:

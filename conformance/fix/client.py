@@ -18,7 +18,7 @@ from matchmark.conformance.fix.carrier import Carrier, CutOff, Unread
 from matchmark.conformance.fix.message import Field, FixError, FixFault, FixMessage, Line, number
 from matchmark.conformance.fix.numbers import GAP_FILLED, Numbers, Sent
 from matchmark.conformance.fix.sequence import Incoming
-from matchmark.conformance.fix.wire import Reader, assemble, split, utc
+from matchmark.conformance.fix.wire import Reader, assemble, split, tag_of, utc
 
 ANSWER_TIMEOUT_S = 10.0
 ORDER_TYPES = frozenset("DG")
@@ -104,6 +104,7 @@ class FixClient:
         """Of this connection, as its Logon asked."""
         self._inbox: deque[FixMessage] = deque()
         self._carrier: Carrier | None = None
+        self._corked: list[bytes] | None = None
         self._fresh()
 
     def _fresh(self) -> None:
@@ -262,7 +263,7 @@ class FixClient:
 
     def send_raw(self, data: bytes) -> None:
         """Sends any bytes; numbers are the caller's affair."""
-        pairs = tuple((int(tag), value) for tag, value in split(data) if tag.isascii() and tag.isdigit())
+        pairs = tuple((tag, value) for text, value in split(data) if (tag := tag_of(text)) is not None)
         self._put(FixMessage(pairs, data, time.perf_counter_ns()))
 
     def test_request(self, test_id: str) -> FixMessage:
@@ -292,8 +293,25 @@ class FixClient:
             self._incoming.tests.update(message.all(112))
         self.stream.append(Line(True, message))
         self._sent_ns = message.at_ns
+        if self._corked is None:
+            self._write(message.raw)
+        else:
+            self._corked.append(message.raw)
+
+    def cork(self) -> None:
+        """Keeps what is sent until `uncork`, so that it goes out together."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        held, self._corked = self._corked, None
+        if held:
+            self._write(b"".join(held))
+
+    def _write(self, data: bytes) -> None:
+        if self._carrier is None:
+            raise ConnectionEnded("there is no connection")
         try:
-            self._carrier.write(message.raw)
+            self._carrier.write(data)
         except CutOff as error:
             raise ConnectionEnded(f"the connection was cut: {error}") from None
         except Unread as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -33,8 +33,10 @@ class Rule(StrEnum):
     POSS_DUP = "poss_dup"
     RESENT = "resent"
     """A resent message says something else than the first one."""
-    SESSION = "session"
-    """A session message that makes no sense: a SequenceReset backwards, a Heartbeat for no TestRequest."""
+    RESET = "reset"
+    """A SequenceReset that does not go forward."""
+    HEARTBEAT = "heartbeat"
+    """A Heartbeat with an id that no TestRequest of ours had."""
 
 
 class FixFault(FixError):
@@ -54,12 +56,14 @@ class FixMessage:
     raw: bytes
     at_ns: int
     """perf_counter_ns when it was read, or given to the kernel."""
+    first: Mapping[int, str] = field(init=False, repr=False, compare=False)
+    """By tag the value where it stands first: suites look at every message many times."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", dict(reversed(self.pairs)))
 
     def get(self, tag: int, default: str | None = None) -> str | None:
-        for t, value in self.pairs:
-            if t == tag:
-                return value
-        return default
+        return self.first.get(tag, default)
 
     def need(self, tag: int) -> str:
         value = self.get(tag)
@@ -72,7 +76,7 @@ class FixMessage:
 
     @property
     def type(self) -> str:
-        return self.get(35) or ""
+        return self.first.get(35, "")
 
     @property
     def seq(self) -> int:

@@ -83,7 +83,7 @@ class Incoming:
     def _reset(self, m: FixMessage) -> list[FixMessage]:
         new = number(m, 36)
         if new < self.numbers.next_in:
-            self._fault(Rule.SESSION, f"SequenceReset to {new} where {self.numbers.next_in} is the next", m)
+            self._fault(Rule.RESET, f"SequenceReset to {new} where {self.numbers.next_in} is the next", m)
         else:
             self.numbers.next_in = new
             self._live = max(self._live, new - 1)
@@ -137,13 +137,13 @@ class Incoming:
         if m.type == "4":
             new = number(m, 36)
             if new <= m.seq:
-                self._fault(Rule.SESSION, f"a gap fill from {m.seq} to {new}", m)
+                self._fault(Rule.RESET, f"a gap fill from {m.seq} to {new}", m)
             self.numbers.next_in = max(new, m.seq + 1)
         elif m.type not in SESSION_TYPES:
             self.numbers.received[m.seq] = m.pairs
         elif m.type == "0" and (test_id := m.get(112)) is not None:
             if test_id not in self.tests:
-                self._fault(Rule.SESSION, f"Heartbeat for TestRequest {test_id!r}, which was not sent", m)
+                self._fault(Rule.HEARTBEAT, f"Heartbeat for TestRequest {test_id!r}, which was not sent", m)
             self.tests.discard(test_id)
 
     def _fault(self, rule: Rule, text: str, m: FixMessage) -> None:

@@ -116,6 +116,11 @@ def split(raw: bytes) -> Iterator[tuple[str, str]]:
         yield from _split_with_data(raw)
 
 
+def tag_of(text: str) -> int | None:
+    """The tag that a field begins with; None when it is none."""
+    return int(text) if _TAG_CHARS.fullmatch(text) else None
+
+
 def _split_with_data(raw: bytes) -> Iterator[tuple[str, str]]:
     at, length_tag, length = 0, 0, 0
     while at < len(raw):
@@ -132,7 +137,7 @@ def _split_with_data(raw: bytes) -> Iterator[tuple[str, str]]:
             end = past
         value = raw[equals + 1 : end].decode("latin-1")
         yield text, value
-        tag = int(text) if _TAG_CHARS.fullmatch(text) else 0
+        tag = tag_of(text) or 0
         length_tag = tag if tag in _DATA_OF_LENGTH and is_number(value) else 0
         length = int(value) if length_tag else 0
         at = end + 1
@@ -227,10 +232,11 @@ class Reader:
         for text, value in split(raw):
             tag = _known_tags.get(text)
             if tag is None:
-                if not _TAG_CHARS.fullmatch(text):
+                tag = tag_of(text)
+                if tag is None:
                     self._blame(Rule.FIELD, f"{text or value!r} is no tag", raw)
                     continue
-                tag = _known_tags[text] = int(text)
+                _known_tags[text] = tag
             if not value:
                 self._blame(Rule.FIELD, f"field {tag} has no value", raw)
             pairs.append((tag, value))

@@ -7,14 +7,12 @@ for. Each example trades fresh symbols, so no example sees another's book.
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from matchmark.conformance.checks.finding import show
-from matchmark.conformance.fix.client import FixClient, NoAnswer
-from matchmark.conformance.fix.message import Field, FixError, FixMessage, Rule, show_raw
+from matchmark.conformance.fix.message import Field, FixMessage, show_raw
 from matchmark.conformance.fix.wire import utc
 from matchmark.conformance.history import WireLine
 from matchmark.conformance.messages import (
@@ -36,16 +34,13 @@ from matchmark.conformance.targets.base import (
     StreamFault,
     Target,
     TargetDied,
-    TargetError,
     TargetGarbled,
-    TargetHung,
     TargetUnavailable,
 )
 from matchmark.conformance.targets.fix_orders import Book, Order
 from matchmark.conformance.targets.fix_reports import (
     PHANTOM,
     TO_BOTH,
-    WRONG_PARTY,
     Half,
     Reports,
     Said,
@@ -53,42 +48,17 @@ from matchmark.conformance.targets.fix_reports import (
     pair,
     reason_of,
 )
+from matchmark.conformance.targets.fix_sessions import Fence, Sessions, Talk
 from matchmark.conformance.targets.profile import Profile
-from matchmark.conformance.venue import Venue, forget
-from matchmark.conformance.verdict import wire_log
+from matchmark.conformance.venue import Venue
 
-SESSION_CLAUSE = "D01.X24"
-"""The numbers of what the engine sends, and the framing, without which a message is lost and its number with it."""
 IMPATIENCE_S = 0.1
 """When a report has been waited for in vain for the profile's whole time-out, each later one that is missing gets so long."""
-SLICE_S = 0.05
 SESSION_TYPES = frozenset("0124A")
 NOTES = (
     "Driven over FIX: a fence followed each command, and the reports of both sides of each execution were compared.",
     "An order under a ClOrdID that is taken was sent in the name of the account that has it.",
 )
-
-
-@dataclass(slots=True, eq=False)
-class Fence:
-    """A request that changes nothing: its answer comes behind everything that was caused before it."""
-
-    cl: str
-    seq: str
-    passed: bool = False
-
-    def is_answer(self, m: FixMessage) -> bool:
-        return m.get(11) == self.cl or (m.type in ("3", "j") and m.get(45) == self.seq)
-
-
-@dataclass(slots=True, eq=False)
-class Talk:
-    """One account's session: what came on it and was not looked at yet, and its side of executions not paired yet."""
-
-    account: str
-    client: FixClient
-    inbox: list[FixMessage] = field(default_factory=list)
-    halves: list[Half] = field(default_factory=list)
 
 
 class FixTarget(Target):
@@ -100,12 +70,7 @@ class FixTarget(Target):
         self._listed = frozenset(profile.info.instruments.symbols)
         self._names = AccountNames(self.venue.accounts, "accounts" in profile.info.capabilities)
         self._running = False
-        self._forget_sessions()
-
-    def _forget_sessions(self) -> None:
-        self._talks: dict[str, Talk] = {}
-        self._by_fd: dict[int, Talk] = {}
-        self._poller = select.poll()
+        self._sessions = Sessions(self.venue, self._timeout_s, "order_status" in profile.info.capabilities)
 
     # --- life ---
 
@@ -113,12 +78,12 @@ class FixTarget(Target):
         self.close()
         self.venue.start()
         self._running = True
-        self._fence_symbol = self.venue.fresh_symbol().symbol
+        self._sessions.fence_symbol = self.venue.fresh_symbol().symbol
         self._begin()
 
     def close(self) -> None:
         self._running = False
-        self._forget_sessions()
+        self._sessions.forget_all()
         self.venue.close()
 
     def reset(self) -> None:
@@ -126,18 +91,18 @@ class FixTarget(Target):
         if not self._running:
             self.start()
             return
-        self._drop_lost()
-        left = [(talk, [o for o in self._book.live() if o.account == talk.account]) for talk in self._talks.values()]
+        self._sessions.drop_lost()
+        left = [
+            (talk, [o for o in self._book.live() if o.account == talk.account])
+            for talk in self._sessions.talks.values()
+        ]
         for talk, orders in left:
             if orders:
                 self._cancel_all(talk, orders)
         if not self._settled or any(orders for _, orders in left):
             for _ in self._strays():
                 pass
-        for talk in self._talks.values():
-            talk.inbox.clear()
-            talk.halves.clear()
-            forget(talk.client)
+        self._sessions.clear()
         self._begin()
 
     def _begin(self) -> None:
@@ -150,10 +115,12 @@ class FixTarget(Target):
 
     def _cancel_all(self, talk: Talk, orders: list[Order]) -> None:
         if "mass_cancel" in self.info.capabilities:
-            self._send(talk, "q", [(11, self.venue.new_cl()), (530, "7"), (60, utc())])
+            self._sessions.send(talk, "q", [(11, self.venue.new_cl()), (530, "7"), (60, utc())])
             return
         for order in orders:
-            self._send(talk, "F", self._book.cancel(Cancel(self.venue.new_cl(), order.cl, order.account, order.sym)))
+            self._sessions.send(
+                talk, "F", self._book.cancel(Cancel(self.venue.new_cl(), order.cl, order.account, order.sym))
+            )
 
     def settle(self) -> None:
         if self._settled or not self._running:
@@ -162,10 +129,7 @@ class FixTarget(Target):
             self._stray(talk, m)
 
     def take_wire(self) -> tuple[WireLine, ...]:
-        lines = wire_log({t.client.sender_comp_id: t.client.stream for t in self._talks.values() if t.client.stream})
-        for talk in self._talks.values():
-            forget(talk.client)
-        return tuple(lines)
+        return self._sessions.take_wire()
 
     # --- a command and its answer ---
 
@@ -177,10 +141,13 @@ class FixTarget(Target):
             raise TargetUnavailable("the engine behind FIX is not started")
         self._settled = False
         account, msg_type, fields = self._message(command)
-        talk = self._talk(account)
+        talk = self._sessions.talk(account)
         seq = str(talk.client.next_out)
-        self._send(talk, msg_type, fields)
-        return self._events(talk, command, self._answer(talk, command, seq, self._fence(talk)))
+        talk.client.cork()
+        self._sessions.send(talk, msg_type, fields)
+        fence = self._sessions.fence(talk)
+        self._sessions.uncork(talk)
+        return self._events(talk, command, self._answer(talk, command, seq, fence))
 
     def _message(self, command: New | Cancel | Replace | MassCancel | Status) -> tuple[str, str, list[Field]]:
         if isinstance(command, New):
@@ -200,7 +167,7 @@ class FixTarget(Target):
         said: list[Said] = []
         until = time.monotonic() + self._timeout_s
         while not fence.passed:
-            for m in self._arrived(talk, until):
+            for m in self._sessions.arrived(talk, until):
                 until = max(until, time.monotonic() + self._timeout_s)
                 if fence.is_answer(m):
                     fence.passed = True
@@ -215,7 +182,7 @@ class FixTarget(Target):
         said: list[Said] = []
         while all(isinstance(one, Half) for one in said) and time.monotonic() < until:
             self._hear_others(talk)  # where the answer may have gone to
-            self._pump(until - time.monotonic())
+            self._sessions.pump(until - time.monotonic())
             messages, talk.inbox = talk.inbox, []
             said += [one for m in messages if (one := self._read(talk, m, command, seq)) is not None]
         if not said:
@@ -233,7 +200,7 @@ class FixTarget(Target):
             if command is None or isinstance(command, Reset) or m.get(45) != seq:
                 text = f"a refusal of message {m.get(45)}, which nobody waits for an answer to"
                 raise StreamFault(PHANTOM, text, ["nothing"], [show_raw(m.raw)])
-            reason = reason_of(dict(m.pairs), 380 if kind == "j" else 373)
+            reason = reason_of(m.first, 380 if kind == "j" else 373)
             return Rejected(command.cl, reason) if isinstance(command, New) else CancelRejected(command.cl, reason)
         if kind == "5":
             raise TargetDied(f"it ended session {talk.client.sender_comp_id}: {m.get(58, 'Logout without a reason')}")
@@ -246,13 +213,13 @@ class FixTarget(Target):
         talk.halves += [one for one in said if isinstance(one, Half) and one.order.cl != incoming]
         self._hear_others(talk)
         self._await_halves(talk, sum(t.qty for t in trades))
-        queues = {other.account: other.halves for other in self._talks.values() if other.halves}
+        queues = {other.account: other.halves for other in self._sessions.talks.values() if other.halves}
         if not trades and not queues:
             return [one for one in said if not isinstance(one, Half)]
         partners = pair(trades, queues)
         if partners is None:
             raise misfit(trades, queues)
-        for other in self._talks.values():
+        for other in self._sessions.talks.values():
             other.halves = []
         with_whom = iter(partners)
         events: list[Event] = []
@@ -266,18 +233,18 @@ class FixTarget(Target):
     def _await_halves(self, talk: Talk, lots: int) -> None:
         """Until the resting sides were told of as many lots as the incoming one."""
         until = time.monotonic() + self._patience_s
-        while sum(half.qty for other in self._talks.values() for half in other.halves) < lots:
+        while sum(half.qty for other in self._sessions.talks.values() for half in other.halves) < lots:
             if time.monotonic() >= until:
                 self._patience_s = min(self._patience_s, IMPATIENCE_S)
                 return
-            self._pump(until - time.monotonic())
+            self._sessions.pump(until - time.monotonic())
             self._hear_others(talk)
 
     # --- the other sessions ---
 
     def _hear_others(self, talk: Talk) -> None:
         """What came to the others: their side of executions, and nothing else."""
-        for other in self._talks.values():
+        for other in self._sessions.talks.values():
             if other is talk or not other.inbox:
                 continue
             messages, other.inbox = other.inbox, []
@@ -305,95 +272,15 @@ class FixTarget(Target):
     def _strays(self) -> Iterator[tuple[Talk, FixMessage]]:
         """Everything that was said on any session before the fences, which go out on all of them."""
         self._settled = True
-        fences = [(talk, self._fence(talk)) for talk in self._talks.values()]
+        fences = [(talk, self._sessions.fence(talk)) for talk in self._sessions.talks.values()]
         until = time.monotonic() + self._timeout_s
         for talk, fence in fences:
             while not fence.passed:
-                for m in self._arrived(talk, until):
+                for m in self._sessions.arrived(talk, until):
                     if fence.is_answer(m):
                         fence.passed = True
                     else:
                         yield talk, m
-
-    # --- sessions ---
-
-    def _talk(self, account: str) -> Talk:
-        talk = self._talks.get(account)
-        if talk is None:
-            talk = self._talks[account] = Talk(account, self.venue.session(account))
-            self._by_fd[talk.client.fileno()] = talk
-            self._poller.register(talk.client.fileno(), select.POLLIN)
-        return talk
-
-    def _drop_lost(self) -> None:
-        """Sessions that ended, or that a suite over FIX has put another connection in the place of."""
-        lost = [
-            t for t in self._talks.values() if not t.client.logged_on or self.venue.session(t.account) is not t.client
-        ]
-        if lost:
-            self._forget_sessions()
-
-    def _fence(self, talk: Talk) -> Fence:
-        fence = Fence(self.venue.new_cl(), str(talk.client.next_out))
-        if "order_status" in self.info.capabilities:
-            self._send(talk, "H", [(11, fence.cl), (55, self._fence_symbol), (54, "1")])
-        else:
-            ghost = self.venue.new_cl()
-            self._send(talk, "F", [(41, ghost), (11, fence.cl), (55, self._fence_symbol), (54, "1"), (60, utc())])
-        return fence
-
-    def _send(self, talk: Talk, msg_type: str, fields: list[Field]) -> None:
-        try:
-            talk.client.send(msg_type, fields)
-        except NoAnswer as error:
-            raise TargetHung(f"session {talk.client.sender_comp_id}: {error}") from None
-        except FixError as error:
-            raise self._ended(talk, str(error)) from None
-
-    def _arrived(self, talk: Talk, until: float) -> list[FixMessage]:
-        """The next messages of the session. TargetHung when the time is up, TargetDied when the connection is."""
-        while not talk.inbox:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise TargetHung(
-                    f"no answer on session {talk.client.sender_comp_id} within {self._timeout_s:g} s "
-                    "(answer_timeout_s in the profile's [timing])"
-                )
-            self._pump(left)
-            if not talk.inbox and not talk.client.connected:
-                raise self._ended(talk, "the connection was cut")
-        messages, talk.inbox = talk.inbox, []
-        return messages
-
-    def _pump(self, wait_s: float) -> None:
-        """Reads every session that has something, so that none of them fills up while another is waited for."""
-        ready = self._poller.poll(min(max(wait_s, 0.0), SLICE_S) * 1000)
-        talks = [self._by_fd[fd] for fd, _ in ready] if ready else list(self._talks.values())
-        for talk in talks:
-            if talk.client.connected:
-                talk.inbox += talk.client.poll(0.0)
-            if talk.client.faults:
-                raise self._session_fault(talk)
-            if not talk.client.connected and self._by_fd:
-                self._unwatch(talk)
-
-    def _unwatch(self, talk: Talk) -> None:
-        for fd, watched in list(self._by_fd.items()):
-            if watched is talk:
-                self._poller.unregister(fd)
-                del self._by_fd[fd]
-
-    def _session_fault(self, talk: Talk) -> StreamFault:
-        fault = talk.client.faults[0]
-        talk.client.faults.clear()
-        clause = WRONG_PARTY if fault.rule is Rule.COMP_ID else SESSION_CLAUSE
-        return StreamFault(clause, f"session {talk.client.sender_comp_id}: {fault.text}", [], [show_raw(fault.raw)])
-
-    def _ended(self, talk: Talk, how: str) -> TargetError:
-        engine = self.venue.engine
-        if engine is not None and engine.died:
-            return TargetDied(f"it ended{engine.last_words()}")
-        return TargetDied(f"session {talk.client.sender_comp_id}: {how}")
 
 
 class AccountNames(dict[str, str]):

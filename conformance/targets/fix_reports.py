@@ -68,7 +68,7 @@ class Reports:
 
         `asked` is the suite's ClOrdID of the status request under way on that session.
         """
-        f = dict(m.pairs)
+        f = m.first
         try:
             if m.type == "9":
                 return CancelRejected(self._book.suite(f[11]), reason_of(f, 102))
@@ -86,13 +86,15 @@ class Reports:
                 NUMBERS, f"a report cannot be understood: {error}", ["whole ticks and lots"], [show_raw(m.raw)]
             ) from None
 
-    def _execution(self, account: str, m: FixMessage, f: dict[int, str], asked: str | None) -> Said | None:
+    def _execution(self, account: str, m: FixMessage, f: Mapping[int, str], asked: str | None) -> Said | None:
         kind, wire = f[150], f[11]
         if kind in PENDING:
             return None
         named = f.get(41, wire) if kind in ENDED or kind == "5" else wire
         order = self._book.orders.get(named)
-        if order is not None and order.account != account:
+        if (
+            order is not None and order.account != account and kind != "I"
+        ):  # who asks for a stranger's order is answered
             raise StreamFault(
                 WRONG_PARTY,
                 f"a report about an order of {order.account} came to {account}",
@@ -115,7 +117,7 @@ class Reports:
 
     # --- each kind ---
 
-    def _accepted(self, order: Order, m: FixMessage, f: dict[int, str]) -> Event:
+    def _accepted(self, order: Order, m: FixMessage, f: Mapping[int, str]) -> Event:
         if not order.order_id:
             self._same(order, m, f, {54: SIDES.get(order.side, order.side), 38: self._qty(order, order.qty)})
             order.order_id, order.live = f[37], True
@@ -123,7 +125,7 @@ class Reports:
                 order.live = False
         return Accepted(order.cl, f[37])
 
-    def _fill(self, order: Order | None, m: FixMessage, f: dict[int, str]) -> Said:
+    def _fill(self, order: Order | None, m: FixMessage, f: Mapping[int, str]) -> Said:
         instrument = self._book.instrument(order.sym) if order else None
         if order is None or instrument is None:
             raise StreamFault(
@@ -154,7 +156,7 @@ class Reports:
         order.live = order.live and leaves > 0
         return Half(order, px, qty, m)
 
-    def _once(self, order: Order, m: FixMessage, f: dict[int, str], qty: int, cum: int, leaves: int) -> None:
+    def _once(self, order: Order, m: FixMessage, f: Mapping[int, str], qty: int, cum: int, leaves: int) -> None:
         """An execution that was reported before, or one that is missing before this one."""
         key = (order.order_id or order.wire, f[17])
         before = self._exec_ids.get(key)
@@ -173,7 +175,7 @@ class Reports:
             )
         self._exec_ids[key] = cum
 
-    def _ended(self, order: Order, m: FixMessage, f: dict[int, str]) -> Event:
+    def _ended(self, order: Order, m: FixMessage, f: Mapping[int, str]) -> Event:
         instrument = self._book.instrument(order.sym)
         cum, leaves = instrument.lots(f[14]), instrument.lots(f[151])
         total = instrument.lots(f[38]) if 38 in f else order.qty
@@ -189,7 +191,7 @@ class Reports:
         order.live = False
         return Cancelled(order.cl, total - cum, cum, reason_of(f, 378) or "cancelled")
 
-    def _replaced(self, order: Order, m: FixMessage, f: dict[int, str]) -> Event:
+    def _replaced(self, order: Order, m: FixMessage, f: Mapping[int, str]) -> Event:
         instrument = self._book.instrument(order.sym)
         px, leaves, cum = instrument.ticks(f[44]), instrument.lots(f[151]), instrument.lots(f[14])
         cl = self._book.suite(f[11])
@@ -208,7 +210,7 @@ class Reports:
         self._book.orders[f[11]] = new
         return Replaced(cl, order.cl, px, leaves, cum)
 
-    def _status(self, wire: str, f: dict[int, str], order: Order | None, asked: str | None) -> Event:
+    def _status(self, wire: str, f: Mapping[int, str], order: Order | None, asked: str | None) -> Event:
         instrument = self._book.instrument(order.sym) if order else None
         lots = instrument.lots if instrument else int
         state = STATES.get(f[39], State.UNKNOWN)
@@ -222,7 +224,7 @@ class Reports:
     def _qty(self, order: Order, lots: int) -> str:
         return self._book.instrument(order.sym).quantity(lots)
 
-    def _same(self, order: Order, m: FixMessage, f: dict[int, str], wanted: Mapping[int, str]) -> None:
+    def _same(self, order: Order, m: FixMessage, f: Mapping[int, str], wanted: Mapping[int, str]) -> None:
         symbol = self._book.instrument(order.sym).symbol
         for tag, value in {55: symbol, **wanted}.items():
             if tag in f and f[tag] != value and not _equal_numbers(f[tag], value):

@@ -43,6 +43,14 @@ def open_target(spec: str, overrides: Sequence[str] = ()) -> Target:
     return from_profile(load(path, overrides))
 
 
+def capabilities_of(spec: str, overrides: Sequence[str] = ()) -> frozenset[str]:
+    """What the target declares. Errors as of `open_target`; nothing is started, built or installed."""
+    path = PROFILES.get(spec) or Path(spec)
+    if path.suffix == ".toml" and path.is_file():
+        return load(path, overrides).info.capabilities
+    return open_target(spec, overrides).info.capabilities
+
+
 def in_process(spec: str) -> bool:
     """Whether each process that opens the target has one of its own that shares nothing with another's."""
     return spec in BUILT_IN

@@ -167,9 +167,9 @@ def test_reports_missed_while_away_are_no_fault(exchange: Start) -> None:
     ("script", "rule"),
     [
         (lambda x: x.say("8", (11, "again"), seq=1), Rule.LOW),
-        (lambda x: x.say("4", (36, 1), seq=9), Rule.SESSION),
-        (lambda x: x.say("4", (123, "Y"), (36, 1)), Rule.SESSION),
-        (lambda x: x.say("0", (112, "never asked")), Rule.SESSION),
+        (lambda x: x.say("4", (36, 1), seq=9), Rule.RESET),
+        (lambda x: x.say("4", (123, "Y"), (36, 1)), Rule.RESET),
+        (lambda x: x.say("0", (112, "never asked")), Rule.HEARTBEAT),
         (lambda x: x.say("8", (43, "Y"), (122, utc()), (11, "c1"), (150, "F"), seq=2), Rule.RESENT),
         (lambda x: x.say("0", (49, "EX")), Rule.HEADER),
         (lambda x: x.connection.sendall(message(4).replace(b"56=ME", b"56=YO")), Rule.GARBLED),

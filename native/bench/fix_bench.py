@@ -19,6 +19,7 @@ SOURCES = (
     "fix_values.c",
     "fix_check.c",
     "fix_write.c",
+    "fix_report.c",
 )
 BUDGETS_NS = {"parse_and_check_ns": 150.0, "report_encode_ns": 100.0}
 FLOORS = {"parse_and_check_ns": "order_copy_floor_ns", "report_encode_ns": "report_copy_floor_ns"}

@@ -1,4 +1,4 @@
-"""Messages whose order of tags is known are parsed a shorter way: it must not make a difference to what is said of them."""
+"""The short ways of the FIX codec against the long ones: known orders of tags, and reports as they are written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,29 @@ SOURCES = (
     "fix_values.c",
     "fix_check.c",
     "fix_write.c",
+    "fix_report.c",
 )
 
 
-@pytest.mark.parametrize(("compiler", "flags"), [("cc", ["-O3"]), ("clang", ["-O1", "-fsanitize=address,undefined"])])
-def test_remembered_shapes_make_no_difference(tmp_path: Path, compiler: str, flags: list[str]) -> None:
+COMPILERS = [("cc", ["-O3"]), ("clang", ["-O1", "-fsanitize=address,undefined"])]
+
+
+def run(folder: Path, program: str, rounds: int, compiler: str, flags: list[str]) -> str:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    program = tmp_path / "fix_shapes"
-    build = [compiler, "-std=c11", "-g", *flags, f"-I{NATIVE}", f"-I{NATIVE / 'include'}", HERE / "fix_shapes.c"]
-    subprocess.run([*build, *(NATIVE / source for source in SOURCES), "-o", program], check=True)
-    run = subprocess.run([program, "300000"], capture_output=True, text=True, timeout=300, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert int(run.stdout) > 100_000, "most messages must be sound, or nothing is remembered"
+    build = [compiler, "-std=c11", "-g", *flags, f"-I{NATIVE}", f"-I{NATIVE / 'include'}", HERE / f"{program}.c"]
+    subprocess.run([*build, *(NATIVE / source for source in SOURCES), "-o", folder / program], check=True)
+    done = subprocess.run([folder / program, str(rounds)], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize(("compiler", "flags"), COMPILERS)
+def test_remembered_shapes_make_no_difference(tmp_path: Path, compiler: str, flags: list[str]) -> None:
+    sound = int(run(tmp_path, "fix_shapes", 300_000, compiler, flags))
+    assert sound > 100_000, "most messages must be sound, or nothing is remembered"
+
+
+@pytest.mark.parametrize(("compiler", "flags"), COMPILERS)
+def test_reports_are_written_to_the_last_byte(tmp_path: Path, compiler: str, flags: list[str]) -> None:
+    run(tmp_path, "fix_reports", 200_000, compiler, flags)

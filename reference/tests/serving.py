@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -155,11 +156,16 @@ class Trader:
         self.logged_on = self.cut = False
         self._asked = self._looked = 0
 
-    def connect(self, port: int, wait: bool = True) -> Trader:
+    def connect(self, port: int, wait: bool = True, receive_bytes: int | None = None) -> Trader:
+        """`receive_bytes`: what the kernel may keep for it, unread."""
         self.close()
-        self.parser = simplefix.FixParser()
+        self._rest = b""
         self.logged_on, self.cut, self._asked = False, False, 0
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.socket()
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(20)
+        self.socket.connect(("127.0.0.1", port))
         self._put("A", ((98, 0), (108, 30), (554, self.token)))
         if wait:
             assert self.read_until(lambda: self.logged_on), f"{self.sender} is not logged on"
@@ -230,9 +236,9 @@ class Trader:
             if not data:
                 self.cut = True
                 return done()
-            self.parser.append_buffer(data)
-            while (message := self.parser.get_message()) is not None:
-                self._take({int(tag): value.decode("latin-1") for tag, value in message.pairs})
+            messages, self._rest = decoded(self._rest + data)
+            for message in messages:
+                self._take(message)
         return True
 
     def _take(self, m: dict[int, str]) -> None:
@@ -268,6 +274,19 @@ class Trader:
             with suppress(OSError):
                 self.socket.close()
             self.socket = None
+
+
+def decoded(data: bytes) -> tuple[list[dict[int, str]], bytes]:
+    """Whole messages, and what is left. One at a time, for the parser's cost grows with what it holds."""
+    *whole, rest = re.split(rb"(?<=\x0110=\d{3}\x01)", data)
+    out = []
+    for one in whole:
+        parser = simplefix.FixParser()
+        parser.append_buffer(one)
+        message = parser.get_message()
+        assert message, one
+        out.append({int(tag): value.decode("latin-1") for tag, value in message.pairs})
+    return out, rest
 
 
 def utc() -> str:

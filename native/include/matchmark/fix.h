@@ -148,7 +148,8 @@ typedef struct mm_fix_report {
 typedef struct mm_fix_envelope {
     char begin[16], comps[160]; /* "8=FIX.4.4<SOH>9=", "49=..<SOH>56=..<SOH>" */
     uint32_t begin_length, comps_length;
-    uint64_t second; /* cache: the second that `clock` shows */
+    uint32_t begin_sum, comps_sum, clock_sum; /* of their bytes, for CheckSum */
+    uint64_t second;                          /* cache: the second that `clock` shows */
     char clock[24];
 } mm_fix_envelope;
 
