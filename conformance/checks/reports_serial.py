@@ -67,6 +67,8 @@ class _Talk:
 
     asks: list[_Ask] = field(default_factory=list)
     told: list[tuple[Told, Said]] = field(default_factory=list)
+    hints: list[int] = field(default_factory=list)
+    """Of each report, where to look for it first."""
 
 
 @dataclass(slots=True)
@@ -143,18 +145,28 @@ def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
         if ask.said.at_ns > by or state.heard[session] == len(talk.told):
             continue
         told, said = talk.told[state.heard[session]]
-        if _answers(told, ask.command, said):
-            found.append((said.at_ns, session))
-    return (session for _, session in sorted(found))
+        if _answers(told, ask.command, said) and _is_possible(state.model, ask.command, told):
+            found.append((talk.hints[state.heard[session]], said.at_ns, session))
+    return (session for _, _, session in sorted(found))
 
 
 def _is_question(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
     """Whether it changes nothing, and is answered as it would be now: then it may as well be decided now."""
-    ask = talks[session].asks[state.asked[session]]
-    if not isinstance(ask.command, Status):
+    command = talks[session].asks[state.asked[session]].command
+    told, _ = talks[session].told[state.heard[session]]
+    if isinstance(command, Cancel | Replace):
+        return told[0] == "refused" and _is_refused(state.model, command)
+    if not isinstance(command, Status):
         return False
-    expected = [told for event in state.model.submit(ask.command) for _, told in _expected(event, session, state)]
-    return expected == [talks[session].told[state.heard[session]][0]]
+    return [told] == [t for event in state.model.submit(command) for _, t in _expected(event, session, state)]
+
+
+def _is_refused(model: ModelEngine, command: Cancel | Replace) -> bool:
+    """Whether it would be, now."""
+    order = model.owned(command.orig, command.acct, command.sym)
+    if isinstance(command, Replace):
+        return order is None or model.refusal_of_replace(command, order) is not None
+    return order is None or not order.leaves or not model.known_symbol(command.sym)
 
 
 def _answers(told: Told, command: Asked, said: Said) -> bool:
@@ -164,6 +176,11 @@ def _answers(told: Told, command: Asked, said: Said) -> bool:
     if isinstance(command, New):
         return told[:2] == ("new", command.cl)
     return told[0] != "fill" and said.message.get(11) == command.cl
+
+
+def _is_possible(model: ModelEngine, command: Asked, told: Told) -> bool:
+    """What can be seen without deciding it: cancels and replaces are refused or not."""
+    return not isinstance(command, Cancel | Replace) or _is_refused(model, command) == (told[0] == "refused")
 
 
 def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
@@ -253,18 +270,30 @@ def _talks(streams: Mapping[str, Sequence[Line]], market: Market) -> dict[str, _
         lines = [*reader.read(stream), *reader.rest()]
         refused = set(_refused(lines))
         talk = talks[session] = _Talk()
-        answers: dict[str, Said] = {}
+        answers: dict[tuple[bool, str], list[Said]] = {}
         for said in lines:
             if not said.sent and (told := _told(said, market)) is not None:
                 talk.told.append((told, said))
-                answers.setdefault(said.message.get(11, "") or "", said)
+                answers.setdefault((told[0] == "status", said.message.get(11, "") or ""), []).append(said)
+        talk.hints = _hints([said for _, said in talk.told])
         for said in lines:
             if said.sent and said.message.seq not in refused:
                 command = _command(said.message, market.accounts.get(session, session), market)
                 if command is not None:
-                    answer = answers.get(said.message.need(11))
+                    mine = answers.get((isinstance(command, Status), said.message.need(11)), [])
+                    answer = next((x for x in mine if x.at_ns >= said.at_ns), None)
                     talk.asks.append(_Ask(command, said, answer.at_ns if answer else 1 << 63))
     return talks
+
+
+def _hints(told: Sequence[Said]) -> list[int]:
+    """ExecIDs, where they are numbers: many exchanges count them up. It is a hint for the search and no more."""
+    hints, last = list[int](), 0
+    for said in told:
+        text = said.message.get(17, "") or ""
+        last = int(text) if text.isascii() and text.isdigit() and len(text) < 20 and int(text) else last
+        hints.append(last)
+    return hints
 
 
 def _refused(lines: Iterable[Said]) -> Iterator[int]:

@@ -47,12 +47,17 @@ def cancels(owner: Party, orders: list[str]) -> Messages:
 
 
 def at_once(parties: list[tuple[Party, Messages]]) -> None:
-    """Each party sends what it has in one piece, from a thread of its own."""
+    """Each party sends what it has in one piece, from a thread of its own, and reads its answers as they come."""
     ready = threading.Barrier(len(parties))
 
     def go(party: Party, messages: Messages) -> None:
         ready.wait()
         party.send_cut(messages, None)
+        waits = 0
+        while len(party.inbox) < len(messages) and waits < 40:
+            before = len(party.inbox)
+            party.gather(0.05)
+            waits += len(party.inbox) == before
 
     threads = [threading.Thread(target=go, args=pair) for pair in parties]
     for thread in threads:
