@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.verdict import Verdict
 
 SUITES = "matchmark.conformance.suites"

@@ -79,6 +79,7 @@ struct mm_gateway {
     uint64_t resume_key;  /* reports before it must be read from the log first; 0: none lost */
     uint64_t applied_key; /* reports up to it are in the balances and were numbered */
     uint64_t now_ns, tick_ns, local_exec_id, serial;
+    uint32_t idle_rounds; /* rounds with nothing to do, over the slices that mm_gateway_run is called for */
     int epoll;
     uint32_t n_connections;
     uint32_t free_place;     /* first of the free places */

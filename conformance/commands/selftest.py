@@ -36,6 +36,7 @@ EXAMPLES_DEFAULT = 40
 EXAMPLES_SHOWN = 300
 """With --mutant: more examples and shrinking, for the shortest transcript."""
 WIRE_EXAMPLES_SHOWN = 20
+WIRE_CHOICES = ("all", "clauses", "none")
 SEEDS_DEFAULT = 20
 
 
@@ -60,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--full",
         action="store_true",
         help="all suites against each mutant, not only the checks of the clause it breaks",
+    )
+    parser.add_argument(
+        "--wires",
+        choices=WIRE_CHOICES,
+        default="all",
+        help="wire mutants, each with an exchange of its own: all, one for each clause (which, goes by the seed), or none",
     )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
@@ -110,6 +117,7 @@ def _list() -> int:
 
 
 def _all(args: argparse.Namespace) -> int:
+    wires = chosen_wires(args.wires, args.seed)
     plan = Plan(
         mutants=tuple(MUTANTS),
         processes=tuple(PROCESSES),
@@ -119,10 +127,14 @@ def _all(args: argparse.Namespace) -> int:
         examples=args.examples or EXAMPLES_DEFAULT,
         jobs=args.jobs,
         full=args.full,
-        wires=tuple(name for name, wire in WIRES.items() if not _lacking(wire)),
-        sound_wires=() if args.no_false_alarms else tuple(SOUND_WIRES),
+        wires=wires,
+        sound_wires=() if args.no_false_alarms or not wires else tuple(SOUND_WIRES),
     )
-    for lacking, names in itertools.groupby(sorted(filter(_lacking, WIRES.values()), key=_lacking), _lacking):
+    for lacking, names in (
+        ()
+        if args.wires == "none"
+        else itertools.groupby(sorted(filter(_lacking, WIRES.values()), key=_lacking), _lacking)
+    ):
         print(f"skipped: {' '.join(wire.name for wire in names)}: {lacking}")
     print(
         f"{len(plan.mutants)} mutants, {len(plan.wires)} wire mutants, {len(plan.processes)} broken processes, "
@@ -132,6 +144,17 @@ def _all(args: argparse.Namespace) -> int:
     with Watch(plan) as watch:
         matrix = carry_out(plan, watch)
     return _conclude(matrix, args.out)
+
+
+def chosen_wires(choice: str, seed: int) -> tuple[str, ...]:
+    """Those of the wire mutants that can be judged here."""
+    able = [wire for wire in WIRES.values() if not _lacking(wire)]
+    if choice != "clauses":
+        return tuple(wire.name for wire in able) if choice == "all" else ()
+    by_clause: dict[str, list[str]] = {}
+    for wire in able:
+        by_clause.setdefault(wire.breaks[0], []).append(wire.name)
+    return tuple(names[seed % len(names)] for names in by_clause.values())
 
 
 def _lacking(wire: WireMutant) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from matchmark.conformance import runner
 from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.runner import Launch, Request, Run
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.declare import Mutant

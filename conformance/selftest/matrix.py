@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from matchmark.conformance.clauses import load
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.runner import Run
 from matchmark.conformance.selftest.broken_process import Process
 from matchmark.conformance.selftest.declare import Mutant

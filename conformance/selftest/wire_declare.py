@@ -110,8 +110,9 @@ def is_ack(m: Message) -> bool:
     return m.kind == "8" and m.get(150) == "0"
 
 
-def every(n: int) -> Iterator[bool]:
-    """True at the n-th turn and then at every n-th: which message is hit depends on the count alone."""
+def every(n: int, first: int = 0) -> Iterator[bool]:
+    """True at turn `first` (or n) and then at every n-th: which message is hit depends on the count alone."""
+    yield from (False,) * max(0, first - n)
     while True:
         yield from (False,) * (n - 1)
         yield True

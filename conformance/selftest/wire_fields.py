@@ -260,12 +260,12 @@ class CounterpartyNamed(Reports):
 @wire_mutant(
     "refusals-without-reason",
     breaks=("D01.X3",),
-    story="Refused orders came back without a text and with reason 'broker option' for all.",
+    story="Refused orders came back with nothing that says why: no OrdRejReason, no text.",
 )
 class NoReason(Altered):
     def alter(self, m: Message) -> None:
         if m.get(150) == "8":
-            m.set(103, 0).remove(58)
+            m.remove(58, 103)
 
 
 @wire_mutant(

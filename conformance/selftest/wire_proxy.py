@@ -188,7 +188,7 @@ class Link:
         pool = self._reserved + ([] if source is None else [session.outgoing.passed(source)])
         needed = len(messages) + len(self._held)
         session.outgoing.shift(session.last_source, needed - len(pool))
-        first = pool[0] if pool else session.outgoing.passed(session.last_source) + 1
+        first = pool[0] if pool else session.last_passed + 1
         numbers = range(first, first + needed)
         self._reserved = list(numbers[len(messages) :])
         wire = []
@@ -243,7 +243,7 @@ class Link:
         """Sends the exchange a message that the client did not."""
         session = self.session
         assert session
-        number = session.incoming.passed(session.last_asked) + 1
+        number = session.incoming.passed(session.last_asked + 1)
         session.incoming.shift(session.last_asked, 1)
         self._to_exchange.write(m.numbered(number).wire_bytes())
 

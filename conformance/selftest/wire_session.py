@@ -87,13 +87,13 @@ class NumberLeftOut(SomeReports):
 
 
 @wire_mutant(
-    "sending-time-stands-still",
+    "sending-time-without-its-day",
     breaks=("D01.X24",),
-    story="SendingTime was in local time on one of two gateways, an hour off.",
+    story="SendingTime was printed as a time of day, without the date that belongs to it.",
 )
 class SendingTimeOff(SomeReports):
     def spoil(self, m: Message) -> None:
-        m.set(52, moved(m.get(52), -1))
+        m.set(52, m.get(52).partition("-")[2])
 
 
 # --- heartbeats ---

@@ -212,7 +212,7 @@ class Stage:
         sound = len(rejects) == 1 and rejects[0].get(45) == sent.get(34) and rejects[0].get(373) in reasons
         if not sound or any(m.type in "89" for m in heard):
             self.fail(self.why, [expected], shown(heard))
-        if tag is not None and rejects[0].get(371) not in (tag, None):
+        if tag is not None and rejects[0].get(371) != tag:
             self.fail(self.why, [expected], shown(heard))
 
 

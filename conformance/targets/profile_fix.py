@@ -54,6 +54,10 @@ AUDIT_LOG: dict[str, Key] = {
 DURABILITIES = ("async", "fsync", "replicated")
 HOOKS: dict[str, Key] = {
     "start": Key(list, "starts the engine in the foreground, on the data folder {folder}"),
+    "lab_start": Key(
+        list,
+        "starts an instance to be killed and cut off from power, if it is another than `start`: small rings and files",
+    ),
     "stop": Key(list, "stops it; default SIGTERM to what `start` started"),
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
@@ -61,9 +65,10 @@ HOOKS: dict[str, Key] = {
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "stop", "kill", "power_cut", "token")
+COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token")
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
+    "lab_start": {"folder", "port", "disk", "memory"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from matchmark.conformance.clauses import load
+from matchmark.conformance.commands.selftest import chosen_wires
 from matchmark.conformance.selftest.campaign import BALANCES, Plan, target_of
 from matchmark.conformance.selftest.shims import compiled, compiler
 from matchmark.conformance.selftest.wire_audit import Shimmed, end_of
@@ -69,6 +70,15 @@ def test_sound_wires_are_targets_as_well() -> None:
 def test_a_run_is_counted_for_each_wire() -> None:
     plan = Plan((), (), (), 1, 20, 5, 2, wires=tuple(WIRES), sound_wires=("wire-sound",))
     assert plan.runs == len(WIRES) + 1
+
+
+def test_one_wire_mutant_a_clause_is_chosen_by_the_seed() -> None:
+    every = chosen_wires("all", 1)
+    assert set(every) <= set(WIRES) and chosen_wires("none", 1) == ()
+    chosen = [chosen_wires("clauses", seed) for seed in range(40)]
+    clauses = {WIRES[name].breaks[0] for name in every}
+    assert all(sorted(WIRES[name].breaks[0] for name in names) == sorted(clauses) for names in chosen)
+    assert {name for names in chosen for name in names} == set(every)
 
 
 def test_the_last_flag_of_a_start_holds() -> None:
