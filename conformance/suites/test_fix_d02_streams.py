@@ -18,7 +18,7 @@ from matchmark.conformance.venue import Venue
 
 pytestmark = pytest.mark.needs("fix", "limit", "market", "ioc", "cancel", "accounts")
 
-EXAMPLES_MAX = 60
+EXAMPLES_MAX = 30
 """Each is 30 requests on four sessions."""
 PARTIES = 4
 CHOICES = Choices(
