@@ -11,7 +11,7 @@ import pytest
 
 from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
-from matchmark.conformance.messages import Accepted, Cancelled, Rejected, Replaced, Trade
+from matchmark.conformance.messages import Accepted, Cancelled, CancelRejected, Rejected, Replaced, Trade
 from matchmark.conformance.strategies import judge
 from matchmark.conformance.suites._support import sweep
 from matchmark.conformance.targets.base import TargetDied, TargetHung, TargetUnavailable
@@ -123,6 +123,16 @@ def test_a_taken_cl_ord_id_is_refused_also_for_another_account(tmp_path):
         d.reset()
         first = d.buy(10, 500)
         assert d.sell(5, 600, acct="A2", cl=first.cl).events == [Rejected(first.cl)]
+
+
+def test_a_cl_ord_id_that_was_refused_belongs_to_nobody(tmp_path):
+    with driven(tmp_path, Server()) as d:
+        d.reset()
+        refused = d.buy(0, 500, acct="A2")
+        assert refused.events == [Rejected(refused.cl)]
+        assert d.buy(10, 500, acct="A1", cl=refused.cl).events == [Accepted(refused.cl)]
+        assert d.cancel(refused.cl, acct="A2").events == [CancelRejected("c2")]
+        assert d.cancel(refused.cl, acct="A1").events == [Cancelled(refused.cl, 10, 0)]
 
 
 # --- wrong in one way ---
