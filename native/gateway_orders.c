@@ -204,6 +204,7 @@ static bool new_order(request *q)
     verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+    mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
     return put(q, true);
 }
 
@@ -212,7 +213,7 @@ static bool new_order(request *q)
 static bool refuse_replace(request *q, int reason, const char *text)
 {
     mm_command *c = &q->order.command;
-    q->own = mm_risk_order(q->g->risk, c->orig_cl_ord_id, c->account, c->symbol);
+    q->own = mm_risk_find_open(q->g->risk, c->orig_cl_ord_id, c->account, c->symbol);
     if (q->own.known)
         return q->own.order_id && refuse(q, reason, text);
     c->quantity_lots = 0;
@@ -231,8 +232,10 @@ static bool replace_order(request *q)
     if (!q->quantified || !q->priced)
         return conditional(q, "OrderQty and Price are required to replace an order");
     verdict = mm_risk_replace(q->g->risk, c, q->price_units, q->shares);
-    return verdict == MM_RISK_OK ? put(q, true)
-                                 : refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+    if (verdict != MM_RISK_OK)
+        return refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+    mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
+    return put(q, true);
 }
 
 static bool mass_cancel(request *q)

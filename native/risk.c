@@ -16,7 +16,8 @@ typedef struct entry {
     int64_t reserve_ticks,
         lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
     uint32_t account, symbol;
-    uint8_t side, kind, accepted;
+    uint8_t side, kind, accepted, going; /* going: mm_risk_going was told */
+    uint32_t session;
     union {
         money extra;       /* of a replace: money added (buy) */
         uint64_t order_id; /* of an order: 0 until it is accepted */
@@ -324,6 +325,7 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .symbol = p->symbol,
                  .side = p->side,
                  .kind = ENTRY_ORDER,
+                 .session = p->session,
                  .accepted = 1,
                  .order_id = p->order_id};
     if (p->side == MM_BUY)
@@ -407,7 +409,7 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
     }
 }
 
-mm_risk_open_order mm_risk_order(const mm_risk *r, uint64_t id, uint32_t account, uint32_t symbol)
+mm_risk_open_order mm_risk_find_open(const mm_risk *r, uint64_t id, uint32_t account, uint32_t symbol)
 {
     const entry *e = find(r, id);
     if (!e || e->kind != ENTRY_ORDER || e->account != account || e->symbol != symbol)
@@ -418,6 +420,37 @@ mm_risk_open_order mm_risk_order(const mm_risk *r, uint64_t id, uint32_t account
 int mm_risk_knows(const mm_risk *r, uint64_t id)
 {
     return find(r, id) != NULL;
+}
+
+void mm_risk_owned_by(mm_risk *r, uint64_t id, uint32_t session)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->session = session;
+}
+
+void mm_risk_going(mm_risk *r, uint64_t id)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->going = 1;
+}
+
+#define WRAPPED 4096 /* no run of entries over the table's end is so long: it is half empty at least */
+
+/* From the table's end to its start, because `forget` moves entries that way, and then the end again, for those that it moved round
+ * the corner. */
+int mm_risk_next_of(const mm_risk *r, uint32_t session, uint64_t *at, uint32_t steps, mm_risk_order *out)
+{
+    uint64_t slots = r->order_mask + 1, all = slots + (slots < WRAPPED ? slots : WRAPPED);
+    for (; *at < all && steps; steps--) {
+        const entry *e = &r->orders[r->order_mask - (*at)++ % slots];
+        if (!e->id || e->session != session || e->going)
+            continue;
+        *out = (mm_risk_order){.cl_ord_id = e->id, .symbol = e->symbol, .side = e->side};
+        return 1;
+    }
+    return *at < all ? 0 : -1;
 }
 
 uint32_t mm_risk_open(const mm_risk *r)
