@@ -270,6 +270,8 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
         flush_dirty(g);
         mm_gateway_count_sent(g);
         work += network(g, idle && !work);
+        if (g->engine)
+            work += (uint32_t)mm_engine_loop_step(g->engine, g->config.gateway);
         mm_gateway_take_answers(g);
         retry_waiting(g);
         if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)

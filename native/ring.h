@@ -156,7 +156,7 @@ static inline void mm_idle_reset(mm_idle *idle)
     idle->rounds = 0;
 }
 
-/* One round with nothing to do: spins; after 64 rounds yields the processor if the strategy does, after 256 sleeps 50 us if it does. */
+/* One round with nothing to do: spins; after 64 rounds yields the processor, or sleeps 50 us, if the strategy does. */
 void mm_idle_slow(mm_idle *idle);
 
 static inline void mm_idle_round(mm_idle *idle)

@@ -44,7 +44,7 @@ int mm_fault_set(mm_fault *fault, int error, const char *format, ...)
 
 void mm_idle_slow(mm_idle *idle)
 {
-    if (idle->wait == MM_WAIT_SLEEP && idle->rounds > 256) {
+    if (idle->wait == MM_WAIT_SLEEP) { /* to yield first would cost more than to sleep, with others at work */
         struct timespec t = {0, 50000};
         nanosleep(&t, NULL);
     } else {

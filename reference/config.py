@@ -20,6 +20,7 @@ from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
 ENVIRONMENT = "MATCHMARK_SERVE_"
 PATTERN_MAX = 1_000_000
+PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
 _TABLES = ("serve", "symbols", "accounts", "engine", "gateway")
@@ -56,6 +57,7 @@ class ServeConfig:
     durability: Durability = Durability.ASYNC
     shm_dir: Path | None = None
     wait: Wait = Wait.AUTO
+    placement: str = "apart"
     symbols: tuple[Symbol, ...] = ()
     accounts: tuple[Account, ...] = ()
     rings: Rings = field(default_factory=Rings)
@@ -64,7 +66,17 @@ class ServeConfig:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
-SETTINGS = ("data_dir", "fix_host", "fix_port", "admin_host", "admin_port", "durability", "shm_dir", "wait")
+SETTINGS = (
+    "data_dir",
+    "fix_host",
+    "fix_port",
+    "admin_host",
+    "admin_port",
+    "durability",
+    "shm_dir",
+    "wait",
+    "placement",
+)
 """Keys of [serve], each also a flag and a variable MATCHMARK_SERVE_<KEY>; `symbols` and `accounts` (files) as well."""
 
 
@@ -123,6 +135,8 @@ def _setting(key: str, value: Any, where: str) -> Any:
         if str(value) not in known:
             raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(known)}")
         return known[str(value)]
+    if key == "placement" and str(value) not in PLACEMENTS:
+        raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(PLACEMENTS)}")
     return str(value)
 
 

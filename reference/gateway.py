@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.native import _native
-from matchmark.native.pipeline import Pipeline, PipelineError
+from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 from matchmark.reference.tokens import Keys, TokenError
 
@@ -233,6 +233,10 @@ class Gateway:
         """Before `start`: counts into memory of a mm_stages (stages.h), which must outlive the gateway."""
         self._stages = _ffi.from_buffer("mm_stages *", stages)
         _lib.mm_gateway_measure(self._native, self._stages)
+
+    def drive(self, engine: EngineLoop) -> None:
+        """Before `start`: the engine runs in this gateway's data thread, in turn with the network."""
+        _lib.mm_gateway_drive(self._native, engine.native)
 
     def start(self) -> None:
         """Starts the two threads; returns at once."""
