@@ -36,11 +36,13 @@ typedef struct session {
 } session;
 
 static session *sessions;
+static uint64_t first_name; /* ClOrdIDs are numbers from here on, so that another run's are others */
 static uint32_t n_sessions;
 
 static _Noreturn void stop(const char *what, const char *detail)
 {
-    fprintf(stderr, "fix_load: %s%s%s\n", what, detail ? ": " : "", detail ? detail : "");
+    int n = detail ? (int)strcspn(detail, "\001") : 0; /* a value of a message ends there */
+    fprintf(stderr, "fix_load: %s%s%.*s\n", what, detail ? ": " : "", n, detail ? detail : "");
     exit(1);
 }
 
@@ -70,7 +72,7 @@ static char *begin(session *s, char *room, const char *type)
 static void put_order(session *s, uint64_t now_ns)
 {
     char room[1024], *at = mm_fix_put_header(&s->envelope, room, "D", s->next_out++, now_ns, 0);
-    at = put_digits(PUT(at, "11=O"), s->sent++, 12);
+    at = put_digits(PUT(at, "11=O"), first_name + s->sent++, 12);
     at = put_text(PUT(at, "\00155="), s->symbol, (uint32_t)strlen(s->symbol));
     at = s->sells ? PUT(at, "\00154=2") : PUT(at, "\00154=1");
     at = PUT(at, "\00138=10\00140=2\00144=100.00\00159=0\00160=");
@@ -137,7 +139,7 @@ static void take(session *s, const char *from, uint32_t length)
     if (!what || !name)
         stop("a report without ExecType or ClOrdID", s->sender);
     if (*what == '0') {
-        if (number_at(name) != s->acknowledged++)
+        if (number_at(name) - first_name != s->acknowledged++)
             stop("an order was not acknowledged, or twice", s->sender);
     } else if (*what == 'F')
         s->filled_lots += number_at(value_of(what, end, "\00132=", 4));
@@ -356,6 +358,7 @@ int main(int argc, char **argv)
     bool loads = argc == 7 && !strcmp(argv[1], "load"), pings = argc == 6 && !strcmp(argv[1], "ping");
     if (!loads && !pings)
         stop("usage: fix_load load HOST PORT TOKENS ORDERS WINDOW | ping HOST PORT TOKENS ORDERS", NULL);
+    first_name = clock_ns(CLOCK_REALTIME) / 1000000000 % 10000 * 100000000;
     read_sessions(argv[4], argv[2], argv[3]);
     if (loads)
         load(strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
