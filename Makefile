@@ -24,8 +24,11 @@ $(VENV)/.installed: .ci/system-packages $(SOURCES)
 	@$(MAKE) -s -C native/so PYTHON=$(CURDIR)/$(BIN)/python
 	@touch $@
 
-certify: build   ## certify the reference matching engine at level matching; prints where the certificate is
-	@$(BIN)/matchmark certify --target native --level matching --out out/native
+certify: build   ## certify the engine natively, then the exchange over FIX in both durability modes; prints the certificates
+	@failed=; for target in native exchange exchange-fsync; do \
+	    $(BIN)/matchmark certify --target $$target --out out/$$target || failed="$$failed $$target"; done; \
+	for target in native exchange exchange-fsync; do echo "out/$$target/certificate.html"; done; \
+	test -z "$$failed" || { echo "not certified:$$failed"; exit 1; }
 
 test: build      ## all tests, on 2 cores in 30 minutes or less
 	@bash .ci/test $(BIN)

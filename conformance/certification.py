@@ -16,6 +16,7 @@ from matchmark.conformance.clauses import Clause, Register, load
 from matchmark.conformance.clauses.vocabulary import CORE_CAPABILITIES, LEVELS
 from matchmark.conformance.runner import Request, Run, Violation
 from matchmark.conformance.targets.profile import SPEC_VERSION
+from matchmark.conformance.timing import grade
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports.results import (
     ClauseResult,
@@ -58,6 +59,10 @@ def results_of(
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()
     clauses = _clause_results(register, run, request, capabilities)
+    latency = [_latency_row(row) for row in run.latency]
+    if run.target.get("grade") == "budget":
+        asked = [c for c in clauses if not request.clauses or c.id in request.clauses]
+        grade(asked, latency, {clause.id: clause.budget_ns for clause in register})
     verdicts = {c.id: c.verdict for c in clauses}
     settled = settle_waivers(waivers, verdicts, ended.date().isoformat())
     pairs = [(register[c.id], c) for c in clauses]
@@ -79,7 +84,7 @@ def results_of(
         environment=environment(),
         levels=statuses,
         clauses=clauses,
-        latency=[_latency_row(row) for row in run.latency],
+        latency=latency,
         exploratory=exploratory,
         level_reasons=reasons,
         invocation=invocation,
@@ -205,9 +210,12 @@ def reproduce(request: Request, clause: str) -> str:
     return command + ("" if request.examples == 1000 else f" --examples {request.examples}")
 
 
+SEEN = "command to complete answer, as the kit saw it"
+
+
 def _latency_row(row: dict[str, Any]) -> LatencyRow:
-    stage = "command to complete answer, as the kit saw it"
-    return LatencyRow(stage, row["count"], row["p50_ns"], row["p99_ns"], row["p999_ns"], row["max_ns"], None)
+    numbers = (row["count"], row["p50_ns"], row["p99_ns"], row["p999_ns"], row["max_ns"])
+    return LatencyRow(row.get("stage", SEEN), *numbers, row.get("budget_ns"))
 
 
 def environment() -> dict[str, Any]:

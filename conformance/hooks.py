@@ -23,6 +23,8 @@ from typing import Any
 from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.exchange_hook import HookFailed, fill, free_port, run_hook
 
+__all__ = ["MARK", "HookFailed", "Instance", "StartRefused", "readiness", "waited"]
+
 MARK = "MATCHMARK_LAB"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
@@ -59,7 +61,21 @@ class Instance:
 
         StartRefused when it ended instead, HookFailed when it did neither in time; then nothing of it runs.
         """
-        words = [*before, *fill(self.hooks["start"], {**self.places, "port": str(free_port())}), *more]
+        began = self.launch(more, env, before)
+        try:
+            self.ready = self._wait_ready(began)
+        except BaseException:
+            self.kill_all()
+            raise
+        return self.ready
+
+    def launch(self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> int:
+        """Starts it and waits for nothing; where in its stderr file it begins."""
+        words = [
+            *before,
+            *fill(self.hooks.get("lab_start", self.hooks["start"]), {**self.places, "port": str(free_port())}),
+            *more,
+        ]
         environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
         with self.out.open("wb") as out, self.err.open("ab") as err:
             began = err.tell()
@@ -69,12 +85,7 @@ class Instance:
                 )
             except OSError as error:
                 raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
-        try:
-            self.ready = self._wait_ready(began)
-        except BaseException:
-            self.kill_all()
-            raise
-        return self.ready
+        return began
 
     def _wait_ready(self, began: int) -> dict[str, Any]:
         timeout_s = float(self.hooks.get("ready_timeout_s", READY_TIMEOUT_S))

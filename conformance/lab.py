@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -69,8 +70,12 @@ class Lab:
         self.instance = Instance(profile.tables["hooks"], places, folder)
         self.clients: list[tuple[str, FixClient]] = []
         """Account and client of every connection there was, in order."""
+        self.talking = threading.RLock()
+        """Held by whoever uses a client of a load: it has a thread of its own."""
         self._numbers: dict[str, Numbers] = {}
         self._tokens: dict[str, str] = {}
+        self._outdated: set[str] = set()
+        """Sessions whose numbers a power cut has put in doubt."""
         self._guard = subprocess.Popen(
             [sys.executable, "-m", "matchmark.conformance.lab_guard", f"{MARK}={self.instance.mark}", str(self.memory)],
             stdin=subprocess.PIPE,
@@ -132,7 +137,7 @@ class Lab:
 
     def wait_role(self, role: str, not_pid: int, timeout_s: float = BACK_IN_S) -> bool:
         """Whether the role has another process in time: its supervisor has started it again."""
-        return waited(lambda: self.status().get("pids", {}).get(role, 0) not in (0, not_pid), timeout_s)
+        return waited(lambda: self.status().get("pids", {}).get(role, 0) not in (0, not_pid), timeout_s, 0.02)
 
     @property
     def battery_backed(self) -> bool:
@@ -150,8 +155,10 @@ class Lab:
             cut.inject()
             cut_ns = cut.cut_ns
         finally:
+            self.disk.heal()  # what ailed the disk is over with it
             cut.heal()
         self.drain()
+        self._outdated |= set(self._numbers)
         return cut_ns
 
     def wipe_memory(self) -> None:
@@ -215,9 +222,14 @@ class Lab:
             str(self.entry.get("sender_comp_id", "{account}-{n}")).replace("{account}", account).replace("{n}", str(n))
         )
 
-    def client(self, account: str, n: int = 0, timeout_s: float = BACK_IN_S, reset: bool | None = None) -> FixClient:
-        """A session, logged on; of a session that was on before, going on with its numbers unless `reset`."""
+    def client(self, account: str, n: int = 0, timeout_s: float = BACK_IN_S) -> FixClient:
+        """A session, logged on; of a session that was on before, going on with its numbers.
+
+        After a power cut they begin anew (ResetSeqNumFlag): what the exchange had kept of them may be older than ours, and FIX
+        leaves it to the parties to agree.
+        """
         sender = self.sender(account, n)
+        reset = True if sender in self._outdated else None
         numbers = self._numbers.setdefault(sender, Numbers())
         for _, old in self.clients:
             if old.sender_comp_id == sender:
@@ -228,6 +240,7 @@ class Lab:
             self.clients.append((account, client))
             try:
                 client.logon(reset=reset)
+                self._outdated.discard(sender)
                 return client
             except (ConnectionEnded, OSError):
                 client.close()
@@ -242,9 +255,10 @@ class Lab:
     def drain(self) -> None:
         """Reads what the dead exchange had still sent."""
         until = time.monotonic() + DRAIN_S
-        for _, client in self.clients:
-            while client.connected and time.monotonic() < until:
-                client.poll(0.05)
+        with self.talking:
+            for _, client in self.clients:
+                while client.connected and time.monotonic() < until:
+                    client.poll(0.05)
 
     def forget_tokens(self) -> None:
         """After the target has lost its keys."""
@@ -253,7 +267,13 @@ class Lab:
     @property
     def ledger(self) -> Ledger:
         """What the clients know by now."""
-        return Ledger(Conversation(c.sender_comp_id, account, list(c.stream)) for account, c in self.clients)
+        return self.ledger_since(0)
+
+    def ledger_since(self, connection: int) -> Ledger:
+        """Only of the connections from this one on (len(clients) at some moment)."""
+        return Ledger(
+            Conversation(c.sender_comp_id, account, list(c.stream)) for account, c in self.clients[connection:]
+        )
 
     def streams(self) -> dict[str, list[Any]]:
         """Every connection's lines, by SenderCompID (and #2 ... for a further connection of the same)."""

@@ -23,17 +23,20 @@ from typing import IO, Any, NoReturn
 import hypothesis
 import pytest
 
-from matchmark.conformance.clauses import Register, UnknownClause, load
-from matchmark.conformance.clauses.vocabulary import CAPABILITIES
+from matchmark.conformance import evidence
+from matchmark.conformance.collection import clauses_of, label, needs_of, select
 from matchmark.conformance.confirm import confirm
 from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
+from matchmark.conformance.timing import stage_rows
 from matchmark.conformance.venue import NotOffered, Venue
 from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in, wire_log
 from matchmark.reports import allure
 from matchmark.reports.records import Evidence
+
+pytest_plugins = ("matchmark.conformance.lab_fixtures",)
 
 EXAMPLES_DEFAULT = 1000
 EXAMPLES_JUDGED_MIN = 100
@@ -42,9 +45,6 @@ GARBAGE_BEFORE_COLLECTION = 50_000
 """Objects; Python's 700 costs a property test about a tenth of its time."""
 FAILURES_MAX = 5
 """After the target died or hung in so many tests the rest are not run: each would wait for the time-out again."""
-ANSWERED_CLAUSE = "D01.X8"
-"""Every command is answered exactly once: the clause that a death or a hang breaks."""
-
 CERTIFICATION = pytest.StashKey["Certification"]()
 
 
@@ -57,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--level", action="append", default=[], metavar="L", help="only the checks of clauses of this level"
     )
     group.addoption("--examples", type=int, default=EXAMPLES_DEFAULT, help="examples a property (default 1000)")
+    group.addoption("--until", metavar="ID", help="end the run when this clause is found broken")
     group.addoption("--generated-only", action="store_true", help="only the checks whose examples depend on the seed")
     group.addoption("--shard", metavar="I/N", help="only part I (from 0) of the tests dealt out to N runs")
     group.addoption("--no-shrink", action="store_true", help="do not look for the shortest transcript of a failure")
@@ -86,81 +87,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     certifying = [item for item in items if item.get_closest_marker("clause")]
     if not certifying:
         return
-    _check_names(certifying)
-    wanted = config.getoption("--clause")
-    if wanted:
-        _check_ids(load(), wanted, "--clause")
-        _deselect(config, items, [item for item in certifying if not clauses_of(item) & set(wanted)])
-    if levels := set(config.getoption("--level")):
-        register = load()
-        kept = {c.id for c in register if levels.intersection(c.levels)}
-        _deselect(config, items, [item for item in certifying if not clauses_of(item) & kept])
-    if config.getoption("--generated-only"):
-        _deselect(config, items, [item for item in certifying if not is_generated(item)])
-    if shard := config.getoption("--shard"):
-        _deselect(config, items, _not_in_shard(certifying, shard))
+    select(config, items, certifying)
     if config.getoption("--target") is None:
         raise pytest.UsageError("these suites judge a target: give --target model, native or FILE.toml")
     if CERTIFICATION not in config.stash:
         config.stash[CERTIFICATION] = Certification(config)
     if config.getoption("--alluredir", None):
-        _label(certifying)
+        label(certifying)
     config.stash[CERTIFICATION].emit(
         "collected", tests={item.nodeid: sorted(clauses_of(item)) for item in items if item in certifying}
     )
-
-
-def _label(items: list[pytest.Item]) -> None:
-    """Allure shows the tests by level, diagram and clause."""
-    register = load()
-    titles = {diagram.id: diagram.title for diagram in register.diagrams()}
-    for item in items:
-        for mark in allure.marks((register[clause] for clause in sorted(clauses_of(item))), titles):
-            item.add_marker(mark)
-
-
-def _deselect(config: pytest.Config, items: list[pytest.Item], dropped: list[pytest.Item]) -> None:
-    config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in dropped]
-
-
-def _not_in_shard(items: list[pytest.Item], shard: str) -> list[pytest.Item]:
-    """Generated tests, which take most of the time, are dealt out by themselves, so that each shard gets as many."""
-    index, _, count = shard.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise pytest.UsageError(f"--shard {shard}: expected I/N with 0 <= I < N, such as 0/2")
-    by_kind = [[i for i in items if is_generated(i)], [i for i in items if not is_generated(i)]]
-    return [item for kind in by_kind for n, item in enumerate(kind) if n % int(count) != int(index)]
-
-
-def _check_names(items: list[pytest.Item]) -> None:
-    register = load()
-    for item in items:
-        _check_ids(register, sorted(clauses_of(item)), item.nodeid)
-        unknown = needs_of(item) - set(CAPABILITIES)
-        if unknown:
-            raise pytest.UsageError(f"{item.nodeid} needs unknown capabilities: {', '.join(sorted(unknown))}")
-
-
-def _check_ids(register: Register, ids: list[str], where: str) -> None:
-    for clause in ids:
-        try:
-            register[clause]
-        except UnknownClause as error:
-            raise pytest.UsageError(f"{where}: {error}") from None
-
-
-def clauses_of(item: pytest.Item) -> set[str]:
-    return {name for marker in item.iter_markers("clause") for name in marker.args}
-
-
-def is_generated(item: pytest.Item) -> bool:
-    """Whether its examples are drawn from the run's seed: other tests say the same with every seed."""
-    return "property_settings" in getattr(item, "fixturenames", ())
-
-
-def needs_of(item: pytest.Item) -> set[str]:
-    return {name for marker in item.iter_markers("needs") for name in marker.args}
 
 
 @pytest.fixture
@@ -298,6 +234,7 @@ class Certification:
             self._history = Path(path).open("a", encoding="utf-8", buffering=1 << 20)  # noqa: SIM115 (close() does)
         self._allure = bool(config.getoption("--alluredir", None))
         self._shrink = not config.getoption("--no-shrink")
+        self._until, self._found = config.getoption("--until"), False
         self._controlled = False
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
@@ -318,10 +255,12 @@ class Certification:
             capabilities=sorted(info.capabilities),
             notes=list(info.notes),
             symbols=len(info.instruments.symbols),
+            grade=getattr(self.target, "grade", "none"),
         )
         _current = self
 
     def emit(self, kind: str, **values: Any) -> None:
+        self._found = self._found or (kind == "violation" and values["clause"] == self._until)
         if self._out is None:
             return
         try:
@@ -338,6 +277,11 @@ class Certification:
         try:
             self.target.start()
             positive_control(driver)
+        except ClauseViolation:
+            self.emit(
+                "control", ok=True
+            )  # they understand each other: what it found is the engine's fault, and is judged
+            raise
         except (TargetError, ControlFailed) as error:
             self.emit("control", ok=False, message=str(error), transcript=driver.history.rows())
             pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
@@ -382,7 +326,7 @@ class Certification:
             return
         self.note(item, Verdict.INCONCLUSIVE, f"not judged, because the target failed: {error}")
         if isinstance(error, (TargetDied, TargetHung)):
-            self.emit("violation", test=item.nodeid, **_failure_evidence(again, str(error)))
+            self.emit("violation", test=item.nodeid, **evidence.of_failure(again, str(error)))
         elif isinstance(error, TargetGarbled):
             self._notes[item.nodeid] = (
                 Verdict.INCONCLUSIVE,
@@ -395,7 +339,9 @@ class Certification:
             return
         verdict, reason = Verdict.PASS, ""
         violations = []
-        if report.outcome == "skipped":
+        if report.outcome == "passed":
+            verdict, reason = self._notes.get(item.nodeid, (verdict, reason))  # what it measured, or assumed
+        elif report.outcome == "skipped":
             verdict, reason = self._notes.get(item.nodeid, (Verdict.INCONCLUSIVE, f"skipped: {report.longrepr}"))
         elif call.excinfo is not None and isinstance(call.excinfo.value, NotOffered):
             verdict, reason = Verdict.NOT_APPLICABLE, str(call.excinfo.value)
@@ -406,10 +352,10 @@ class Certification:
         counter = item.stash.get(EXAMPLES, None)
         count = counter.count if counter else 1
         for violation in violations:
-            evidence = _evidence(violation)
-            self.emit("violation", test=item.nodeid, **evidence)
+            said = evidence.of_violation(violation)
+            self.emit("violation", test=item.nodeid, **said)
             if self._allure:
-                allure.attach(Evidence(test=item.nodeid, **evidence))
+                allure.attach(Evidence(test=item.nodeid, **said))
         if violations and counter is not None and count < EXAMPLES_JUDGED_MIN:
             verdict = Verdict.INCONCLUSIVE
             reason = f"its property test stopped after {count} examples, when it found another clause broken"
@@ -426,43 +372,22 @@ class Certification:
             property=counter is not None,
             duration_s=round(report.duration, 3),
         )
+        if self._found:
+            item.session.shouldstop = f"{self._until} is broken"
+
+    def _stages(self) -> list[dict[str, Any]]:
+        """Not worth a verdict: where they cannot be read, there are none."""
+        try:
+            return stage_rows(self.target)
+        except (OSError, ValueError, TargetError) as error:
+            self.emit("stages_unread", message=str(error))
+            return []
 
     def close(self) -> None:
+        for row in self._stages():
+            self.emit("latency", **row)
         self.target.close()
-        self.emit("latency", **_latency(self._answers_ns))
+        self.emit("latency", **evidence.latency(self._answers_ns))
         if self._history is not None:
             self._history.close()
         self.emit("end")
-
-
-def _evidence(violation: ClauseViolation) -> dict[str, Any]:
-    f = violation.finding
-    return {
-        "clause": f.clause,
-        "message": f.message,
-        "index": f.index,
-        "expected": list(f.expected),
-        "actual": list(f.actual),
-        "transcript": violation.history.rows(),
-    }
-
-
-def _failure_evidence(history: History, message: str) -> dict[str, Any]:
-    return {
-        "clause": ANSWERED_CLAUSE,
-        "message": f"the command was not answered: {message}",
-        "index": len(history) - 1,
-        "expected": ["an answer, whatever it says"],
-        "actual": [message],
-        "transcript": history.rows(),
-    }
-
-
-def _latency(answers_ns: list[int]) -> dict[str, Any]:
-    """Time from handing a command to the adapter until its answer was complete, as this process saw it, in ns."""
-    import numpy as np
-
-    if not answers_ns:
-        return {"count": 0}
-    p50, p99, p999, most = (int(v) for v in np.percentile(answers_ns, [50, 99, 99.9, 100]))
-    return {"count": len(answers_ns), "p50_ns": p50, "p99_ns": p99, "p999_ns": p999, "max_ns": most}

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.verdict import Verdict
 
 SUITES = "matchmark.conformance.suites"
@@ -47,6 +47,8 @@ class Request:
     out: Path | None = None
     """The run folder, for history, JUnit and Allure files; None keeps nothing."""
     shrink: bool = True
+    until: str = ""
+    """End the run as soon as this clause is found broken."""
     generated_only: bool = False
     """Only the checks whose examples depend on the seed."""
     shard: tuple[int, int] = (0, 1)
@@ -192,6 +194,7 @@ def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[
     command += [word for clause in request.clauses for word in ("--clause", clause)]
     command += [word for level in request.levels for word in ("--level", level)]
     command += [] if request.shrink else ["--no-shrink"]
+    command += ["--until", request.until] if request.until else []
     command += ["--generated-only"] if request.generated_only else []
     command += [] if request.shard[1] == 1 else ["--shard", "{}/{}".format(*request.shard)]
     if request.out is not None:

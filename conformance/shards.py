@@ -101,10 +101,15 @@ def _joined(runs: Sequence[Run]) -> Run:
 
 def _latency(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of several children's percentiles the worst: more cannot be said without all times, and less would flatter."""
-    if len(rows) < 2:
-        return rows
-    worst = {key: max(row[key] for row in rows) for key in rows[0] if key != "count"}
-    return [{"count": sum(row["count"] for row in rows), **worst}]
+    stages: dict[str | None, list[dict[str, Any]]] = {}
+    for row in rows:
+        stages.setdefault(row.get("stage"), []).append(row)
+    return [_worst(same) for same in stages.values()]
+
+
+def _worst(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    worst = {key: max(row[key] for row in rows) for key in rows[0] if key.endswith("_ns")}
+    return {**rows[0], **worst, "count": sum(row["count"] for row in rows)}
 
 
 def _join_files(folders: Sequence[Path], out: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.fix.business import Instrument
@@ -70,6 +71,7 @@ class Venue:
         self.accounts: list[str] = list(self.table["accounts"])
         self.instruments = profile.tables.get("instruments", {})
         self.order_fields = {int(tag): str(value) for tag, value in self.table.get("order_fields", {}).items()}
+        self.cancel_on_disconnect = {int(t): str(v) for t, v in self.table.get("cancel_on_disconnect", {}).items()}
         self.smp_tag: int | None = self.table.get("smp_tag")
         self.durability: str | None = profile.tables.get("audit_log", {}).get("durability")
         self.engine: StartedEngine | None = None
@@ -114,6 +116,14 @@ class Venue:
             {},
             False,
         )
+
+    @property
+    def log_dir(self) -> Path | None:
+        """The folder of the audit log, where the profile or the readiness line says it."""
+        named = self.profile.tables.get("audit_log", {}).get("dir")
+        if named is None and self.engine is not None:
+            named = self.engine.ready.get("audit_dir")
+        return None if named is None else Path(str(named))
 
     def close(self) -> None:
         """Logs off, stops the engine if it was started here, and forgets its sessions; harmless when closed already."""

@@ -5,7 +5,8 @@
  *   1. if any later record is valid and its batch began after k, k was committed: damage.
  *   2. a batch torn by a power cut is missing whole sectors, and a file is zeros before it is written. If none of the sectors
  *      that k touches is all zeros, k was there once: damage. (A sector of a written batch is never all zeros: a sequence
- *      number starts in every 272 bytes, and the last record ends in its epoch-bearing part and CRC.)
+ *      number starts in every 272 bytes, and the last record ends in its epoch-bearing part and CRC.) Of the sector that k
+ *      begins in only k's part counts: what is in front of it was written before, and stays when the new write is lost.
  *   3. else the batch was never confirmed: torn, to be cut at k.
  * In a file that has a successor every record was committed. */
 #define _GNU_SOURCE
@@ -48,9 +49,9 @@ static bool misses_a_sector(const mm_audit_map *map, uint64_t record)
 {
     const unsigned char *bytes = map->memory;
     uint64_t end = offset_of(record) + sizeof(mm_audit_record);
-    for (uint64_t at = offset_of(record) / SECTOR * SECTOR; at < end; at += SECTOR) {
-        uint64_t n = map->bytes - at < SECTOR ? map->bytes - at : SECTOR;
-        if (all_zero(bytes + at, n))
+    for (uint64_t at = offset_of(record); at < end; at = (at / SECTOR + 1) * SECTOR) {
+        uint64_t to = (at / SECTOR + 1) * SECTOR;
+        if (all_zero(bytes + at, (to < map->bytes ? to : map->bytes) - at))
             return true;
     }
     return end > map->bytes;

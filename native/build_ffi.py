@@ -15,7 +15,18 @@ from cffi import FFI
 
 # setuptools wants source paths relative to the project's root, and runs this file from there.
 HERE = Path(os.path.relpath(Path(__file__).parent))
-HEADERS = ("types.h", "stages.h", "engine.h", "audit.h", "pipeline.h", "fix.h", "fix_session.h", "risk.h", "gateway.h")
+HEADERS = (
+    "types.h",
+    "stages.h",
+    "engine.h",
+    "audit.h",
+    "pipeline.h",
+    "fix.h",
+    "fix_session.h",
+    "risk.h",
+    "gateway.h",
+    "replay.h",
+)
 ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
 LOOP = (
@@ -37,8 +48,8 @@ FIX = (
     "fix_report.c",
 )
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
-GATEWAY = ("risk.c", "gateway.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")
-SOURCES = (*ENGINE, "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
+GATEWAY = ("risk.c", "gateway.c", "gateway_disconnect.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")
+SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
 
 
 def cdef_of(header: str) -> str:
@@ -54,7 +65,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n',
+    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n',
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

@@ -55,14 +55,24 @@ static const char *disagreement(const mm_fix_numbers *n, const char *sender, uin
     return NULL;
 }
 
+/* All of a new store's space is taken at once: a page that finds none later on would kill the process. 0 or an errno. */
+static int make_room(int file, uint64_t bytes)
+{
+    int error = posix_fallocate(file, 0, (off_t)bytes);
+    if (error && ftruncate(file, 0))
+        return errno;
+    return error;
+}
+
 int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender, uint32_t capacity,
                       uint32_t journal_bytes, char *why)
 {
     uint64_t bytes = mm_fix_store_size(capacity, journal_bytes);
     struct stat st;
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0 || fstat(file, &st) < 0 || (!st.st_size && ftruncate(file, (off_t)bytes) < 0)) {
-        snprintf(why, 256, "session store %s: %s", path, strerror(errno));
+    int failed = file < 0 || fstat(file, &st) < 0 ? errno : st.st_size ? 0 : make_room(file, bytes);
+    if (failed) {
+        snprintf(why, 256, "session store %s: %s", path, strerror(failed));
         if (file >= 0)
             close(file);
         return -1;

@@ -195,6 +195,7 @@ static bool new_order(request *q)
     int verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+    mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
     return put(q, true);
 }
 
@@ -208,6 +209,7 @@ static bool replace_order(request *q)
     int verdict = mm_risk_replace(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+    mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
     return put(q, true);
 }
 

@@ -224,10 +224,11 @@ static void tick(mm_gateway *g)
     }
 }
 
-static uint32_t network(mm_gateway *g, bool idle)
+/* A socket wakes it from its nap at once, so only reports are ever late for it, and those come right after an order. */
+static uint32_t network(mm_gateway *g, const mm_idle *idle)
 {
     struct epoll_event events[EVENTS];
-    struct timespec nap = {0, idle && g->config.wait == MM_WAIT_SLEEP ? 100000 : 0};
+    struct timespec nap = {0, mm_idle_nap_ns(idle)};
     int n = epoll_pwait2(g->epoll, events, EVENTS, &nap, NULL);
     if (n < 0 && errno == ENOSYS)
         n = epoll_wait(g->epoll, events, EVENTS, nap.tv_nsec ? 1 : 0);
@@ -263,15 +264,17 @@ static void retry_waiting(mm_gateway *g)
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
 {
     uint64_t end = mm_now_ns() + slice_ns;
-    bool idle = false;
+    mm_idle idle = {(int)g->config.wait, g->idle_rounds};
     do {
         g->now_ns = mm_wall_ns();
         uint32_t work = mm_gateway_take_reports(g);
         flush_dirty(g);
         mm_gateway_count_sent(g);
-        work += network(g, idle && !work);
-        if (g->engine)
-            work += (uint32_t)mm_engine_loop_step(g->engine, g->config.gateway);
+        if (work)
+            mm_idle_reset(&idle);
+        work += network(g, &idle);
+        if (g->engine && mm_engine_loop_step(g->engine, g->config.gateway))
+            mm_idle_reset(&idle); /* and its reports come next */
         mm_gateway_take_answers(g);
         retry_waiting(g);
         if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)
@@ -281,9 +284,13 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
             return -1;
         if (__atomic_load_n(&g->stopping, __ATOMIC_ACQUIRE) && !g->n_connections)
             return 1;
-        if (!work && g->config.wait == MM_WAIT_YIELD)
+        if (work)
+            mm_idle_reset(&idle);
+        else
+            mm_idle_count(&idle);
+        if (!work && idle.wait != MM_WAIT_SPIN && !mm_idle_nap_ns(&idle))
             sched_yield();
-        idle = !work;
+        g->idle_rounds = idle.rounds;
     } while (mm_now_ns() < end);
     return 0;
 }

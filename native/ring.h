@@ -156,12 +156,21 @@ static inline void mm_idle_reset(mm_idle *idle)
     idle->rounds = 0;
 }
 
-/* One round with nothing to do: spins; after 64 rounds yields the processor, or sleeps 50 us, if the strategy does. */
+/* One round with nothing to do: spins; after 64 rounds yields the processor or sleeps, as the strategy says. */
 void mm_idle_slow(mm_idle *idle);
+
+/* How long the strategy sleeps in such a round; 0 while it does not. */
+long mm_idle_nap_ns(const mm_idle *idle);
+
+static inline void mm_idle_count(mm_idle *idle)
+{
+    idle->rounds += idle->rounds < UINT32_MAX;
+}
 
 static inline void mm_idle_round(mm_idle *idle)
 {
-    if (++idle->rounds < 64 || idle->wait == MM_WAIT_SPIN)
+    mm_idle_count(idle);
+    if (idle->rounds < 64 || idle->wait == MM_WAIT_SPIN)
         mm_relax();
     else
         mm_idle_slow(idle);

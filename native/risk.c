@@ -23,7 +23,8 @@ typedef struct entry {
     int64_t reserve_ticks,
         lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
     uint32_t account, symbol;
-    uint8_t side, kind, accepted;
+    uint8_t side, kind, accepted, going; /* going: mm_risk_going was told */
+    uint32_t session;
     money extra; /* of a replace: money added (buy) */
 } entry;
 
@@ -350,6 +351,7 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .symbol = p->symbol,
                  .side = p->side,
                  .kind = ENTRY_ORDER,
+                 .session = p->session,
                  .accepted = 1};
     if (p->side == MM_BUY)
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
@@ -440,6 +442,37 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
 int mm_risk_knows(const mm_risk *r, uint64_t id)
 {
     return find(r, id) != NULL;
+}
+
+void mm_risk_owned_by(mm_risk *r, uint64_t id, uint32_t session)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->session = session;
+}
+
+void mm_risk_going(mm_risk *r, uint64_t id)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->going = 1;
+}
+
+#define WRAPPED 4096 /* no run of entries over the table's end is so long: it is half empty at least */
+
+/* From the table's end to its start, because `forget` moves entries that way, and then the end again, for those that it moved round
+ * the corner. */
+int mm_risk_next_of(const mm_risk *r, uint32_t session, uint64_t *at, uint32_t steps, mm_risk_order *out)
+{
+    uint64_t slots = r->order_mask + 1, all = slots + (slots < WRAPPED ? slots : WRAPPED);
+    for (; *at < all && steps; steps--) {
+        const entry *e = &r->orders[r->order_mask - (*at)++ % slots];
+        if (!e->id || e->session != session || e->going)
+            continue;
+        *out = (mm_risk_order){.cl_ord_id = e->id, .symbol = e->symbol, .side = e->side};
+        return 1;
+    }
+    return *at < all ? 0 : -1;
 }
 
 uint32_t mm_risk_open(const mm_risk *r)

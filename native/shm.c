@@ -42,14 +42,25 @@ int mm_fault_set(mm_fault *fault, int error, const char *format, ...)
 
 /* --- waiting --- */
 
+/* Rounds with nothing to do after which a thread sleeps 50 us a round, and after which 500 us: a yielding one in the pauses
+ * between orders never gets there, an exchange that nobody trades on leaves the processors to others. */
+enum { SLEEP_AFTER = 64, YIELD_SLEEP_AFTER = 4096, QUIET_AFTER = 8192 };
+
+long mm_idle_nap_ns(const mm_idle *idle)
+{
+    uint32_t begin = idle->wait == MM_WAIT_SLEEP ? SLEEP_AFTER : YIELD_SLEEP_AFTER;
+    if (idle->wait == MM_WAIT_SPIN || idle->rounds <= begin)
+        return 0;
+    return idle->rounds <= begin + QUIET_AFTER ? 50000 : 500000;
+}
+
 void mm_idle_slow(mm_idle *idle)
 {
-    if (idle->wait == MM_WAIT_SLEEP) { /* to yield first would cost more than to sleep, with others at work */
-        struct timespec t = {0, 50000};
-        nanosleep(&t, NULL);
-    } else {
+    struct timespec nap = {0, mm_idle_nap_ns(idle)};
+    if (nap.tv_nsec)
+        nanosleep(&nap, NULL);
+    else
         sched_yield();
-    }
 }
 
 int mm_wait_pick(int asked, uint32_t threads, char *text)

@@ -127,7 +127,10 @@ def _cold(config: ServeConfig, data: DataDir, shm: Path, last: Run | None) -> St
         durability=config.durability,
         epoch=max(extent.epoch, last.epoch if last else 0) + 1,
     )
-    return Start(Pipeline(shm), engine, shm, False, extent.sequence, extent.records_cut, _missing(extent, last))
+    missing = _missing(extent, last)
+    if missing:  # what was not on disk was in the audit ring of the last run, and no more than that
+        missing.setdefault("commands", (last.audit_slots if last else 0) or rings.audit_slots)
+    return Start(Pipeline(shm), engine, shm, False, extent.sequence, extent.records_cut, missing)
 
 
 def _missing(extent: Extent, last: Run | None) -> dict[str, Any] | None:
@@ -139,7 +142,7 @@ def _missing(extent: Extent, last: Run | None) -> dict[str, Any] | None:
         return None
     elif last.clean:
         why = f"the last run was stopped cleanly at record {last.sequence}, and the log ends at {extent.sequence}"
-        return {"last_ms": None, "why": why}
+        return {"last_ms": None, "commands": last.sequence - extent.sequence, "why": why}
     elif last.durability == Durability.FSYNC.name.lower():
         return None
     else:

@@ -48,6 +48,8 @@ class Run:
     shm_dir: str
     epoch: int
     sequence: int = 0
+    audit_slots: int = 0
+    """Of the audit ring: so many records may be acknowledged and not on disk."""
 
 
 class DataDir:
@@ -99,7 +101,7 @@ class DataDir:
             row: Mapping[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
             return Run(
                 bool(row["clean"]), str(row["durability"]), int(row["generation"]), str(row["shm_dir"]),
-                int(row["epoch"]), int(row["sequence"]),
+                int(row["epoch"]), int(row["sequence"]), int(row.get("audit_slots", 0)),
             )  # fmt: skip
         except FileNotFoundError:
             return None

@@ -98,7 +98,8 @@ def _sockets(config: ServeConfig) -> Any:
 
 def _note_start(config: ServeConfig, data: DataDir, start: cold_start.Start) -> Run:
     now = start.pipeline.status()
-    run = Run(False, config.durability.name.lower(), now.generation, str(start.shm), now.epoch)
+    mode, slots = config.durability.name.lower(), config.rings.audit_slots
+    run = Run(False, mode, now.generation, str(start.shm), now.epoch, audit_slots=slots)
     data.note_run(run)
     return run
 

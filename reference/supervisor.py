@@ -24,7 +24,9 @@ POLL_S = 0.1
 READY_PATIENCE_S = 3600.0
 """A role that replays a long log is not stuck."""
 OWN_ENDS_MAX, OWN_ENDS_WITHIN_S = 5, 30.0
-"""A role that ends by itself, not by a signal, so often within so long will not do better the next time."""
+"""A role that ends by itself, or crashes, so often within so long will not do better the next time."""
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+"""Signals that a role brings upon itself."""
 STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "admin": 2.0}
 
 
@@ -151,7 +153,7 @@ class Supervisor:
             return  # an exchange that has failed is repaired by people
         if role.pipe >= 0:
             return  # it left word, which is read first
-        if code >= 0 and not self._may_try_again(name, role, code):
+        if (code >= 0 or -code in CRASHES) and not self._may_try_again(name, role, code):
             return
         by = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended by itself (exit code {code})"
         why = f": {role.error}" if role.error else ""
@@ -165,7 +167,8 @@ class Supervisor:
         if len(role.own_ends) < OWN_ENDS_MAX:
             return True
         if len(role.own_ends) == OWN_ENDS_MAX and self._pipeline.state != ExchangeState.FAILED:
-            why = str(role.error) if role.error else f"exit code {code}"
+            ended = f"exit code {code}" if code >= 0 else f"it crashed again and again ({signal.Signals(-code).name})"
+            why = str(role.error) if role.error else ended
             self._pipeline.fail(f"the {name} cannot go on: {why}")
         role.ended = None  # it stays down
         return False

@@ -1,30 +1,36 @@
 """`matchmark verify-log` without the terminal: goes through an audit log and says what is wrong with it, or that nothing is.
 
-Passes, in one reading: structure (CRC, sequence, epoch, hash chain, framing), replay (the commands through a fresh native
-engine give the same events), book (price-time priority; quantity, cash and positions conserved). The first fault of the log
-ends the run: what comes after it cannot be judged. A torn tail, which a crash leaves behind and the next start cuts, is not a
-fault but is told.
+Passes, beside each other in one reading: structure (CRC, sequence, epoch, hash chain, framing), replay (the commands through a
+fresh native engine give the same events), book (price-time priority; quantity, cash and positions conserved). The first fault of
+the log ends the run: what comes after it cannot be judged. A torn tail, which a crash leaves behind and the next start cuts, is
+not a fault but is told.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from matchmark.native import COMMAND, EVENT, Engine
+from matchmark.native import EVENT, _native
 from matchmark.native.pipeline import EngineConfig, PipelineError, recover
-from matchmark.native.pipeline_records import RecordKind
 from matchmark.reference.audit_log import AuditFile, AuditLogError, log_files, open_file
 from matchmark.reference.verify_book import Book
 from matchmark.reference.verify_structure import check_structure, fresh_state
 
 Records = npt.NDArray[np.void]
-CHUNK_RECORDS = 1 << 16
+CHUNK_RECORDS = 1 << 14
+AHEAD_CHUNKS = 4
+
+_ffi: Any = _native.ffi
+_lib: Any = _native.lib
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,10 @@ class Finding:
 
 @dataclass
 class Result:
-    """What was checked. `seconds` by pass: of the wall clock, of the processor; `findings` empty for a clean log."""
+    """What was checked. `findings` is empty for a clean log.
+
+    `seconds` by pass: of the wall clock, of the processor. `wall_s`: of all, beside each other, without loading the checks.
+    """
 
     files: int = 0
     records: int = 0
@@ -50,6 +59,7 @@ class Result:
     trades: int = 0
     lots: int = 0
     bytes: int = 0
+    wall_s: float = 0.0
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -63,31 +73,55 @@ class Replay:
     """A fresh engine that takes the log's commands; its events must be the log's."""
 
     def __init__(self, config: EngineConfig) -> None:
-        levels = config.max_orders if config.max_levels is None else config.max_levels
-        self.engine = Engine(
-            config.symbols, config.max_orders, levels, config.remembered_ids, config.emit_top,
-            window_ticks=config.window_ticks, hash_seed=config.hash_seed,
-        )  # fmt: skip
-        self.owed = np.zeros(0, dtype=EVENT)
+        self._native = _ffi.gc(_lib.mm_replay_make(config.native()), _lib.mm_replay_free)
+        if self._native == _ffi.NULL:
+            raise MemoryError(f"no memory for an engine of {config.max_orders:,} orders on {config.symbols:,} symbols")
+        self._made = np.zeros(1, dtype=EVENT)
 
     def check(self, records: Records) -> tuple[int, str]:
         """(index, what is wrong) of the first event that the engine does not make; (n, "") when it makes all."""
-        commands = records["kind"] == RecordKind.COMMAND
-        made = self.engine.submit(_bodies(records[commands]).view(COMMAND).reshape(-1))
-        expected = np.concatenate([self.owed, made])
-        where = np.flatnonzero(~commands)
-        logged = _bodies(records[where]).view(EVENT).reshape(-1)
-        n = min(len(logged), len(expected))
-        differ = _rows(logged[:n]) != _rows(expected[:n])
-        bad = np.flatnonzero(differ.any(axis=1))
-        if len(bad):
-            return int(
-                where[bad[0]]
-            ), f"replay gives another event: {_words(expected[bad[0]])}; logged {_words(logged[bad[0]])}"
-        if len(logged) > n:
-            return int(where[n]), f"replay gives no such event: {_words(logged[n])}"
-        self.owed = expected[n:]
-        return len(records), ""
+        where, made = _ffi.from_buffer("mm_audit_record *", records), _ffi.from_buffer("mm_event *", self._made)
+        index = int(_lib.mm_replay_check(self._native, where, len(records), made))
+        if index == len(records):
+            return index, ""
+        logged = np.ascontiguousarray(records["body"][index : index + 1]).view(EVENT)[0]
+        if not self._made["kind"][0]:
+            return index, f"replay gives no such event: {_words(logged)}"
+        return index, f"replay gives another event: {_words(self._made[0])}; logged {_words(logged)}"
+
+
+class _Pass:
+    """A check in a thread of its own, which gets the records in their order; it ends at its first fault."""
+
+    def __init__(
+        self, name: str, check: Callable[[Records], tuple[int, str]], take: Callable[[str, float, float], None]
+    ):
+        self.name, self._check, self._take = name, check, take
+        self._thread = ThreadPoolExecutor(1, f"verify-{name}")
+        self._waiting: deque[Future[None]] = deque()
+        self.finding: Finding | None = None
+
+    def put(self, file: AuditFile, at: int, records: Records) -> None:
+        """Waits when it is far behind."""
+        while len(self._waiting) >= AHEAD_CHUNKS:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._run, file, at, records))
+
+    def _run(self, file: AuditFile, at: int, records: Records) -> None:
+        if self.finding:
+            return
+        began = time.perf_counter(), time.thread_time()
+        index, fault = self._check(records)
+        self._take(self.name, time.perf_counter() - began[0], time.thread_time() - began[1])
+        if fault:
+            number = at + index
+            sequence = file.header.first_sequence + number
+            self.finding = Finding(file.path, file.offset(number), sequence, f"{self.name}: {fault}")
+
+    def end(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
 
 
 def verify(directory: Path, progress: Progress = lambda done, total: None) -> Result:
@@ -96,30 +130,40 @@ def verify(directory: Path, progress: Progress = lambda done, total: None) -> Re
     OSError when the directory cannot be read. A log without files or records has `records` 0 and no findings.
     """
     result = Result()
-    paths = log_files(directory)
+    began = time.perf_counter()
     run = _Run(result, progress)
-    for number, path in enumerate(paths):
-        began = time.perf_counter(), time.process_time()
-        try:
-            file = open_file(path)
-        except AuditLogError as error:
-            result.findings.append(Finding(path, 0, run.sequence + 1, str(error).removeprefix(f"{path}: ")))
-            return result
-        result.files += 1
-        run.add_time("read", *began)
-        run.take(file, last=number + 1 == len(paths))
-        if result.findings:
-            break
-    run.end()
+    try:
+        _go_through(log_files(directory), run)
+    finally:
+        run.end()
+    result.wall_s = time.perf_counter() - began - result.seconds.get("load", (0.0, 0.0))[0]
     return result
 
 
+def _go_through(paths: list[Path], run: _Run) -> None:
+    for number, path in enumerate(paths):
+        began = time.perf_counter(), time.thread_time()
+        try:
+            file = open_file(path)
+        except AuditLogError as error:
+            text = str(error).removeprefix(f"{path}: ")
+            run.result.findings.append(Finding(path, 0, run.sequence + 1, text))
+            return
+        run.result.files += 1
+        run.add_time("read", time.perf_counter() - began[0], time.thread_time() - began[1])
+        run.take(file, last=number + 1 == len(paths))
+        if run.over:
+            return
+
+
 class _Run:
+    """Goes through the files in order. Structure is checked here, what stands behind it in threads beside."""
+
     def __init__(self, result: Result, progress: Progress) -> None:
         self.result, self.progress = result, progress
         self.links = fresh_state()
         self.first: AuditFile | None = None
-        self.passes: list[tuple[str, Callable[[Records], tuple[int, str]]]] = []
+        self.passes: list[_Pass] = []
         self.book: Book | None = None
 
     @property
@@ -135,11 +179,13 @@ class _Run:
         done = 0
         total = self.result.records + _last_written(file)
         for chunk in _chunks(file.slots):
-            good, fault = self._time("structure", lambda records: check_structure(records, self.links), chunk)
+            began = time.perf_counter(), time.thread_time()
+            good, fault = check_structure(chunk, self.links)
+            self.add_time("structure", time.perf_counter() - began[0], time.thread_time() - began[1])
             self._deeper(file, done, chunk[:good])
             done += good
             self.progress(self.result.records, total)
-            if self.result.findings:
+            if any(one.finding for one in self.passes):
                 return
             if fault:
                 self._stopped(file, done, fault, last)
@@ -150,9 +196,9 @@ class _Run:
         began = time.perf_counter(), time.process_time()
         check_structure(file.slots[:0], fresh_state())  # loads what numba compiled, which is not checking
         Book(1).check(file.slots[:0])
-        self.add_time("load", *began)
+        self.add_time("load", time.perf_counter() - began[0], time.process_time() - began[1])
         replay, self.book = Replay(file.header.config), Book(file.header.config.symbols)
-        self.passes = [("replay", replay.check), ("book", self.book.check)]
+        self.passes = [_Pass("replay", replay.check, self.add_time), _Pass("book", self.book.check, self.add_time)]
 
     def _does_not_follow(self, file: AuditFile) -> str:
         h = file.header
@@ -172,15 +218,8 @@ class _Run:
             return
         self.result.records += len(records)
         self.result.bytes += records.nbytes
-        self.result.commands += int((records["kind"] == RecordKind.COMMAND).sum())
-        for name, check in self.passes:
-            index, fault = self._time(name, check, records)
-            if fault:
-                where = at + index
-                self.result.findings.append(
-                    Finding(file.path, file.offset(where), file.header.first_sequence + where, f"{name}: {fault}")
-                )
-                return
+        for one in self.passes:
+            one.put(file, at, records)
 
     def _stopped(self, file: AuditFile, at: int, fault: str, last: bool) -> None:
         """A record that is not valid: the end of the log, a torn tail, or damage."""
@@ -200,21 +239,26 @@ class _Run:
                 return
         self.result.findings.append(Finding(file.path, file.offset(at), file.header.first_sequence + at, text))
 
+    @property
+    def over(self) -> bool:
+        """Something was found: what comes after it cannot be judged."""
+        return bool(self.result.findings) or any(one.finding for one in self.passes)
+
     def end(self) -> None:
+        """The first fault of all passes counts; where two fault one record, replay before book."""
+        for one in self.passes:
+            one.end()
+        found = [*(one.finding for one in self.passes if one.finding), *self.result.findings]
+        self.result.findings = sorted(found, key=lambda finding: finding.sequence)[:1]
+        self.result.commands = int(self.links[6])
         if self.book is not None:
             self.result.trades, self.result.lots = self.book.trades, self.book.lots
         if self.result.records and not self.result.findings and self.links[4] == 0:
             self.result.notes.append(f"the last command is cut short at record {self.sequence}; a restart completes it")
 
-    def _time(self, name: str, check: Callable[[Records], tuple[int, str]], records: Records) -> tuple[int, str]:
-        began = time.perf_counter(), time.process_time()
-        answer = check(records)
-        self.add_time(name, *began)
-        return answer
-
-    def add_time(self, name: str, wall_began: float, busy_began: float) -> None:
-        wall, busy = self.result.seconds.get(name, (0.0, 0.0))
-        self.result.seconds[name] = (wall + time.perf_counter() - wall_began, busy + time.process_time() - busy_began)
+    def add_time(self, name: str, wall: float, busy: float) -> None:
+        before = self.result.seconds.get(name, (0.0, 0.0))
+        self.result.seconds[name] = (before[0] + wall, before[1] + busy)
 
 
 def _chunks(slots: Records) -> Iterator[Records]:
@@ -229,14 +273,6 @@ def _last_written(file: AuditFile) -> int:
 
 def _nonzero_from(file: AuditFile, at: int) -> bool:
     return any(chunk.view(np.uint8).any() for chunk in _chunks(file.slots[at:]))
-
-
-def _bodies(records: Records) -> npt.NDArray[np.void]:
-    return np.ascontiguousarray(records["body"])
-
-
-def _rows(events: Records) -> npt.NDArray[np.uint64]:
-    return np.ascontiguousarray(events).view(np.uint64).reshape(len(events), -1)
 
 
 def _words(event: np.void) -> str:

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """numba's njit, with the compiled code kept for the next run and the types of the function kept for mypy."""
-    made: Any = numba.njit(cache=True)(function)
+    made: Any = numba.njit(cache=True, nogil=True)(function)
     return cast(F, made)
 
 
@@ -80,14 +80,14 @@ def _finish(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-# Of the record before: sequence, running hash, epoch, batch index, 1 when its command had ended, its op.
-STATE_WORDS = 6
+# Of the record before: sequence, running hash, epoch, batch index, 1 when its command had ended, its op; commands so far.
+STATE_WORDS = 7
 RECORD_WORDS = 34
 
 
 def fresh_state() -> Words:
     """Before the first record of a log."""
-    return np.array([0, 0, 0, 0, 1, 0], dtype=np.uint64)
+    return np.array([0, 0, 0, 0, 1, 0, 0], dtype=np.uint64)
 
 
 @compiled
@@ -120,6 +120,7 @@ def check_links(links: Any, words: Words, state: Words) -> tuple[int, int]:
         state[3] = r.batch_index
         state[4] = r.flags & 1
         state[5] = op
+        state[6] += np.uint64(r.kind == 1)
     return len(links), OK
 
 

@@ -138,6 +138,10 @@ class Disk:
         """Writes and flushes take so much longer, each."""
         self._tell("delay", kinds=list(SLOWED), under=under, each_ns=round(each_s * 1e9), for_ns=0)
 
+    def shorten(self, under: str = "/", times: int = 1) -> None:
+        """The next writes are short: the caller is told how much was written."""
+        self._tell("shorten", under=under, times=times)
+
     def read_only(self) -> None:
         self._tell("read_only")
 

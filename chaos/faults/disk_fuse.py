@@ -121,7 +121,7 @@ class DiskOperations(mfusepy.Operations):  # type: ignore[misc]  # mfusepy has n
         with self._rules.call("write", path, offset, len(data)), self._lock:
             inode = self._open[fh]
             inode.time_ns = time.time_ns()
-            return self._state.write(inode, offset, data)
+            return self._state.write(inode, offset, data[: self._rules.taken(path, len(data))])
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:
         with self._rules.call("truncate", path, length), self._lock:

@@ -70,6 +70,14 @@ class Delay:
     """All of them wait until then: a stall."""
 
 
+@dataclass
+class Shortening:
+    """The next `times` writes of more than a byte are done in their first half only, and say so."""
+
+    under: str
+    times: int
+
+
 class Rules:
     """Thread-safe. `journal` is what was asked, oldest first."""
 
@@ -81,6 +89,7 @@ class Rules:
         self.dead = False
         self._failures: list[Failure] = []
         self._delays: list[Delay] = []
+        self._shortenings: list[Shortening] = []
         self._changed = threading.Condition()
 
     # --- told by the kit ---
@@ -100,10 +109,14 @@ class Rules:
         with self._changed:
             self._delays.append(delay)
 
+    def shorten(self, shortening: Shortening) -> None:
+        with self._changed:
+            self._shortenings.append(shortening)
+
     def heal(self) -> None:
         """No failure, no delay, not read-only; who waits goes on. The power stays as it is."""
         with self._changed:
-            self._failures, self._delays, self.read_only = [], [], False
+            self._failures, self._delays, self._shortenings, self.read_only = [], [], [], False
             self._changed.notify_all()
 
     # --- asked by the target ---
@@ -124,6 +137,15 @@ class Rules:
                 self.counts[kind] = self.counts.get(kind, 0) + 1
                 self.journal.append(Call(started, time.monotonic_ns(), kind, path, offset, length, error))
 
+    def taken(self, path: str, length: int) -> int:
+        """How many bytes of a write the disk takes."""
+        with self._changed:
+            for shortening in self._shortenings:
+                if shortening.times > 0 and length > 1 and inside(path, shortening.under):
+                    shortening.times -= 1
+                    return length // 2
+        return length
+
     def _wait(self, kind: str, path: str) -> None:
         with self._changed:
             delays = [d for d in self._delays if kind in d.kinds and inside(path, d.under)]
@@ -135,7 +157,7 @@ class Rules:
 
     def _sleep(self, each_ns: int, delays: list[Delay]) -> None:
         until = max([time.monotonic_ns() + each_ns, *(d.until_ns for d in delays)])
-        while any(d in self._delays for d in delays) and (left := until - time.monotonic_ns()) > 0:
+        while not self.dead and any(d in self._delays for d in delays) and (left := until - time.monotonic_ns()) > 0:
             self._changed.wait(left / 1e9)
 
     def _refuse(self, kind: str, path: str) -> None:

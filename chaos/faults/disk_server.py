@@ -22,7 +22,7 @@ from typing import Any
 import mfusepy
 
 from matchmark.chaos.faults.disk_fuse import MOUNT_OPTIONS, DiskOperations
-from matchmark.chaos.faults.disk_rules import Delay, Failure, Rules
+from matchmark.chaos.faults.disk_rules import Delay, Failure, Rules, Shortening
 from matchmark.chaos.faults.disk_state import DiskState, Keep
 from matchmark.chaos.faults.mounting import unmount
 
@@ -111,6 +111,9 @@ class DiskServer:
     def do_delay(self, kinds: list[str], under: str, each_ns: int, for_ns: int) -> None:
         until = time.monotonic_ns() + for_ns if for_ns else 0
         self.rules.delay(Delay(frozenset(kinds), under, each_ns, until))
+
+    def do_shorten(self, under: str, times: int) -> None:
+        self.rules.shorten(Shortening(under, times))
 
     def do_read_only(self) -> None:
         self.rules.change(read_only=True)

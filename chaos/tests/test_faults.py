@@ -15,6 +15,7 @@ from matchmark.chaos.faults.disk import Disk, DiskFailed
 from matchmark.chaos.faults.disk_error import DiskError
 from matchmark.chaos.faults.disk_full import DiskFull
 from matchmark.chaos.faults.disk_read_only import DiskReadOnly
+from matchmark.chaos.faults.disk_short import DiskShort
 from matchmark.chaos.faults.disk_stall import DiskSlow, DiskStall
 from matchmark.chaos.faults.fault import Fault, injected
 from matchmark.chaos.faults.mounting import cannot_mount
@@ -116,3 +117,17 @@ def test_a_process_that_was_not_to_be_killed_makes_the_cut_void(disk: Disk, tmp_
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_short_write_says_how_much_it_wrote(disk: Disk) -> None:
+    with (disk.folder / "a").open("wb", buffering=0) as out, injected(DiskShort(disk)):
+        assert out.write(b"12345678") == 4
+        assert out.write(b"5678") == 4
+    assert (disk.folder / "a").read_bytes() == b"12345678"
+
+
+def test_who_waits_for_a_stalled_disk_is_let_go_when_the_power_goes(disk: Disk) -> None:
+    disk.stall(3600.0)
+    writer = subprocess.Popen([sys.executable, "-c", f"open({str(disk.folder / 'a')!r}, 'wb').write(b'x')"])
+    with injected(PowerCut(disk, lambda: [writer.pid], lambda: (writer.wait(30), None)[1])):
+        assert writer.returncode == -9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from matchmark.conformance import runner
+from matchmark.conformance.clauses import load
 from matchmark.conformance.history import history_of
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
@@ -20,6 +22,9 @@ from matchmark.conformance.selftest.broken_process import PROCESSES
 from matchmark.conformance.selftest.campaign import SOUND_ENGINES, Plan, Result, carry_out
 from matchmark.conformance.selftest.matrix import Matrix, Row, judge_mutant, judge_process
 from matchmark.conformance.selftest.mutant import MUTANTS, mutant_target
+from matchmark.conformance.selftest.shims import compiler
+from matchmark.conformance.selftest.wire_declare import WireMutant
+from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
 from matchmark.conformance.targets.open import UnknownTarget
 from matchmark.conformance.verdict import transcript
 
@@ -30,6 +35,8 @@ EXAMPLES_DEFAULT = 40
 """Enough that every mutant is killed whatever the seed (tested with five), since what is rare has an example of its own."""
 EXAMPLES_SHOWN = 300
 """With --mutant: more examples and shrinking, for the shortest transcript."""
+WIRE_EXAMPLES_SHOWN = 20
+WIRE_CHOICES = ("all", "clauses", "none")
 SEEDS_DEFAULT = 20
 
 
@@ -54,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--full",
         action="store_true",
         help="all suites against each mutant, not only the checks of the clause it breaks",
+    )
+    parser.add_argument(
+        "--wires",
+        choices=WIRE_CHOICES,
+        default="all",
+        help="wire mutants, each with an exchange of its own: all, one for each clause (which, goes by the seed), or none",
     )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
@@ -93,6 +106,8 @@ def _out_of_range(args: argparse.Namespace) -> str | None:
 def _list() -> int:
     for mutant in MUTANTS.values():
         print(f"{mutant.name:55} {' '.join(mutant.breaks):20} {mutant.story}")
+    for wire in WIRES.values():
+        print(f"{wire.name:55} {' '.join(wire.breaks):20} {wire.story}")
     for process in PROCESSES.values():
         print(f"{process.name:55} {process.expected:20} {process.story}")
     return EXIT_OK
@@ -102,6 +117,7 @@ def _list() -> int:
 
 
 def _all(args: argparse.Namespace) -> int:
+    wires = chosen_wires(args.wires, args.seed)
     plan = Plan(
         mutants=tuple(MUTANTS),
         processes=tuple(PROCESSES),
@@ -111,14 +127,41 @@ def _all(args: argparse.Namespace) -> int:
         examples=args.examples or EXAMPLES_DEFAULT,
         jobs=args.jobs,
         full=args.full,
+        wires=wires,
+        sound_wires=() if args.no_false_alarms or not wires else tuple(SOUND_WIRES),
     )
+    for lacking, names in (
+        ()
+        if args.wires == "none"
+        else itertools.groupby(sorted(filter(_lacking, WIRES.values()), key=_lacking), _lacking)
+    ):
+        print(f"skipped: {' '.join(wire.name for wire in names)}: {lacking}")
     print(
-        f"{len(plan.mutants)} mutants, {len(plan.processes)} broken processes, {len(plan.sound)} sound engines, "
-        f"seed {plan.seed}, {plan.examples} examples a property, {plan.jobs} at a time"
+        f"{len(plan.mutants)} mutants, {len(plan.wires)} wire mutants, {len(plan.processes)} broken processes, "
+        f"{len(plan.sound) + len(plan.sound_wires)} sound engines, seed {plan.seed}, {plan.examples} examples a property, "
+        f"{plan.jobs} at a time"
     )
     with Watch(plan) as watch:
         matrix = carry_out(plan, watch)
     return _conclude(matrix, args.out)
+
+
+def chosen_wires(choice: str, seed: int) -> tuple[str, ...]:
+    """Those of the wire mutants that can be judged here."""
+    able = [wire for wire in WIRES.values() if not _lacking(wire)]
+    if choice != "clauses":
+        return tuple(wire.name for wire in able) if choice == "all" else ()
+    by_clause: dict[str, list[str]] = {}
+    for wire in able:
+        by_clause.setdefault(wire.breaks[0], []).append(wire.name)
+    return tuple(names[seed % len(names)] for names in by_clause.values())
+
+
+def _lacking(wire: WireMutant) -> str:
+    """Why it cannot be judged here; empty when it can."""
+    if load()[wire.breaks[0]].untested:
+        return f"{wire.breaks[0]} has no check yet"
+    return "there is no C compiler on this machine" if wire.needs_compiler and compiler() is None else ""
 
 
 def _conclude(matrix: Matrix, out: Path | None) -> int:
@@ -181,11 +224,16 @@ class Watch:
 def _show(args: argparse.Namespace) -> int:
     rows = []
     for name in args.mutant:
-        request = Request(f"mutant:{name}", args.seed, args.examples or EXAMPLES_SHOWN)
+        wire = WIRES.get(name)
+        if wire and (lacking := _lacking(wire)):
+            print(f"{name}: skipped: {lacking}")
+            continue
+        most = WIRE_EXAMPLES_SHOWN if wire else EXAMPLES_SHOWN
+        request = Request(f"mutant:{name}", args.seed, args.examples or most, wire.breaks[:1] if wire else ())
         began_s = time.monotonic()
         outcome = runner.run(request)
         took_s = round(time.monotonic() - began_s, 2)
-        mutant = MUTANTS.get(name)
+        mutant = wire or MUTANTS.get(name)
         row = judge_mutant(mutant, outcome, took_s) if mutant else judge_process(PROCESSES[name], outcome, took_s)
         rows.append(row)
         print(f"{row.name}: {row.story}")

@@ -41,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
         rates = (result.records / seconds / 1e6 if seconds else 0.0 for seconds in (wall, busy))
         print("{:10} {:>12,} records in {:8.3f} s  {:8.2f} M/s, {:.2f} M/s of processor time".format(
             name, result.records, wall, *rates))  # fmt: skip
+    if result.wall_s:
+        print(f"{'all, beside each other':22} {result.records:>12,} records in {result.wall_s:8.3f} s  "
+              f"{result.records / result.wall_s / 1e6:8.2f} M/s")  # fmt: skip
     if result.findings:
         print(f"{args.directory}: damaged; {result.records:,} records before the fault were checked")
         return 1

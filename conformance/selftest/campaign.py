@@ -16,14 +16,19 @@ from pathlib import Path
 
 from matchmark.conformance import runner
 from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.runner import Launch, Request, Run
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.declare import Mutant
 from matchmark.conformance.selftest.forks import Forks
 from matchmark.conformance.selftest.matrix import Matrix, Row, SoundRun, judge_mutant, judge_process, judge_sound
 from matchmark.conformance.selftest.mutant import MUTANTS
+from matchmark.conformance.selftest.wire_declare import WireMutant
+from matchmark.conformance.selftest.wire_mutants import BALANCE_CLAUSES, SOUND_WIRES, WIRES
 
+WIRE_EXAMPLES = 5
+"""A property: what an exchange gets wrong on the wire shows in the first, and each is a hundred messages."""
+BALANCES = "wire-sound-balances"
 PROCESS_ENGINE = "process"
 SOUND_ENGINES = ("model", "native", PROCESS_ENGINE)
 """`process` is the model behind the subprocess adapter, by a profile as a vendor would write it."""
@@ -42,10 +47,14 @@ class Plan:
     jobs: int
     full: bool = False
     """Run all suites against each mutant, and not only the checks of the clause that must kill it."""
+    wires: tuple[str, ...] = ()
+    sound_wires: tuple[str, ...] = ()
+    """Asked once for the clauses that the wire mutants break, and with `full` once a seed for all."""
 
     @property
     def runs(self) -> int:
-        return len(self.mutants) + len(self.processes) + len(self.sound) * self.seeds
+        matching = len(self.mutants) + len(self.processes) + len(self.sound) * self.seeds
+        return matching + len(self.wires) + len(self.sound_wires) * (self.seeds if self.full else 1)
 
 
 Result = Row | SoundRun
@@ -61,8 +70,8 @@ def carry_out(plan: Plan, finished: Callable[[Result], None] = lambda result: No
         ThreadPoolExecutor(plan.jobs) as busy,
         ThreadPoolExecutor(plan.jobs) as waiting,
     ):
-        # A broken process is mostly waited for, until it has hung for long enough: that costs no core.
-        work = [waiting.submit(task) for task in _process_tasks(plan, launch)]
+        # A broken process is mostly waited for, until it has hung for long enough, and so is an exchange: that costs no core.
+        work = [waiting.submit(task) for task in (*_wire_tasks(plan, launch), *_process_tasks(plan, launch))]
         work += [busy.submit(task) for task in _tasks(plan, profile, launch)]
         try:
             for done in as_completed(work):
@@ -105,7 +114,29 @@ def _process_tasks(plan: Plan, launch: Launch) -> Iterator[Callable[[], Result]]
         yield partial(run_process, PROCESSES[name], request, launch)
 
 
-def run_mutant(mutant: Mutant, request: Request, launch: Launch) -> Row:
+def _wire_tasks(plan: Plan, launch: Launch) -> Iterator[Callable[[], Result]]:
+    """Each has an exchange of its own, and is done with when the clause is found broken."""
+    broken = {WIRES[name].breaks[0] for name in plan.wires}
+    for seed in range(plan.seed, plan.seed + (plan.seeds if plan.full else 1)):
+        for engine in plan.sound_wires:
+            asked = broken & BALANCE_CLAUSES if engine == BALANCES else broken
+            clauses = () if plan.full else tuple(sorted(asked))
+            request = Request(target_of(engine), seed, WIRE_EXAMPLES, clauses, shrink=False)
+            yield partial(run_sound, engine, request, launch)
+    for name in plan.wires:
+        wire = WIRES[name]
+        clauses = () if plan.full else wire.breaks[:1]
+        until = "" if plan.full else wire.breaks[0]
+        request = Request(f"mutant:{name}", plan.seed, WIRE_EXAMPLES, clauses, shrink=False, until=until)
+        yield partial(run_mutant, wire, request, launch)
+
+
+def target_of(engine: str) -> str:
+    """A sound wire is a target of the same kind as the mutants."""
+    return f"mutant:{engine}" if engine in SOUND_WIRES else engine
+
+
+def run_mutant(mutant: Mutant | WireMutant, request: Request, launch: Launch) -> Row:
     return judge_mutant(mutant, *_timed(request, launch))
 
 

@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any
 
 from matchmark.conformance.clauses import load
-from matchmark.conformance.plugin import ANSWERED_CLAUSE
+from matchmark.conformance.evidence import ANSWERED_CLAUSE
 from matchmark.conformance.runner import Run
 from matchmark.conformance.selftest.broken_process import Process
 from matchmark.conformance.selftest.declare import Mutant
+from matchmark.conformance.selftest.wire_declare import WireMutant
 from matchmark.conformance.verdict import Verdict
 
 LEVEL = "matching"
@@ -128,7 +129,7 @@ def in_register_order(clauses: Iterable[str]) -> tuple[str, ...]:
     return tuple(clause.id for clause in load() if clause.id in wanted)
 
 
-def judge_mutant(mutant: Mutant, run: Run, duration_s: float) -> Row:
+def judge_mutant(mutant: Mutant | WireMutant, run: Run, duration_s: float) -> Row:
     """Killed means: the clause that it breaks first of all is among those that failed."""
     failed = in_register_order(v.clause for v in run.violations)
     if run.blocked:

@@ -28,6 +28,8 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
 )
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.declare import DECLARED, Mutant
+from matchmark.conformance.selftest.wire_declare import PREFIX
+from matchmark.conformance.selftest.wire_target import wire_target
 from matchmark.conformance.targets.base import Target, TargetInfo
 from matchmark.conformance.targets.model import ModelTarget
 from matchmark.conformance.targets.open import UnknownTarget
@@ -41,6 +43,8 @@ PROCESS_TIMEOUT_S = 3.0
 
 def mutant_target(name: str) -> Target:
     """The mutant as a target that declares every capability of level matching. UnknownTarget names what is near."""
+    if name.startswith(PREFIX):
+        return wire_target(name)
     if name in MUTANTS:
         engine = MUTANTS[name].engine
         target_class: type[ModelTarget] = type(engine.__name__, (ModelTarget,), {"engine_class": engine})

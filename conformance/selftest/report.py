@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from matchmark.conformance.clauses import load
 from matchmark.conformance.selftest.matrix import Matrix, Row, must_clauses
+from matchmark.conformance.selftest.wire_declare import PREFIX
 
 
 def write(matrix: Matrix, out: Path) -> Path:
@@ -55,6 +56,9 @@ def summary(matrix: Matrix) -> Iterator[str]:
         yield f"clauses that no mutant of theirs fails: {' '.join(matrix.uncovered)}"
     killed = sum(row.ok for row in matrix.rows)
     yield f"mutants: {killed} of {len(matrix.rows)} killed by the clause they break"
+    if wires := [row for row in matrix.rows if row.name.startswith(PREFIX)]:
+        clauses = {row.breaks[0] for row in wires if row.ok}
+        yield f"wire mutants: {sum(row.ok for row in wires)} of those {len(wires)}, by {len(clauses)} clauses"
     if matrix.whole:
         counts = [len(matrix.killers(clause)) for clause in must_clauses()]
         yield f"clauses: {sum(n > 0 for n in counts)} of {len(counts)} have a mutant, {min(counts)} to {max(counts)} each"

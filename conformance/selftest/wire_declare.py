@@ -14,6 +14,7 @@ from matchmark.conformance.selftest.wire_message import Message
 from matchmark.conformance.selftest.wire_proxy import Link, Wire
 
 PREFIX = "wire-"
+"""What the name of a wire mutant, and of a sound wire, begins with."""
 
 
 @dataclass
@@ -54,6 +55,9 @@ class BrokenWire(Wire):
     def ready(self, line: dict[str, Any]) -> None:
         """The readiness line, before it is printed."""
 
+    def ended(self) -> None:
+        """The exchange has ended."""
+
 
 @dataclass(frozen=True)
 class WireMutant:
@@ -64,6 +68,8 @@ class WireMutant:
     """One sentence: what a real exchange did wrong."""
     wire: type[BrokenWire]
     needs_compiler: bool = False
+    profile: str = "exchange"
+    """The built-in profile whose exchange it stands in for."""
 
 
 DECLARED_WIRES: dict[str, WireMutant] = {}
@@ -71,13 +77,16 @@ DECLARED_WIRES: dict[str, WireMutant] = {}
 W = TypeVar("W", bound=type[BrokenWire])
 
 
-def wire_mutant(name: str, *, breaks: tuple[str, ...], story: str, needs_compiler: bool = False) -> Callable[[W], W]:
-    """Declare the decorated class. ValueError for a name that is taken: it would hide the first."""
+def wire_mutant(
+    name: str, *, breaks: tuple[str, ...], story: str, needs_compiler: bool = False, profile: str = "exchange"
+) -> Callable[[W], W]:
+    """Declare the decorated class as wire-NAME. ValueError for a name that is taken: it would hide the first."""
 
     def declare(wire: W) -> W:
-        if name in DECLARED_WIRES:
-            raise ValueError(f"there are two wire mutants called {name!r}")
-        DECLARED_WIRES[name] = WireMutant(name, breaks, story, wire, needs_compiler)
+        full = PREFIX + name
+        if full in DECLARED_WIRES:
+            raise ValueError(f"there are two wire mutants called {full!r}")
+        DECLARED_WIRES[full] = WireMutant(full, breaks, story, wire, needs_compiler, profile)
         return wire
 
     return declare
@@ -101,8 +110,9 @@ def is_ack(m: Message) -> bool:
     return m.kind == "8" and m.get(150) == "0"
 
 
-def every(n: int) -> Iterator[bool]:
-    """True at the n-th turn and then at every n-th: which message is hit depends on the count alone."""
+def every(n: int, first: int = 0) -> Iterator[bool]:
+    """True at turn `first` (or n) and then at every n-th: which message is hit depends on the count alone."""
+    yield from (False,) * max(0, first - n)
     while True:
         yield from (False,) * (n - 1)
         yield True

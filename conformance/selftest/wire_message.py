@@ -78,6 +78,11 @@ class Message:
     def business(self) -> bool:
         return self.kind not in ADMINISTRATIVE
 
+    @property
+    def changed(self) -> bool:
+        """Whether it is any other than it came."""
+        return self._raw is None or self.tamper is not None
+
     def set(self, tag: int, value: object) -> Message:
         """The field at its place, or behind the header's last (a header field) or the body's last."""
         text = str(value)

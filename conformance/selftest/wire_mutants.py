@@ -1,8 +1,23 @@
-"""Every wire mutant of the kit."""
+"""Every wire mutant of the kit, and the wires that must not be failed."""
 
 from __future__ import annotations
 
-from matchmark.conformance.selftest import wire_reports  # noqa: F401 (read for what it declares)
-from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, WireMutant
+from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
+    wire_audit,
+    wire_fields,
+    wire_limits,
+    wire_logon,
+    wire_reports,
+    wire_resend,
+    wire_session,
+)
+from matchmark.conformance.selftest.wire_balance import Balances
+from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, BrokenWire, WireMutant
 
 WIRES: dict[str, WireMutant] = dict(sorted(DECLARED_WIRES.items()))
+
+SOUND_WIRES: dict[str, type[BrokenWire]] = {"wire-sound": BrokenWire, "wire-sound-balances": Balances}
+"""A proxy that alters nothing, and one that keeps the balances in place of the exchange, and rightly."""
+
+BALANCE_CLAUSES = frozenset({"D01.3", "D01.X39", "D02.2", "D04.N1"})
+"""What the second is asked."""

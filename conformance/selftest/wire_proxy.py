@@ -34,8 +34,8 @@ class Wire:
         return [m]
 
     def resent(self, link: Link, m: Message) -> list[Message]:
-        """Of what the exchange sends a second time: PossDup messages and gap fills."""
-        return [m]
+        """Of what the exchange sends a second time: PossDup messages and gap fills. What was altered the first time stays so."""
+        return [link.as_said(m)]
 
     def arrived(self, link: Link, parts: list[Message | bytes]) -> None:
         """May rearrange what came from the client in one read, before any of it is handled."""
@@ -124,8 +124,8 @@ class Link:
         else:
             out = self.proxy.wire.to_exchange(self, m)
         first = session.incoming.passed(number)
-        if not m.again:
-            session.last_asked = max(session.last_asked, number)
+        if not m.again and number > session.last_asked:
+            session.last_asked = number
             session.incoming.shift(number, len(out) - 1)
         return [part.numbered(first + n).wire_bytes() for n, part in enumerate(out)]
 
@@ -188,7 +188,7 @@ class Link:
         pool = self._reserved + ([] if source is None else [session.outgoing.passed(source)])
         needed = len(messages) + len(self._held)
         session.outgoing.shift(session.last_source, needed - len(pool))
-        first = pool[0] if pool else session.outgoing.passed(session.last_source) + 1
+        first = pool[0] if pool else session.last_passed + 1
         numbers = range(first, first + needed)
         self._reserved = list(numbers[len(messages) :])
         wire = []
@@ -212,6 +212,13 @@ class Link:
         held, self._held = self._held, []
         return held
 
+    def as_said(self, m: Message) -> Message:
+        """A resent message with the content that the client was told under its number."""
+        first = self.session.sent.get(m.seq) if self.session else None
+        if first is None or not m.business or not first.changed:
+            return m
+        return first.copy().set(43, "Y").set(122, m.get(122)).set(52, m.get(52))
+
     def insert(self, m: Message) -> None:
         """Sends the client a message that the exchange did not."""
         session = self.session
@@ -223,11 +230,20 @@ class Link:
         session.sent[session.last_passed] = m.numbered(session.last_passed)
         self._to_client.write(m.wire_bytes())
 
+    def say(self, m: Message) -> None:
+        """Sends the client a message outside of any session's numbers."""
+        self._to_client.write(m.wire_bytes())
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the client has not taken yet, as far as they wait here."""
+        return self._to_client.transport.get_write_buffer_size()
+
     def ask(self, m: Message) -> None:
         """Sends the exchange a message that the client did not."""
         session = self.session
         assert session
-        number = session.incoming.passed(session.last_asked) + 1
+        number = session.incoming.passed(session.last_asked + 1)
         session.incoming.shift(session.last_asked, 1)
         self._to_exchange.write(m.numbered(number).wire_bytes())
 

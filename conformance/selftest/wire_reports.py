@@ -6,13 +6,16 @@ from matchmark.conformance.selftest.wire_declare import BrokenWire, Reports, eve
 from matchmark.conformance.selftest.wire_message import Message
 from matchmark.conformance.selftest.wire_proxy import Link
 
+AFTER_CONTROL = 24
+"""Fill reports: fewer are in the positive control, which a mutant must pass to be judged."""
+
 
 class FromThird(Reports):
-    """For bugs that hit the third fill report of the exchange and every third after it."""
+    """For bugs that hit every third fill report of the exchange, but for those of the positive control."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.turn = every(3)
+        self.turn = every(3, AFTER_CONTROL)
 
     def edited(self, link: Link, m: Message) -> list[Message]:
         return self.hit(link, m) if is_fill(m) and next(self.turn) else [m]
@@ -69,15 +72,26 @@ class AckBehindFills(Reports):
 @wire_mutant(
     "fills-swapped",
     breaks=("D03.8",),
-    story="Two report threads took turns, and the fills of a walk went out in pairs the wrong way round.",
+    story="The fills of a walk went through two report threads and came out in pairs the wrong way round.",
 )
 class FillsSwapped(Reports):
+    """The sums are added up behind the threads, and so are right."""
+
     def edited(self, link: Link, m: Message) -> list[Message]:
         earlier = link.released()
-        if is_fill(m) and not earlier:
+        if is_fill(m) and not earlier and m.get(151) != "0":
             link.hold(m)
             return []
-        return [m, *earlier]
+        if not earlier or not is_fill(m) or earlier[0].get(37) != m.get(37):
+            return [*earlier, m]
+        first, total = earlier[0], int(m.get(38))
+        cum = int(first.get(14)) - int(first.get(32)) + int(m.get(32))
+        for tag in (31, 32, 17):
+            was = first.get(tag)
+            first.set(tag, m.get(tag))
+            m.set(tag, was)
+        first.set(14, cum).set(151, total - cum)
+        return [first, m]
 
 
 @wire_mutant(
@@ -163,14 +177,14 @@ class RemainderSilent(Reports):
 
 
 @wire_mutant(
-    "orders-swapped-on-the-way-in",
+    "requests-swapped-on-the-way-in",
     breaks=("D01.X33", "D01.5"),
-    story="Two worker threads served one session, and orders sent close together were decided the wrong way round.",
+    story="Two worker threads served one session, and requests sent close together were decided the wrong way round.",
 )
-class OrdersSwapped(BrokenWire):
+class RequestsSwapped(BrokenWire):
     def arrived(self, link: Link, parts: list[Message | bytes]) -> None:
         for n in range(0, len(parts) - 1, 2):
             first, second = parts[n], parts[n + 1]
-            if isinstance(first, Message) and isinstance(second, Message) and first.kind == second.kind == "D":
+            if isinstance(first, Message) and isinstance(second, Message) and {first.kind, second.kind} <= {"D", "F"}:
                 earlier, later = first.seq, second.seq
                 parts[n : n + 2] = [second.numbered(earlier), first.numbered(later)]

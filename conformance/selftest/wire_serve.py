@@ -3,7 +3,8 @@
     python -m matchmark.conformance.selftest.wire_serve MUTANT -- COMMAND
 
 COMMAND is how the sound exchange is started: `matchmark serve` with its flags. Its readiness line is printed with the port of
-the proxy in place of its own. `sound` is a proxy that alters nothing. Ends with the exchange, and the exchange with it.
+the proxy in place of its own. The sound wires of wire_mutants.py have names too. Ends with the exchange, and the exchange
+with it.
 """
 
 from __future__ import annotations
@@ -21,22 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.selftest.wire_declare import BrokenWire, Start
-from matchmark.conformance.selftest.wire_mutants import WIRES
+from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
 from matchmark.conformance.selftest.wire_proxy import Proxy
 
-SOUND = "sound"
 _PR_SET_PDEATHSIG = 1
 _LINE_MAX = 1 << 20
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) < 3 or arguments[1] != "--" or (arguments[0] != SOUND and arguments[0] not in WIRES):
-        print(
-            f"usage: python -m {__spec__.name} MUTANT -- COMMAND; MUTANT: {SOUND}, {', '.join(WIRES)}", file=sys.stderr
-        )
+    known = SOUND_WIRES | {name: mutant.wire for name, mutant in WIRES.items()}
+    if len(arguments) < 3 or arguments[1] != "--" or arguments[0] not in known:
+        print(f"usage: python -m {__spec__.name} MUTANT -- COMMAND; MUTANT: {', '.join(known)}", file=sys.stderr)
         return 2
-    name = arguments[0]
-    wire = BrokenWire() if name == SOUND else WIRES[name].wire()
+    wire = known[arguments[0]]()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors a connection
     return asyncio.run(_serve(wire, Start(arguments[2:])))
@@ -67,6 +65,7 @@ async def _serve(wire: BrokenWire, start: Start) -> int:
         print(json.dumps(ready), flush=True)
         code = await exchange.wait()
         await proxy.close()
+        wire.ended()
     else:
         code = await exchange.wait()
     return code if code >= 0 else 128 - code

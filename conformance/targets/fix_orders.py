@@ -59,7 +59,6 @@ class Book:
         self._instruments: dict[str, Instrument] = {}
         self._wire: dict[str, str] = {}
         self._suite: dict[str, str] = {}
-        self._owners: dict[str, str] = {}
         self._rank = 0
 
     # --- names ---
@@ -106,10 +105,12 @@ class Book:
         Over FIX a ClOrdID is its account's. An order under one that is taken goes out in the name of who has it, for only
         there it is taken.
         """
-        account = self._owners.setdefault(c.cl, self.account(c.acct))
-        wire, known = self.wire(c.cl), None
+        wire = self.wire(c.cl)
         known = self.orders.get(wire)
-        if known is None or not known.order_id:
+        if known is not None and known.order_id:
+            account = known.account
+        else:
+            account = self.account(c.acct)
             order = Order(c.cl, wire, account, c.sym, c.side, c.type, c.tif, c.px, c.qty, self.next_rank())
             if c.type == "market":
                 order.px = None

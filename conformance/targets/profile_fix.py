@@ -28,6 +28,7 @@ ORDER_ENTRY: dict[str, Key] = {
     "heartbeat_s": Key(int, "HeartBtInt of our logons (default 30)"),
     "logon_fields": Key(dict, 'further fields of a Logon, by tag; {token} is the account\'s token: {554 = "{token}"}'),
     "order_fields": Key(dict, 'further fields of every order, by tag: {1 = "{account}"}'),
+    "cancel_on_disconnect": Key(dict, 'fields of a Logon that asks for it, by tag: {8013 = "Y"}'),
     "tokens": Key(dict, 'tokens by account where no hook makes them: {ACC1 = "${TOKEN_ACC1}"}'),
     "price_decimals": Key(int, "decimals of prices on the wire (default: those of tick_size)"),
     "avg_px_decimals": Key(int, "decimals of AvgPx (default price_decimals + 4)"),
@@ -54,6 +55,10 @@ AUDIT_LOG: dict[str, Key] = {
 DURABILITIES = ("async", "fsync", "replicated")
 HOOKS: dict[str, Key] = {
     "start": Key(list, "starts the engine in the foreground, on the data folder {folder}"),
+    "lab_start": Key(
+        list,
+        "starts an instance to be killed and cut off from power, if it is another than `start`: small rings and files",
+    ),
     "stop": Key(list, "stops it; default SIGTERM to what `start` started"),
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
@@ -61,9 +66,10 @@ HOOKS: dict[str, Key] = {
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "stop", "kill", "power_cut", "token")
+COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token")
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
+    "lab_start": {"folder", "port", "disk", "memory"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},
@@ -113,7 +119,7 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
         fail(
             "order_entry", "sender_comp_id", f"must contain {{account}}, for there are {len(accounts)}: not {sender!r}"
         )
-    for key in ("logon_fields", "order_fields"):
+    for key in ("logon_fields", "order_fields", "cancel_on_disconnect"):
         _fields(key, table.get(key, {}), fail)
     if not 0 <= table.get("heartbeat_s", 30) <= 3600:
         fail("order_entry", "heartbeat_s", f"must be from 0 to 3600, not {table['heartbeat_s']}")
@@ -125,6 +131,8 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
         fail(
             "order_entry", "logon_fields", "asks for {token}: give [hooks] token, or `tokens` with one for each account"
         )
+    if "cancel_on_disconnect" in has and "cancel_on_disconnect" not in table:
+        fail("order_entry", None, "lacks cancel_on_disconnect, but the target declares it: the fields that ask for it")
     if ("smp_cancel_newest" in has or "smp_cancel_oldest" in has) and "smp_tag" not in table:
         fail("order_entry", None, f"lacks smp_tag, but the target declares it: {ORDER_ENTRY['smp_tag'].help}")
     tick = tables.get("instruments", {}).get("tick_size", "0.01")

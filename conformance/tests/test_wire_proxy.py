@@ -131,7 +131,7 @@ def replayed(trader: Trader, first: int) -> list[dict[int, str]]:
 
 
 def test_a_proxy_that_is_sound_changes_nothing(behind: Callable[[str], Serve]) -> None:
-    serve = behind("sound")
+    serve = behind("wire-sound")
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -145,7 +145,7 @@ def test_a_proxy_that_is_sound_changes_nothing(behind: Callable[[str], Serve]) -
 
 
 def test_a_report_never_sent_leaves_no_gap_and_is_not_resent(behind: Callable[[str], Serve]) -> None:
-    serve = behind("fill-never-sent")
+    serve = behind("wire-fill-never-sent")
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -157,7 +157,7 @@ def test_a_report_never_sent_leaves_no_gap_and_is_not_resent(behind: Callable[[s
 
 
 def test_a_report_lost_on_the_way_leaves_a_gap_that_can_be_filled(behind: Callable[[str], Serve]) -> None:
-    serve = behind("fill-lost-on-the-way")
+    serve = behind("wire-fill-lost-on-the-way")
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -166,7 +166,7 @@ def test_a_report_lost_on_the_way_leaves_a_gap_that_can_be_filled(behind: Callab
 
 
 def test_a_report_sent_twice_moves_the_numbers_behind_it(behind: Callable[[str], Serve]) -> None:
-    serve = behind("fill-reported-twice")
+    serve = behind("wire-fill-reported-twice")
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -178,7 +178,7 @@ def test_a_report_sent_twice_moves_the_numbers_behind_it(behind: Callable[[str],
 
 
 def test_a_held_report_comes_behind_the_next_and_no_number_is_used_twice(behind: Callable[[str], Serve]) -> None:
-    serve = behind("ack-behind-its-fills")
+    serve = behind("wire-ack-behind-its-fills")
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -187,7 +187,7 @@ def test_a_held_report_comes_behind_the_next_and_no_number_is_used_twice(behind:
 
 
 def test_a_report_reaches_a_session_that_it_is_not_for(behind: Callable[[str], Serve]) -> None:
-    serve = behind("fill-sent-to-another-session")
+    serve = behind("wire-fill-sent-to-another-session")
     maker, taker, third = serve.client("ACC1"), serve.client("ACC2"), serve.client("ACC3")
     trade(maker, taker)
     settle(maker, taker, third)
@@ -198,7 +198,7 @@ def test_a_report_reaches_a_session_that_it_is_not_for(behind: Callable[[str], S
 
 
 def test_a_wrapped_exchange_ends_with_its_wrapper(behind: Callable[[str], Serve]) -> None:
-    serve = behind("sound")
+    serve = behind("wire-sound")
     pids = serve.ready["pids"].values()
     serve.kill()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
@@ -207,5 +207,5 @@ def test_a_wrapped_exchange_ends_with_its_wrapper(behind: Callable[[str], Serve]
 def test_what_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
     prefix = [sys.executable, "-m", "matchmark.conformance.selftest.wire_serve"]
     assert Serve(tmp_path / "a", SMALL, [*prefix, "nonsense", "--"]).refused()[0] == 2
-    code, said = Serve(tmp_path / "b", SMALL, [*prefix, "sound", "--"]).refused("--durability", "maybe")
+    code, said = Serve(tmp_path / "b", SMALL, [*prefix, "wire-sound", "--"]).refused("--durability", "maybe")
     assert code == 2 and "maybe" in said

@@ -318,6 +318,28 @@ def test_cancel_on_disconnect_cancels(plain: Exchange) -> None:
     assert b.silent()
 
 
+def test_cancel_on_disconnect_is_of_the_session_and_not_of_the_account(plain: Exchange) -> None:
+    a, other = logged_on(plain, fields=[(8013, "Y")]), logged_on(plain, sender="ALICE-2")
+    other.new("stays", 1, 10, "100.00")
+    other.expect("8", t150="0")
+    for n in range(5):
+        a.new(f"g{n}", 1, 10, "99.00")
+        a.expect("8", t150="0")
+    a.new("filled", 1, 10, "100.01")
+    a.expect("8", t150="0")
+    b = logged_on(plain, "BOB")
+    b.new("s0", 2, 10, "100.01")
+    b.expect("8", t150="0")
+    b.expect("8", t150="F")
+    a.close()
+    wait_until(lambda: plain.gateway.cash_units("ALICE") == 100_000_000 - 10 * 10_000 - 10 * 10_001)
+    assert other.silent()
+    b.new("s1", 2, 20, "99.00")
+    b.expect("8", t150="0")
+    b.expect("8", t150="F", t32="10", t31="100.00")
+    assert b.silent()
+
+
 # Strangers and slow readers
 
 
