@@ -326,8 +326,7 @@ uint32_t mm_gateway_take_reports(mm_gateway *g)
     uint64_t n = mm_reports_peek(g->pipeline, g->config.gateway, &first, MM_REPORTS_AT_ONCE);
     for (uint64_t i = 0; i < n; i++) {
         bool fresh = first[i].key > g->applied_key;
-        mm_risk_expect(g->risk, first[i + 8 < n ? i + 8 : i].cl_ord_id, 1);
-        mm_risk_expect(g->risk, first[i + 4 < n ? i + 4 : i].cl_ord_id, 0);
+        mm_risk_expect(g->risk, first[i + 6 < n ? i + 6 : i].cl_ord_id);
         take(g, &first[i]);
         if (fresh && g->stages)
             measure(g, &first[i]);

@@ -1,16 +1,9 @@
-/* Reservations and balances. One thread. Two open-addressing tables, of open orders by ClOrdID hash and of positions.
- *
- * The ids are hashes, so an order's slot is anywhere in its table: the table holds numbers of entries only, to be small, and the
- * entries are given out again last in first out, so that those of a few open orders stay in the cache. */
-#define _DEFAULT_SOURCE
+/* Reservations and balances. One thread. Two open-addressing tables, of open orders by ClOrdID hash and of positions. */
 #include "matchmark/risk.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#define HUGE_PAGE ((size_t)1 << 21)
 
 __extension__ typedef __int128 money;
 
@@ -18,14 +11,17 @@ enum { ENTRY_ORDER = 1, ENTRY_REPLACE = 2 };
 
 /* What an open order, or a replace on its way, holds. */
 typedef struct entry {
-    uint64_t id;
+    uint64_t id;        /* 0: free slot */
     int64_t total_lots; /* OrderQty: total - lots is what was filled */
     int64_t reserve_ticks,
         lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
     uint32_t account, symbol;
     uint8_t side, kind, accepted, going; /* going: mm_risk_going was told */
     uint32_t session;
-    money extra; /* of a replace: money added (buy) */
+    union {
+        money extra;       /* of a replace: money added (buy) */
+        uint64_t order_id; /* of an order: 0 until it is accepted */
+    };
 } entry;
 
 typedef struct position {
@@ -38,10 +34,7 @@ struct mm_risk {
     uint64_t order_mask, position_mask, n_positions;
     mm_risk_symbol *symbols;
     money *cash;
-    uint32_t *order_slots; /* 0: free, else the number of an entry */
-    entry *orders;         /* the first is nobody's */
-    uint32_t *free_orders; /* those given back, as a stack; above `never_used` none was given out yet */
-    uint32_t n_free, never_used;
+    entry *orders;
     position *positions;
 };
 
@@ -51,17 +44,6 @@ static uint64_t power_above(uint64_t n)
     while (p < n)
         p *= 2;
     return p;
-}
-
-/* Zeroed, and on few large pages where that can be had: a slot anywhere in it then costs one miss, not two. */
-static void *table_of(uint64_t n, size_t each)
-{
-    size_t bytes = (n * each + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-    void *memory = bytes >= 2 * HUGE_PAGE ? aligned_alloc(HUGE_PAGE, bytes) : calloc(n, each);
-    if (!memory || bytes < 2 * HUGE_PAGE)
-        return memory;
-    madvise(memory, bytes, MADV_HUGEPAGE);
-    return memset(memory, 0, bytes);
 }
 
 static bool sound(const mm_risk_symbol *s)
@@ -85,11 +67,9 @@ mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_
     r->position_mask = power_above((uint64_t)positions * 2) - 1;
     r->symbols = malloc((n_symbols + 1) * sizeof *r->symbols);
     r->cash = calloc(n_accounts + 1u, sizeof *r->cash);
-    r->order_slots = table_of(r->order_mask + 1, sizeof *r->order_slots);
-    r->orders = calloc(orders + UINT64_C(1), sizeof *r->orders);
-    r->free_orders = calloc(orders + UINT64_C(1), sizeof *r->free_orders);
+    r->orders = calloc(r->order_mask + 1, sizeof *r->orders);
     r->positions = calloc(r->position_mask + 1, sizeof *r->positions);
-    if (!r->symbols || !r->cash || !r->order_slots || !r->orders || !r->free_orders || !r->positions) {
+    if (!r->symbols || !r->cash || !r->orders || !r->positions) {
         mm_risk_free(r);
         return NULL;
     }
@@ -103,9 +83,7 @@ void mm_risk_free(mm_risk *r)
         return;
     free(r->symbols);
     free(r->cash);
-    free(r->order_slots);
     free(r->orders);
-    free(r->free_orders);
     free(r->positions);
     free(r);
 }
@@ -118,46 +96,42 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 29;
 }
 
-/* The slot of this id, or the free one where it would go. */
-static uint64_t slot_of(const mm_risk *r, uint64_t id)
-{
-    uint64_t at = mix(id) & r->order_mask;
-    while (r->order_slots[at] && r->orders[r->order_slots[at]].id != id)
-        at = (at + 1) & r->order_mask;
-    return at;
-}
-
 static entry *find(const mm_risk *r, uint64_t id)
 {
-    uint32_t number = r->order_slots[slot_of(r, id)];
-    return number ? &r->orders[number] : NULL;
+    for (uint64_t at = mix(id) & r->order_mask;; at = (at + 1) & r->order_mask) {
+        entry *e = &r->orders[at];
+        if (e->id == id)
+            return e;
+        if (!e->id)
+            return NULL;
+    }
 }
 
 static entry *add(mm_risk *r, uint64_t id)
 {
     if (r->open >= r->max_open || !id)
         return NULL;
-    uint32_t number = r->n_free ? r->free_orders[--r->n_free] : ++r->never_used;
-    r->order_slots[slot_of(r, id)] = number;
+    uint64_t at = mix(id) & r->order_mask;
+    while (r->orders[at].id)
+        at = (at + 1) & r->order_mask;
     r->open++;
-    r->orders[number] = (entry){.id = id};
-    return &r->orders[number];
+    r->orders[at] = (entry){.id = id};
+    return &r->orders[at];
 }
 
-/* Later slots of the run move up, so that no search ends too early. */
-static void forget(mm_risk *r, const entry *e)
+/* Later entries of the run move up, so that no search ends too early. */
+static void forget(mm_risk *r, entry *e)
 {
-    uint64_t hole = slot_of(r, e->id), at = hole;
-    r->free_orders[r->n_free++] = (uint32_t)(e - r->orders);
+    uint64_t hole = (uint64_t)(e - r->orders), at = hole;
     r->open--;
     for (;;) {
-        r->order_slots[hole] = 0;
+        r->orders[hole].id = 0;
         do {
             at = (at + 1) & r->order_mask;
-            if (!r->order_slots[at])
+            if (!r->orders[at].id)
                 return;
-        } while (((at - mix(r->orders[r->order_slots[at]].id)) & r->order_mask) < ((at - hole) & r->order_mask));
-        r->order_slots[hole] = r->order_slots[at];
+        } while (((at - mix(r->orders[at].id)) & r->order_mask) < ((at - hole) & r->order_mask));
+        r->orders[hole] = r->orders[at];
         hole = at;
     }
 }
@@ -352,19 +326,23 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .side = p->side,
                  .kind = ENTRY_ORDER,
                  .session = p->session,
-                 .accepted = 1};
+                 .accepted = 1,
+                 .order_id = p->order_id};
     if (p->side == MM_BUY)
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
     else
         move_lots(r, p->account, p->symbol, -e->lots);
 }
 
-static void apply_accepted(mm_risk *r, const mm_report *p, entry *e)
+static void apply_accepted(mm_risk *r, const mm_report *p)
 {
-    if (e)
-        e->accepted = 1;
-    else
+    entry *e = find(r, p->cl_ord_id);
+    if (!e) {
         adopt(r, p);
+        return;
+    }
+    e->accepted = 1;
+    e->order_id = p->order_id;
 }
 
 /* Gives back all that the old order and the request hold, and takes what the new one holds. */
@@ -375,10 +353,11 @@ static void apply_replaced(mm_risk *r, const mm_report *p)
     adopt(r, p);
 }
 
-static void apply_trade(mm_risk *r, const mm_report *p, entry *e)
+static void apply_trade(mm_risk *r, const mm_report *p)
 {
     int64_t lots = p->last_lots;
     money paid = value(r, p->symbol, p->last_ticks, lots);
+    entry *e = find(r, p->cl_ord_id);
     int64_t of_reserve = e && e->lots < lots ? e->lots : e ? lots : 0;
     if (p->side == MM_BUY) {
         r->cash[p->account] += (e ? value(r, p->symbol, e->reserve_ticks, of_reserve) : 0) - paid;
@@ -396,13 +375,9 @@ static void apply_trade(mm_risk *r, const mm_report *p, entry *e)
         forget(r, e);
 }
 
-void mm_risk_expect(const mm_risk *r, uint64_t id, int far)
+void mm_risk_expect(const mm_risk *r, uint64_t id)
 {
-    const uint32_t *slot = &r->order_slots[mix(id) & r->order_mask];
-    if (far)
-        __builtin_prefetch(slot, 1);
-    else
-        __builtin_prefetch(&r->orders[*slot], 1);
+    __builtin_prefetch(&r->orders[mix(id) & r->order_mask], 1);
 }
 
 void mm_risk_apply(mm_risk *r, const mm_report *p)
@@ -414,13 +389,13 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
         return; /* mass_cancelled of all symbols, and what names nothing of ours */
     switch (p->kind) {
     case MM_EV_ACCEPTED:
-        apply_accepted(r, p, e);
+        apply_accepted(r, p);
         break;
     case MM_EV_REPLACED:
         apply_replaced(r, p);
         break;
     case MM_EV_TRADE:
-        apply_trade(r, p, e);
+        apply_trade(r, p);
         break;
     case MM_EV_CANCELLED:
         if (e)
@@ -437,6 +412,14 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
     default:
         break;
     }
+}
+
+mm_risk_open_order mm_risk_find_open(const mm_risk *r, uint64_t id, uint32_t account, uint32_t symbol)
+{
+    const entry *e = find(r, id);
+    if (!e || e->kind != ENTRY_ORDER || e->account != account || e->symbol != symbol)
+        return (mm_risk_open_order){0};
+    return (mm_risk_open_order){.order_id = e->order_id, .cum_lots = e->total_lots - e->lots, .known = 1};
 }
 
 int mm_risk_knows(const mm_risk *r, uint64_t id)
