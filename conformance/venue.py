@@ -71,6 +71,7 @@ class Venue:
         self.accounts: list[str] = list(self.table["accounts"])
         self.instruments = profile.tables.get("instruments", {})
         self.order_fields = {int(tag): str(value) for tag, value in self.table.get("order_fields", {}).items()}
+        self.cancel_on_disconnect = {int(t): str(v) for t, v in self.table.get("cancel_on_disconnect", {}).items()}
         self.smp_tag: int | None = self.table.get("smp_tag")
         self.durability: str | None = profile.tables.get("audit_log", {}).get("durability")
         self.engine: StartedEngine | None = None

@@ -314,6 +314,11 @@ int mm_gateway_answer_logon(mm_gateway *g, uint32_t number, int64_t session, uin
 static void admit(mm_gateway *g, mm_connection *c, const mm_logon_slot *slot)
 {
     mm_identity *id = &g->identities[slot->session];
+    if (id->cancel_due && !mm_gateway_cancel_orders(g, (uint32_t)slot->session, UINT32_MAX)) {
+        g->counters.logon_refusals++;
+        mm_session_refuse(&c->fix, "the session's orders are being cancelled");
+        return;
+    }
     if (id->connection || strcmp(id->sender, c->fix.their_comp_id) != 0 || id->account != slot->account) {
         g->counters.logon_refusals++;
         mm_session_refuse(&c->fix, id->connection ? "duplicate session: it is logged on already"
@@ -365,34 +370,11 @@ void mm_gateway_forget(mm_gateway *g, mm_connection *c)
         id->connection = NULL;
         g->n_cancel_due += c->cancel_on_disconnect && !id->cancel_due;
         id->cancel_due = id->cancel_due || c->cancel_on_disconnect;
+        id->cancel_at = 0;
     }
     g->counters.garbled += c->fix.garbled;
     g->counters.resent += c->fix.resent;
     mm_session_disconnected(&c->fix);
     c->admitted = c->blocked = c->want_write = c->cancel_on_disconnect = c->asked = c->probe = 0;
     c->cut_ns = 0;
-}
-
-/* Cancel-on-disconnect: a mass cancel in the name of the session, again and again until the ring takes it. */
-void mm_gateway_cancel_due(mm_gateway *g)
-{
-    for (uint32_t i = 0; g->n_cancel_due && i < g->config.max_sessions; i++) {
-        mm_identity *id = &g->identities[i];
-        if (!id->cancel_due)
-            continue;
-        mm_order_message o = {.session = i, .received_ns = mm_now_ns()};
-        int n = snprintf(o.text, sizeof o.text, "DISCONNECT-%llu", (unsigned long long)g->now_ns);
-        o.command = (mm_command){.op = MM_MASS_CANCEL,
-                                 .account = id->account,
-                                 .symbol = MM_ALL_SYMBOLS,
-                                 .time_ns = g->now_ns,
-                                 .cl_ord_id = mm_cl_ord_id_hash(g->config.hash_key, id->account, o.text, (uint32_t)n),
-                                 .price_ticks = MM_ABSENT,
-                                 .quantity_lots = MM_ABSENT};
-        o.validated_ns = o.received_ns;
-        if (mm_orders_put(g->pipeline, g->config.gateway, &o, NULL) == MM_PUT_FULL)
-            return;
-        id->cancel_due = 0;
-        g->n_cancel_due--;
-    }
 }

@@ -1,5 +1,5 @@
 /* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
- * FIX, resends, restart), gateway_tcp.c (sockets). */
+ * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_tcp.c (sockets). */
 #ifndef MM_GATEWAY_INTERNAL_H
 #define MM_GATEWAY_INTERNAL_H
 
@@ -17,7 +17,8 @@ typedef struct mm_identity {
     char sender[65];
     uint8_t known, cancel_due;
     uint32_t account;
-    uint64_t sent_key; /* reports up to it were numbered before this process */
+    uint64_t cancel_at; /* how far the search for orders to cancel has come */
+    uint64_t sent_key;  /* reports up to it were numbered before this process */
     mm_fix_store store;
     mm_connection *connection; /* NULL: not connected */
 } mm_identity;
@@ -102,8 +103,12 @@ void mm_gateway_take_answers(mm_gateway *g);
 void mm_gateway_mark_dirty(mm_gateway *g, mm_connection *c);
 /* A connection is over: its identity is free again, its orders are cancelled if it asked for that. */
 void mm_gateway_forget(mm_gateway *g, mm_connection *c);
-void mm_gateway_cancel_due(mm_gateway *g);
 int32_t mm_gateway_symbol(const mm_gateway *g, mm_text name); /* -1: unknown */
+
+/* gateway_disconnect.c */
+/* Goes on cancelling the orders of a session that is due; true when none is left to cancel. */
+bool mm_gateway_cancel_orders(mm_gateway *g, uint32_t session, uint32_t steps);
+void mm_gateway_cancel_due(mm_gateway *g);
 
 /* gateway_orders.c: true when the message was dealt with, false when the order ring is full and it must come again. */
 bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_message *m);

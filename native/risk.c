@@ -16,8 +16,12 @@ typedef struct entry {
     int64_t reserve_ticks,
         lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
     uint32_t account, symbol;
-    uint8_t side, kind, accepted;
-    money extra; /* of a replace: money added (buy) */
+    uint8_t side, kind, accepted, going; /* going: mm_risk_going was told */
+    uint32_t session;
+    union {
+        money extra;       /* of a replace: money added (buy) */
+        uint64_t order_id; /* of an order: 0 until it is accepted */
+    };
 } entry;
 
 typedef struct position {
@@ -321,7 +325,9 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .symbol = p->symbol,
                  .side = p->side,
                  .kind = ENTRY_ORDER,
-                 .accepted = 1};
+                 .session = p->session,
+                 .accepted = 1,
+                 .order_id = p->order_id};
     if (p->side == MM_BUY)
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
     else
@@ -331,10 +337,12 @@ static void adopt(mm_risk *r, const mm_report *p)
 static void apply_accepted(mm_risk *r, const mm_report *p)
 {
     entry *e = find(r, p->cl_ord_id);
-    if (e)
-        e->accepted = 1;
-    else
+    if (!e) {
         adopt(r, p);
+        return;
+    }
+    e->accepted = 1;
+    e->order_id = p->order_id;
 }
 
 /* Gives back all that the old order and the request hold, and takes what the new one holds. */
@@ -401,9 +409,48 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
     }
 }
 
+mm_risk_open_order mm_risk_find_open(const mm_risk *r, uint64_t id, uint32_t account, uint32_t symbol)
+{
+    const entry *e = find(r, id);
+    if (!e || e->kind != ENTRY_ORDER || e->account != account || e->symbol != symbol)
+        return (mm_risk_open_order){0};
+    return (mm_risk_open_order){.order_id = e->order_id, .cum_lots = e->total_lots - e->lots, .known = 1};
+}
+
 int mm_risk_knows(const mm_risk *r, uint64_t id)
 {
     return find(r, id) != NULL;
+}
+
+void mm_risk_owned_by(mm_risk *r, uint64_t id, uint32_t session)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->session = session;
+}
+
+void mm_risk_going(mm_risk *r, uint64_t id)
+{
+    entry *e = find(r, id);
+    if (e)
+        e->going = 1;
+}
+
+#define WRAPPED 4096 /* no run of entries over the table's end is so long: it is half empty at least */
+
+/* From the table's end to its start, because `forget` moves entries that way, and then the end again, for those that it moved round
+ * the corner. */
+int mm_risk_next_of(const mm_risk *r, uint32_t session, uint64_t *at, uint32_t steps, mm_risk_order *out)
+{
+    uint64_t slots = r->order_mask + 1, all = slots + (slots < WRAPPED ? slots : WRAPPED);
+    for (; *at < all && steps; steps--) {
+        const entry *e = &r->orders[r->order_mask - (*at)++ % slots];
+        if (!e->id || e->session != session || e->going)
+            continue;
+        *out = (mm_risk_order){.cl_ord_id = e->id, .symbol = e->symbol, .side = e->side};
+        return 1;
+    }
+    return *at < all ? 0 : -1;
 }
 
 uint32_t mm_risk_open(const mm_risk *r)

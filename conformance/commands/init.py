@@ -51,6 +51,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "heartbeat_s": "30",
         "logon_fields": '{ 554 = "{token}" }',
         "order_fields": '{ 1 = "{account}" }',
+        "cancel_on_disconnect": '{ 8013 = "Y" }',
         "tokens": '{ ACC1 = "token-1", ACC2 = "token-2", ACC3 = "token-3", ACC4 = "token-4", ACC5 = "token-5" }',
         "price_decimals": "2",
         "avg_px_decimals": "6",

@@ -22,6 +22,7 @@ from matchmark.conformance.suites._sessions import PRICE_TICKS, WAIT_S, Stage, o
 SEED = 20_260_101
 MEGABYTE = 1 << 20
 ROUNDS_BEFORE = 30
+ENOUGH_ROUNDS = 9
 SLOWER_MAX = 10
 SLACK_NS = 50_000_000
 """The innocent may wait so many times as long as before, and that much more: the machine is shared with the attacker."""
@@ -49,6 +50,12 @@ class Innocents:
         filled = self.taker.expect(lambda m: m.type == "8" and m.get(11) == take and m.get(39) == "2", WAIT_S)
         self.maker.expect(lambda m: m.type == "8" and m.get(11) == rest and m.get(39) == "2", WAIT_S)
         return filled.at_ns - sent.at_ns
+
+    def trade_on(self) -> None:
+        """A round in the midst of an attack. When most of the first were slow there is no need to see the rest."""
+        self.during.append(self.round())
+        if len(self.during) == ENOUGH_ROUNDS:
+            self.demand_prompt()
 
     def demand_prompt(self) -> None:
         usual, now = statistics.median(self.before), statistics.median(self.during)

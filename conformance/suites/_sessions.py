@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Protocol, TypedDict, Unpack
 
@@ -28,11 +29,21 @@ EXECUTED = frozenset(("1", "2", "F"))
 """ExecType (150) of a trade, by the names of FIX 4.4 and older."""
 
 
+class Engine(Protocol):
+    folder: Path
+
+    def output(self) -> str: ...
+
+
 class SessionVenue(Protocol):
     """What these suites need of a venue."""
 
     accounts: list[str]
     order_fields: dict[int, str]
+    cancel_on_disconnect: dict[int, str]
+    """Fields of a Logon that ask for it."""
+    engine: Engine | None
+    """The engine, if it was started here."""
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -166,12 +177,16 @@ class Stage:
                 elif m.type != "0":
                     got.append(m)
         except ConnectionEnded:
-            return got + [m for m in client.poll() if m.type not in "01"]
+            return upto_logout(got + [m for m in client.poll() if m.type not in "01"])
 
     def filled(self, client: FixClient, order: Iterable[Field]) -> FixMessage:
         """The report that says that the order is filled; what came until then has been looked at."""
         cl = dict(order)[11]
-        last = client.expect(lambda m: m.type == "8" and m.get(11) == cl and m.get(39) == "2", WAIT_S)
+
+        def is_it(m: FixMessage) -> bool:
+            return m.type == "8" and m.get(11) == cl and m.get(39) == "2"
+
+        last = next((m for m in self.told(client, "8") if is_it(m)), None) or client.expect(is_it, WAIT_S)
         client.poll()
         return last
 
@@ -214,6 +229,12 @@ class Stage:
             self.fail(self.why, [expected], shown(heard))
         if tag is not None and rejects[0].get(371) != tag:
             self.fail(self.why, [expected], shown(heard))
+
+
+def upto_logout(heard: Sequence[FixMessage]) -> list[FixMessage]:
+    """Without what the session says behind a Logout of its own: it may ask for what it did not look at any more."""
+    last = next((n for n, m in enumerate(heard) if m.type == "5"), len(heard))
+    return [m for n, m in enumerate(heard) if n <= last or m.type not in "012345"]
 
 
 def shown(messages: Iterable[FixMessage]) -> list[str]:

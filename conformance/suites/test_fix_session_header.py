@@ -227,5 +227,6 @@ def test_2d_2m_2t_3b_3c_3e_garbled_messages_are_ignored(venue: SessionVenue, sha
         if shape in SWALLOWING:
             lost = encode(p.endpoint.begin_string, "0", header(p), [])
             p.send_raw(lost[:-4] + b"%03d" % ((int(lost[-4:-1]) + 1) % 256) + SOH)  # garbled itself, if it is not lost
-        s.goes_on(p, s.only(s.answers(p), "", "no answer"))
+        s.only(s.answers(p) + s.answers(p), "", "no answer, also not behind that to the next message")
+        s.goes_on(p)
         bait.demand_untouched()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_the_innocent_trade_on_beside(venue: SessionVenue, attack: Attack) -> No
     with Stage(venue, "D01.X34", f"trading beside {attack.__name__.replace('_', ' ')}") as s:
         innocents = Innocents(s)
         for _ in attack(s):
-            innocents.during.append(innocents.round())
+            innocents.trade_on()
         innocents.demand_prompt()
         s.peer()  # whoever is honest still gets in
 
@@ -45,7 +45,7 @@ def test_an_order_that_drips_in_is_decided_once_and_holds_up_nobody(venue: Sessi
         for at in range(len(raw)):
             p.send_raw(raw[at : at + 1])
             if at % 4 == 0:
-                innocents.during.append(innocents.round())
+                innocents.trade_on()
         s.filled(p, fields)
         innocents.demand_prompt()
         bait.demand_taken(1, "an order that came a byte at a time was not decided once")
@@ -101,9 +101,9 @@ def test_a_client_that_never_reads_holds_up_nobody_and_gets_all_when_it_does(ven
         client = s.stranger(auto=True)
         client.close()
         deaf, cls = Deaf(s, client), list[str]()
-        for _ in never_reading(s, deaf, bait, cls):
-            innocents.during.append(innocents.round())
-        deaf.socket.close()
+        with closing(deaf.socket):
+            for _ in never_reading(s, deaf, bait, cls):
+                innocents.trade_on()
         innocents.demand_prompt()
 
         s.clause, s.why = "D01.X31", "reports of a client that never read, when it reads at last"

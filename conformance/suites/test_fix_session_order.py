@@ -17,6 +17,7 @@ from matchmark.conformance.suites._sessions import REST_TICKS, WAIT_S, SessionVe
 pytestmark = pytest.mark.needs("fix")
 SESSIONS = 6
 PAIRS = 60
+BURST = 3000
 SEED = 20_260_102
 
 
@@ -92,14 +93,13 @@ def demand_numbered(s: Stage, p: FixClient) -> None:
 def test_a_burst_is_answered_order_by_order(venue: SessionVenue) -> None:
     """Handed over in one go; each order is accepted or refused with a reason, once, and none is dropped."""
     with Stage(venue, "D01.4", "a burst of orders") as s:
-        count = 3000
         p = s.peer()
         instrument = venue.fresh_symbol()
-        cls = [venue.new_cl() for _ in range(count)]
+        cls = [venue.new_cl() for _ in range(BURST)]
         p.send_raw(b"".join(numbered(p, "D", order(venue, instrument, cl, "buy", 1, REST_TICKS)) for cl in cls))
-        got = reports(p, count)
+        got = reports(p, BURST)
         told = [m.get(11) for m in got if m.type == "8" and (m.get(150) == "0" or m.get(58) or m.get(103))]
         if sorted(map(str, told)) != sorted(cls):
             missing = sorted(set(cls) - set(told))[:3]
-            s.fail(s.why, [f"{count} orders answered once each"], [f"{len(told)} answers, missing {missing}"])
+            s.fail(s.why, [f"{BURST} orders answered once each"], [f"{len(told)} answers, missing {missing}"])
         s.goes_on(p)

@@ -28,6 +28,7 @@ ORDER_ENTRY: dict[str, Key] = {
     "heartbeat_s": Key(int, "HeartBtInt of our logons (default 30)"),
     "logon_fields": Key(dict, 'further fields of a Logon, by tag; {token} is the account\'s token: {554 = "{token}"}'),
     "order_fields": Key(dict, 'further fields of every order, by tag: {1 = "{account}"}'),
+    "cancel_on_disconnect": Key(dict, 'fields of a Logon that asks for it, by tag: {8013 = "Y"}'),
     "tokens": Key(dict, 'tokens by account where no hook makes them: {ACC1 = "${TOKEN_ACC1}"}'),
     "price_decimals": Key(int, "decimals of prices on the wire (default: those of tick_size)"),
     "avg_px_decimals": Key(int, "decimals of AvgPx (default price_decimals + 4)"),
@@ -118,7 +119,7 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
         fail(
             "order_entry", "sender_comp_id", f"must contain {{account}}, for there are {len(accounts)}: not {sender!r}"
         )
-    for key in ("logon_fields", "order_fields"):
+    for key in ("logon_fields", "order_fields", "cancel_on_disconnect"):
         _fields(key, table.get(key, {}), fail)
     if not 0 <= table.get("heartbeat_s", 30) <= 3600:
         fail("order_entry", "heartbeat_s", f"must be from 0 to 3600, not {table['heartbeat_s']}")
@@ -130,6 +131,8 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
         fail(
             "order_entry", "logon_fields", "asks for {token}: give [hooks] token, or `tokens` with one for each account"
         )
+    if "cancel_on_disconnect" in has and "cancel_on_disconnect" not in table:
+        fail("order_entry", None, "lacks cancel_on_disconnect, but the target declares it: the fields that ask for it")
     if ("smp_cancel_newest" in has or "smp_cancel_oldest" in has) and "smp_tag" not in table:
         fail("order_entry", None, f"lacks smp_tag, but the target declares it: {ORDER_ENTRY['smp_tag'].help}")
     tick = tables.get("instruments", {}).get("tick_size", "0.01")

@@ -19,6 +19,8 @@ class LocalVenue:
     def __init__(self, endpoint: Endpoint, accounts: list[str], symbols: list[str], make_token: TokenMaker) -> None:
         self.endpoint, self.accounts = endpoint, accounts
         self.order_fields: dict[int, str] = {}
+        self.cancel_on_disconnect = {8013: "Y"}
+        self.engine = None
         self._tokens: dict[str, str] = {}
         self._make_token = make_token
         self._symbols = itertools.cycle(symbols)

@@ -66,6 +66,28 @@ void mm_risk_undo(mm_risk *risk, uint64_t cl_ord_id);
 /* Takes what the engine said. Each report once, in the order of the keys. */
 void mm_risk_apply(mm_risk *risk, const mm_report *report);
 
+/* An open order by its ClOrdID, if it is that account's in that symbol; order_id 0: not accepted yet. */
+typedef struct mm_risk_open_order {
+    uint64_t order_id;
+    int64_t cum_lots;
+    int known;
+} mm_risk_open_order;
+mm_risk_open_order mm_risk_find_open(const mm_risk *risk, uint64_t cl_ord_id, uint32_t account, uint32_t symbol);
+
+/* Whose order, or replace on its way, it is: to be told when mm_risk_new or mm_risk_replace has taken it. */
+void mm_risk_owned_by(mm_risk *risk, uint64_t cl_ord_id, uint32_t session);
+
+typedef struct mm_risk_order {
+    uint64_t cl_ord_id;
+    uint32_t symbol;
+    uint8_t side;
+} mm_risk_order;
+
+/* The open orders of a session and its replaces on their way, one a call. `at` is 0 at first and the caller's to keep; looks at no
+ * more than `steps` places. 1: `order` is one, 0: not yet, -1: there are no more. Those that were said to be going are left out. */
+int mm_risk_next_of(const mm_risk *risk, uint32_t session, uint64_t *at, uint32_t steps, mm_risk_order *order);
+void mm_risk_going(mm_risk *risk, uint64_t cl_ord_id);
+
 int mm_risk_knows(const mm_risk *risk, uint64_t cl_ord_id);
 uint32_t mm_risk_open(const mm_risk *risk);
 mm_money mm_risk_cash(const mm_risk *risk, uint32_t account);                     /* not reserved */
