@@ -16,13 +16,14 @@ SUITES = "matchmark.conformance.suites"
 def checks_by_clause() -> dict[str, list[str]]:
     """Clause id -> the tests that name it, as file::test, and the rules of checks/ that can report it."""
     from matchmark.conformance.checks import RULES
+    from matchmark.conformance.checks.reports import STREAM_RULES
 
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(Path(str(files(SUITES))).glob("test_*.py")):
         for test, clauses in _marked(importlib.import_module(f"{SUITES}.{path.stem}")).items():
             for clause in clauses:
                 found[clause].append(f"{path.name}::{test}")
-    for rule, reported in RULES.items():
+    for rule, reported in {**RULES, **STREAM_RULES}.items():
         for clause in reported:
             found[clause].append(f"rule {rule}")
     return dict(found)

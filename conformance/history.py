@@ -6,6 +6,7 @@ A History is append-only. It knows nothing of targets or of verdicts.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,9 +93,14 @@ def line_from_wire(wire: dict[str, Any]) -> WireLine:
     return WireLine(wire["session"], wire["sent"], wire["fix"], wire["at_ns"])
 
 
+_SECRETS = re.compile(r"(?<=\|)(554|925)=[^|]*|[\w-]{8,}\.[\w-]{8,}\.[\w-]{16,}")
+"""Password, NewPassword, and what looks like a JSON Web Token wherever it stands."""
+
+
 def readable(raw: bytes) -> str:
-    """A FIX message as text that can be printed: | for SOH, and every byte that is no ASCII as its escape."""
-    return raw.decode("ascii", "backslashreplace").replace("\x01", "|")
+    """A FIX message as text that can be printed and shown: | for SOH, bytes that are no ASCII as their escape, secrets hidden."""
+    text = raw.decode("ascii", "backslashreplace").replace("\x01", "|")
+    return _SECRETS.sub(lambda found: f"{found[1]}=(hidden)" if found[1] else "(hidden)", text)
 
 
 def read_jsonl(lines: Iterable[str]) -> History:

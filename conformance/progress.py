@@ -20,6 +20,7 @@ class RunProgress:
         self._console = Console(stderr=True, quiet=quiet)
         self._title = title
         self._fancy = sys.stderr.isatty() and not quiet
+        self._tests: set[str] = set()
         self._total = self._done = self._failed = 0
         self._said_s = time.monotonic()
         self._bar = Progress(
@@ -46,7 +47,8 @@ class RunProgress:
 
     def __call__(self, kind: str, values: dict[str, Any]) -> None:
         if kind == "collected":
-            self._total = len(values["tests"]) + self._done
+            self._tests |= set(values["tests"])  # of several children, or of one that was started again
+            self._total = len(self._tests)
             self._bar.update(self._task, total=self._total)
             self._plain(f"{self._title}: {self._total} checks", now=True)
         elif kind == "start":

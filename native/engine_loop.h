@@ -18,8 +18,16 @@ typedef struct mm_known_order {
     char text[MM_TEXT_BYTES];
     uint32_t session, leaves_lots, cum_lots;
     uint16_t gateway;
-    uint8_t type, tif;
+    uint8_t type : 7, side : 1, tif;
 } mm_known_order;
+
+/* What the answer to a status request needs of an order that has ended, beyond what the engine remembers. */
+typedef struct mm_past_order {
+    uint64_t notional[2];
+    int64_t limit_ticks;
+    uint32_t order_lots, cum_lots;
+    uint8_t side, type, tif;
+} mm_past_order;
 
 /* Resting orders by order id: an open-addressed table of indexes into a pool. Ids are given out in sequence, so eight neighbours
  * share a cache line of the table. Sized at creation for all orders that can rest; nothing allocates later. */
@@ -27,11 +35,13 @@ typedef struct mm_known_orders {
     uint64_t *slots; /* low word of the id << 32 | index, 0 for empty */
     mm_known_order *pool;
     uint32_t *free_list;
-    uint64_t mask;
+    mm_past_order
+        *past; /* by order id, which counts accepted orders and so stays within the ids that the engine remembers */
+    uint64_t mask, max_past;
     uint32_t group_shift, n_free, max;
 } mm_known_orders;
 
-int mm_known_create(mm_known_orders *known, uint32_t max_orders);
+int mm_known_create(mm_known_orders *known, uint32_t max_orders, uint32_t remembered_ids);
 void mm_known_destroy(mm_known_orders *known);
 void mm_known_clear(mm_known_orders *known);
 /* NULL when there is no such order. */
@@ -39,6 +49,10 @@ mm_known_order *mm_known_find(const mm_known_orders *known, uint64_t order_id);
 /* False when the pool is full, which a pool as large as the book's never is. */
 bool mm_known_insert(mm_known_orders *known, const mm_known_order *order);
 void mm_known_remove(mm_known_orders *known, uint64_t order_id);
+/* The order has ended, with so much of it cancelled. */
+void mm_past_keep(mm_known_orders *known, const mm_known_order *order, uint32_t cancelled_lots);
+/* NULL when the engine forgets orders that have ended. */
+const mm_past_order *mm_past_find(const mm_known_orders *known, uint64_t order_id);
 
 struct mm_engine_loop {
     mm_pipeline *p;

@@ -16,16 +16,25 @@ static uint64_t slots_bytes(const mm_known_orders *k)
     return (k->mask + 1) * sizeof *k->slots;
 }
 
-int mm_known_create(mm_known_orders *k, uint32_t max_orders)
+static uint64_t past_bytes(const mm_known_orders *k)
+{
+    return (k->max_past + 1) * sizeof *k->past;
+}
+
+int mm_known_create(mm_known_orders *k, uint32_t max_orders, uint32_t remembered_ids)
 {
     uint32_t bits = 6;
     while ((UINT64_C(1) << bits) < UINT64_C(2) * max_orders)
         bits++;
-    *k = (mm_known_orders){.mask = (UINT64_C(1) << bits) - 1, .group_shift = 64 - (bits - 3), .max = max_orders + 1};
+    *k = (mm_known_orders){.mask = (UINT64_C(1) << bits) - 1,
+                           .group_shift = 64 - (bits - 3),
+                           .max = max_orders + 1,
+                           .max_past = remembered_ids};
     k->slots = reserve(slots_bytes(k));
     k->pool = reserve((k->max + UINT64_C(1)) * sizeof *k->pool);
     k->free_list = reserve((k->max + UINT64_C(1)) * sizeof *k->free_list);
-    if (!k->slots || !k->pool || !k->free_list) {
+    k->past = reserve(past_bytes(k));
+    if (!k->slots || !k->pool || !k->free_list || !k->past) {
         mm_known_destroy(k);
         return -1;
     }
@@ -39,6 +48,8 @@ void mm_known_destroy(mm_known_orders *k)
         munmap(k->slots, slots_bytes(k));
     if (k->pool)
         munmap(k->pool, (k->max + UINT64_C(1)) * sizeof *k->pool);
+    if (k->past)
+        munmap(k->past, past_bytes(k));
     if (k->free_list)
         munmap(k->free_list, (k->max + UINT64_C(1)) * sizeof *k->free_list);
     memset(k, 0, sizeof *k);
@@ -50,6 +61,26 @@ void mm_known_clear(mm_known_orders *k)
     k->n_free = k->max;
     for (uint32_t i = 0; i < k->max; i++)
         k->free_list[i] = k->max - i; /* the last is given out first: index 1 */
+}
+
+void mm_past_keep(mm_known_orders *k, const mm_known_order *order, uint32_t cancelled_lots)
+{
+    if (order->order_id > k->max_past)
+        return;
+    k->past[order->order_id] = (mm_past_order){
+        .notional = {order->notional[0], order->notional[1]},
+        .limit_ticks = order->limit_ticks,
+        .order_lots = order->cum_lots + cancelled_lots,
+        .cum_lots = order->cum_lots,
+        .side = order->side,
+        .type = order->type,
+        .tif = order->tif,
+    };
+}
+
+const mm_past_order *mm_past_find(const mm_known_orders *k, uint64_t order_id)
+{
+    return order_id && order_id <= k->max_past ? &k->past[order_id] : NULL;
 }
 
 static uint64_t home(const mm_known_orders *k, uint64_t id)

@@ -122,7 +122,8 @@ static mm_known_order opened(const mm_engine_loop *loop, const mm_event *e)
         .gateway = o->gateway,
         .leaves_lots = e->quantity_lots,
         .cum_lots = e->cum_lots,
-        .type = o->command.op == MM_NEW ? o->command.type : MM_LIMIT,
+        .type = (o->command.op == MM_NEW ? o->command.type : MM_LIMIT) & 0x7f,
+        .side = e->side & 1,
         .tif = o->command.op == MM_NEW ? o->command.tif : MM_DAY,
     };
     memcpy(k.text, o->text, sizeof k.text);
@@ -168,8 +169,12 @@ static bool on_trade(mm_engine_loop *loop, const mm_event *e, mm_audit_record *r
     r->other_session = resting->session;
     r->other_gateway = resting->gateway;
     r->other_leaves_lots = resting->leaves_lots;
-    if (!resting->leaves_lots)
+    if (!resting->leaves_lots) {
+        mm_past_keep(&loop->known, resting, 0);
         mm_known_remove(&loop->known, e->other_order_id);
+    }
+    if (!in->leaves_lots)
+        mm_past_keep(&loop->known, in, 0);
     return true;
 }
 
@@ -181,6 +186,7 @@ static bool on_cancelled(mm_engine_loop *loop, const mm_event *e, mm_audit_recor
         return broken(loop, "engine loop: a cancelled order is not known: this is a bug of matchmark");
     k->leaves_lots = 0;
     fill_order(r, k);
+    mm_past_keep(&loop->known, k, e->quantity_lots);
     if (e->reason == MM_REASON_REQUESTED) {
         memcpy(r->other_text, loop->order.text, sizeof r->other_text);
         r->other_session = loop->order.session;
@@ -196,12 +202,28 @@ static bool on_cancelled(mm_engine_loop *loop, const mm_event *e, mm_audit_recor
 static void on_status(mm_engine_loop *loop, const mm_event *e, mm_audit_record *r)
 {
     const mm_known_order *k = e->order_id ? mm_known_find(&loop->known, e->order_id) : NULL;
-    if (k && e->state != MM_FILLED && e->state != MM_CANCELLED)
+    const mm_past_order *past = k ? NULL : mm_past_find(&loop->known, e->order_id);
+    bool over = e->state == MM_FILLED || e->state == MM_CANCELLED;
+    if (k && !over)
         fill_order(r, k);
     fill_request(loop, r);
     r->limit_ticks = e->price_ticks;
     r->leaves_lots = e->quantity_lots;
     r->cum_lots = e->cum_lots;
+    if (k && over) { /* asked for by a ClOrdID that a replace has ended */
+        r->flags |= k->side ? MM_RECORD_SELL : 0;
+        r->type = k->type;
+        r->tif = k->tif;
+        r->other_leaves_lots = k->leaves_lots + k->cum_lots;
+    } else if (past && over) {
+        r->flags |= past->side ? MM_RECORD_SELL : 0;
+        r->type = past->type;
+        r->tif = past->tif;
+        r->limit_ticks = past->limit_ticks;
+        r->other_leaves_lots = past->order_lots;
+        if (past->cum_lots == e->cum_lots)
+            memcpy(r->notional, past->notional, sizeof r->notional);
+    }
 }
 
 static bool fill_event(mm_engine_loop *loop, const mm_event *e, mm_audit_record *r)

@@ -117,6 +117,10 @@ int mm_report_of_record(const mm_audit_record *r, const mm_audit_record *command
     default:
         memcpy(to->orig_text, r->other_text, sizeof to->orig_text);
         to->orig_cl_ord_id = r->event.other_cl_ord_id;
+        if (r->other_leaves_lots)
+            to->order_lots = r->other_leaves_lots;
+        if (r->flags & MM_RECORD_SELL)
+            to->side = MM_SELL;
         break;
     }
     return 1;

@@ -199,6 +199,19 @@ static enum mm_reason find_own(const mm_run *r, const mm_command *c, uint32_t *o
     return MM_REASON_NONE;
 }
 
+/* Refuses a cancel or replace. The owner of the order is told which it is and where it stands. */
+static void refuse_request(mm_run *r, const mm_command *c, enum mm_reason reason)
+{
+    mm_event *answer = r->out;
+    mm_refuse(r, c, MM_EV_CANCEL_REJECTED, reason);
+    mm_order_view v = mm_engine_order(r->engine, c->orig_cl_ord_id);
+    if (v.state == MM_UNKNOWN || v.account != c->account || v.symbol != c->symbol)
+        return;
+    answer->order_id = v.order_id;
+    answer->state = v.state;
+    answer->cum_lots = v.cum_lots;
+}
+
 void mm_do_cancel(mm_run *r, const mm_command *c)
 {
     uint32_t order = 0;
@@ -206,7 +219,7 @@ void mm_do_cancel(mm_run *r, const mm_command *c)
     if (c->symbol < r->engine->config.n_symbols)
         reason = find_own(r, c, &order);
     if (reason) {
-        mm_refuse(r, c, MM_EV_CANCEL_REJECTED, reason);
+        refuse_request(r, c, reason);
         return;
     }
     mm_report_cancelled(r, order, MM_REASON_REQUESTED);
@@ -255,7 +268,7 @@ bool mm_do_replace(mm_run *r, const mm_command *c)
     uint32_t order = 0;
     enum mm_reason reason = check_replace(r, c, &order);
     if (reason) {
-        mm_refuse(r, c, MM_EV_CANCEL_REJECTED, reason);
+        refuse_request(r, c, reason);
         return true;
     }
     rename_order(r, order, c);

@@ -24,6 +24,7 @@ typedef struct request {
     mm_order_message order;
     int64_t price_units, shares;
     bool priced, quantified;
+    mm_risk_open_order own; /* what a refused replace is about */
 } request;
 
 static bool conditional(request *q, const char *text)
@@ -64,6 +65,10 @@ static bool refuse(request *q, int reason, const char *text)
     r.time_in_force = tif.length == 1 ? *tif.at : '0';
     put_id(cl, &r.cl_ord_id_length, mm_value(q->m, 11));
     put_id(orig, &r.orig_length, mm_value(q->m, 41));
+    if (q->own.known) {
+        r.order_id = q->own.order_id;
+        r.ord_status = q->own.cum_lots ? '1' : '0';
+    }
     if (op != MM_NEW) {
         r.cancel_response = op == MM_REPLACE ? '2' : '1';
         r.reject_reason = (uint16_t)(reason == 6              ? 6
@@ -92,18 +97,18 @@ static uint64_t name(request *q, uint32_t tag, char text[40])
     return mm_cl_ord_id_hash(q->g->config.hash_key, q->order.command.account, id.at, id.length);
 }
 
-/* Price and quantity as integers. False: `q` was answered. */
-static bool read_numbers(request *q)
+/* Price and quantity as integers. MM_RISK_OK, or what is wrong with them. */
+static int read_numbers(request *q)
 {
     const mm_risk_symbol *s = mm_risk_symbol_at(q->g->risk, q->order.command.symbol);
     mm_text price = mm_value(q->m, 44), quantity = mm_value(q->m, 38);
     q->priced = price.length != 0;
     q->quantified = quantity.length != 0;
     if (q->priced && !mm_fix_read_decimal(price.at, price.length, s->price_digits, &q->price_units))
-        return !refuse(q, mm_risk_reject_reason(MM_RISK_TICK), mm_risk_text(MM_RISK_TICK));
+        return MM_RISK_TICK;
     if (q->quantified && !mm_fix_read_decimal(quantity.at, quantity.length, 0, &q->shares))
-        return !refuse(q, mm_risk_reject_reason(MM_RISK_LOT), mm_risk_text(MM_RISK_LOT));
-    return true;
+        return MM_RISK_LOT;
+    return MM_RISK_OK;
 }
 
 /* Into the ring. False: it is full, and nothing was done. */
@@ -152,15 +157,16 @@ static enum mm_probe probe(request *q)
     return MM_PROBE_ASKED;
 }
 
-/* SelfMatchPreventionInstruction: a tag of ours. False: `q` was answered. */
+static const char no_such_prevention[] = "SelfMatchPreventionInstruction(8000) is N (cancel newest) or O (oldest)";
+
+/* SelfMatchPreventionInstruction: a tag of ours. False: it is neither. */
 static bool read_prevention(request *q)
 {
     if (!mm_value(q->m, MM_TAG_SELF_MATCH).length)
         return true;
     char asked = letter(q, MM_TAG_SELF_MATCH, 0);
     if (asked != 'N' && asked != 'O')
-        return !refuse(q, REJECT_UNSUPPORTED,
-                       "SelfMatchPreventionInstruction(8000) is N (cancel newest) or O (oldest)");
+        return false;
     q->order.command.smp = asked == 'N' ? MM_SMP_CANCEL_NEWEST : MM_SMP_CANCEL_OLDEST;
     return true;
 }
@@ -175,8 +181,11 @@ static bool new_order(request *q)
     c->side = side == '1' ? MM_BUY : MM_SELL;
     c->type = type == '2' ? MM_LIMIT : MM_MARKET;
     c->tif = tif == '3' ? MM_IOC : MM_DAY;
-    if (!read_prevention(q) || !read_numbers(q))
-        return true;
+    if (!read_prevention(q))
+        return refuse(q, REJECT_UNSUPPORTED, no_such_prevention);
+    int verdict = read_numbers(q);
+    if (verdict != MM_RISK_OK)
+        return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     if (!q->quantified)
         return conditional(q, "OrderQty is required");
     if (c->type == MM_LIMIT && !q->priced)
@@ -192,23 +201,39 @@ static bool new_order(request *q)
         if (found == MM_PROBE_KNOWN)
             return true; /* the report of its state was the answer */
     }
-    int verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
+    verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
     return put(q, true);
 }
 
+/* The owner of an order is told where it stands. One that is not open here is for the engine to speak of: it is given a quantity
+ * that it always refuses, if it does not refuse before because the order is unknown or finished. False: not now. */
+static bool refuse_replace(request *q, int reason, const char *text)
+{
+    mm_command *c = &q->order.command;
+    q->own = mm_risk_find_open(q->g->risk, c->orig_cl_ord_id, c->account, c->symbol);
+    if (q->own.known)
+        return q->own.order_id && refuse(q, reason, text);
+    c->quantity_lots = 0;
+    c->price_ticks = MM_ABSENT;
+    return put(q, false);
+}
+
 static bool replace_order(request *q)
 {
     mm_command *c = &q->order.command;
-    if (!read_prevention(q) || !read_numbers(q))
-        return true;
+    if (!read_prevention(q))
+        return refuse_replace(q, REJECT_UNSUPPORTED, no_such_prevention);
+    int verdict = read_numbers(q);
+    if (verdict != MM_RISK_OK)
+        return refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     if (!q->quantified || !q->priced)
         return conditional(q, "OrderQty and Price are required to replace an order");
-    int verdict = mm_risk_replace(q->g->risk, c, q->price_units, q->shares);
+    verdict = mm_risk_replace(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
-        return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
+        return refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
     return put(q, true);
 }

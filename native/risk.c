@@ -18,7 +18,10 @@ typedef struct entry {
     uint32_t account, symbol;
     uint8_t side, kind, accepted, going; /* going: mm_risk_going was told */
     uint32_t session;
-    money extra; /* of a replace: money added (buy) */
+    union {
+        money extra;       /* of a replace: money added (buy) */
+        uint64_t order_id; /* of an order: 0 until it is accepted */
+    };
 } entry;
 
 typedef struct position {
@@ -323,7 +326,8 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .side = p->side,
                  .kind = ENTRY_ORDER,
                  .session = p->session,
-                 .accepted = 1};
+                 .accepted = 1,
+                 .order_id = p->order_id};
     if (p->side == MM_BUY)
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
     else
@@ -333,10 +337,12 @@ static void adopt(mm_risk *r, const mm_report *p)
 static void apply_accepted(mm_risk *r, const mm_report *p)
 {
     entry *e = find(r, p->cl_ord_id);
-    if (e)
-        e->accepted = 1;
-    else
+    if (!e) {
         adopt(r, p);
+        return;
+    }
+    e->accepted = 1;
+    e->order_id = p->order_id;
 }
 
 /* Gives back all that the old order and the request hold, and takes what the new one holds. */
@@ -401,6 +407,14 @@ void mm_risk_apply(mm_risk *r, const mm_report *p)
     default:
         break;
     }
+}
+
+mm_risk_open_order mm_risk_find_open(const mm_risk *r, uint64_t id, uint32_t account, uint32_t symbol)
+{
+    const entry *e = find(r, id);
+    if (!e || e->kind != ENTRY_ORDER || e->account != account || e->symbol != symbol)
+        return (mm_risk_open_order){0};
+    return (mm_risk_open_order){.order_id = e->order_id, .cum_lots = e->total_lots - e->lots, .known = 1};
 }
 
 int mm_risk_knows(const mm_risk *r, uint64_t id)

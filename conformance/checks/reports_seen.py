@@ -311,6 +311,8 @@ class Streams:
             self.decided[r.said.session] = max(self.decided.get(r.said.session, 0), request.n)
         replaced = r.exec_type == "5" and request is not None and request.kind == "G"
         order.take(r, request if replaced else None)
+        if self.asked(order) or any(q.answered is None for q in self.account(order.account).mass):
+            order.leave(0)  # what may end it is on its way already
         if r.is_trade:
             self.fills.append((order, r))
         order.broken |= bool(found)

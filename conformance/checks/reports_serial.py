@@ -9,7 +9,6 @@ theirs.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -68,22 +67,20 @@ class _Talk:
 
     asks: list[_Ask] = field(default_factory=list)
     told: list[tuple[Told, Said]] = field(default_factory=list)
+    hints: list[int] = field(default_factory=list)
+    """Of each report, where to look for it first."""
 
 
 @dataclass(slots=True)
 class _State:
-    """Where the search stands: a model, and how far each session has got."""
+    """Where the search stands: a model, how far each session has got, and whose requests were decided one after another."""
 
     model: ModelEngine
-    owners: dict[str, str]
     asked: dict[str, int]
     heard: dict[str, int]
+    owners: dict[str, str] = field(default_factory=dict)
+    path: list[str] = field(default_factory=list)
     history: list[Exchange] = field(default_factory=list)
-
-    def copied(self) -> _State:
-        return _State(
-            copy.deepcopy(self.model), dict(self.owners), dict(self.asked), dict(self.heard), list(self.history)
-        )
 
     def key(self) -> tuple[object, ...]:
         books = tuple(
@@ -99,12 +96,12 @@ def serial_history(
     beginning, and what could not be explained behind it. Streams are whole: from the first order on, everything read.
     Undecided when the search takes too long."""
     talks = _talks(streams, market)
-    start = _State(model, {}, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
-    pending, tried, best = [start], 0, start
+    ways: list[list[str]] = [[]]
+    tried, best = 0, _State(model, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
     seen: set[tuple[object, ...]] = set()
-    while pending:
-        state = pending.pop()
-        while True:
+    while ways:
+        state = _follow(ways.pop(), model, talks)
+        while state is not None:
             if len(state.history) >= len(best.history):
                 best = state
             if all(state.asked[s] == len(t.asks) for s, t in talks.items()):
@@ -112,23 +109,28 @@ def serial_history(
                     return History(state.history), None
                 break
             candidates = list(_next(state, talks))
-            if not candidates:
-                break
             tried += len(candidates)
             if tried > STEPS_MAX:
                 raise Undecided(f"no order of the requests was found in {STEPS_MAX} steps")
-            if len(candidates) > 1:
+            question = next((s for s in candidates if _is_question(state, s, talks)), None)
+            if question is not None:
+                candidates = [question]
+            elif len(candidates) > 1:
                 key = state.key()
                 if key in seen:
                     break
                 seen.add(key)
-                pending += [state.copied() for _ in candidates[1:]]
-                for other, session in zip(pending[-len(candidates) + 1 :], reversed(candidates[1:]), strict=True):
-                    if not _decide(other, session, talks):
-                        pending.remove(other)
-            if not _decide(state, candidates[0], talks):
+                ways += [[*state.path, other] for other in reversed(candidates[1:])]
+            if not candidates or not _decide(state, candidates[0], talks):
                 break
     return History(best.history), _unexplained(best, talks, market)
+
+
+def _follow(way: list[str], model: ModelEngine, talks: dict[str, _Talk]) -> _State | None:
+    """The state after the next requests of these sessions, one by one; None when the last one cannot be there."""
+    model.reset()
+    state = _State(model, dict.fromkeys(talks, 0), dict.fromkeys(talks, 0))
+    return state if all(_decide(state, session, talks) for session in way) else None
 
 
 def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
@@ -143,9 +145,28 @@ def _next(state: _State, talks: dict[str, _Talk]) -> Iterator[str]:
         if ask.said.at_ns > by or state.heard[session] == len(talk.told):
             continue
         told, said = talk.told[state.heard[session]]
-        if _answers(told, ask.command, said):
-            found.append((said.at_ns, session))
-    return (session for _, session in sorted(found))
+        if _answers(told, ask.command, said) and _is_possible(state.model, ask.command, told):
+            found.append((talk.hints[state.heard[session]], said.at_ns, session))
+    return (session for _, _, session in sorted(found))
+
+
+def _is_question(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
+    """Whether it changes nothing, and is answered as it would be now: then it may as well be decided now."""
+    command = talks[session].asks[state.asked[session]].command
+    told, _ = talks[session].told[state.heard[session]]
+    if isinstance(command, Cancel | Replace):
+        return told[0] == "refused" and _is_refused(state.model, command)
+    if not isinstance(command, Status):
+        return False
+    return [told] == [t for event in state.model.submit(command) for _, t in _expected(event, session, state)]
+
+
+def _is_refused(model: ModelEngine, command: Cancel | Replace) -> bool:
+    """Whether it would be, now."""
+    order = model.owned(command.orig, command.acct, command.sym)
+    if isinstance(command, Replace):
+        return order is None or model.refusal_of_replace(command, order) is not None
+    return order is None or not order.leaves or not model.known_symbol(command.sym)
 
 
 def _answers(told: Told, command: Asked, said: Said) -> bool:
@@ -157,11 +178,15 @@ def _answers(told: Told, command: Asked, said: Said) -> bool:
     return told[0] != "fill" and said.message.get(11) == command.cl
 
 
+def _is_possible(model: ModelEngine, command: Asked, told: Told) -> bool:
+    """What can be seen without deciding it: cancels and replaces are refused or not."""
+    return not isinstance(command, Cancel | Replace) or _is_refused(model, command) == (told[0] == "refused")
+
+
 def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
     """Lets the model decide the session's next request; False when that is not what the sessions were told."""
     ask = talks[session].asks[state.asked[session]]
     command = ask.command
-    state.asked[session] += 1
     if isinstance(command, New | Replace):
         state.owners[command.cl] = session
     expected: dict[str, list[Told]] = {}
@@ -174,7 +199,10 @@ def _decide(state: _State, session: str, talks: dict[str, _Talk]) -> bool:
         heard = [told for told, _ in talks[who].told[at : at + len(tellings)]]
         if heard != tellings and not _free(command, heard, tellings):
             return False
-        state.heard[who] = at + len(tellings)
+    for who, tellings in expected.items():
+        state.heard[who] += len(tellings)
+    state.asked[session] += 1
+    state.path.append(session)
     state.history.append(Exchange(command, tuple(events), ask.said.at_ns, ask.answered_ns))
     return True
 
@@ -242,18 +270,30 @@ def _talks(streams: Mapping[str, Sequence[Line]], market: Market) -> dict[str, _
         lines = [*reader.read(stream), *reader.rest()]
         refused = set(_refused(lines))
         talk = talks[session] = _Talk()
-        answers: dict[str, Said] = {}
+        answers: dict[tuple[bool, str], list[Said]] = {}
         for said in lines:
             if not said.sent and (told := _told(said, market)) is not None:
                 talk.told.append((told, said))
-                answers.setdefault(said.message.get(11, "") or "", said)
+                answers.setdefault((told[0] == "status", said.message.get(11, "") or ""), []).append(said)
+        talk.hints = _hints([said for _, said in talk.told])
         for said in lines:
             if said.sent and said.message.seq not in refused:
                 command = _command(said.message, market.accounts.get(session, session), market)
                 if command is not None:
-                    answer = answers.get(said.message.need(11))
+                    mine = answers.get((isinstance(command, Status), said.message.need(11)), [])
+                    answer = next((x for x in mine if x.at_ns >= said.at_ns), None)
                     talk.asks.append(_Ask(command, said, answer.at_ns if answer else 1 << 63))
     return talks
+
+
+def _hints(told: Sequence[Said]) -> list[int]:
+    """ExecIDs, where they are numbers: many exchanges count them up. It is a hint for the search and no more."""
+    hints, last = list[int](), 0
+    for said in told:
+        text = said.message.get(17, "") or ""
+        last = int(text) if text.isascii() and text.isdigit() and len(text) < 20 and int(text) else last
+        hints.append(last)
+    return hints
 
 
 def _refused(lines: Iterable[Said]) -> Iterator[int]:

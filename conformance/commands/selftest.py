@@ -66,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wires",
         choices=WIRE_CHOICES,
         default="all",
-        help="wire mutants, each with an exchange of its own: all, one for each clause (which, goes by the seed), or none",
+        help="wire mutants, each with an exchange of its own: all, and sound ones beside them; one for each clause (which, "
+        "goes by the seed); or none",
     )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
@@ -128,7 +129,7 @@ def _all(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         full=args.full,
         wires=wires,
-        sound_wires=() if args.no_false_alarms or not wires else tuple(SOUND_WIRES),
+        sound_wires=tuple(SOUND_WIRES) if args.wires == "all" and not args.no_false_alarms else (),
     )
     for lacking, names in (
         ()

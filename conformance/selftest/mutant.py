@@ -29,6 +29,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
 from matchmark.conformance.selftest.broken_process import PROCESSES, Process
 from matchmark.conformance.selftest.declare import DECLARED, Mutant
 from matchmark.conformance.selftest.wire_declare import PREFIX
+from matchmark.conformance.selftest.wire_mutants import WIRES
 from matchmark.conformance.selftest.wire_target import wire_target
 from matchmark.conformance.targets.base import Target, TargetInfo
 from matchmark.conformance.targets.model import ModelTarget
@@ -61,8 +62,9 @@ def mutant_target(name: str) -> Target:
 def mutants_by_clause() -> dict[str, list[str]]:
     """For each clause the mutants declared to break it, first those whose first clause it is."""
     by_clause: dict[str, list[str]] = {}
+    declared = {name: chosen.breaks for name, chosen in MUTANTS.items()} | {w.name: w.breaks for w in WIRES.values()}
     for place in (slice(0, 1), slice(1, None)):
-        for name, chosen in MUTANTS.items():
-            for clause in chosen.breaks[place]:
+        for name, breaks in declared.items():
+            for clause in breaks[place]:
                 by_clause.setdefault(clause, []).append(name)
     return by_clause

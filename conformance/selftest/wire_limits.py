@@ -73,13 +73,13 @@ class ShortSales(Unlimited):
 
 @wire_mutant(
     "price-rounded-to-tick",
-    breaks=("D01.X3", "D01.1"),
+    breaks=("D04.X13", "D01.1"),
     story="A price between two ticks was rounded to one in place of being refused.",
 )
 class PriceRounded(BrokenWire):
     def to_exchange(self, link: Link, m: Message) -> list[Message]:
         price = number(m, 44)
-        if m.kind == "D" and price > 0 and price % Decimal("0.01"):
+        if m.kind in "DG" and price > 0 and price % Decimal("0.01"):
             m.set(44, max(price.quantize(Decimal("0.01")), Decimal("0.01")))
         return [m]
 

@@ -224,12 +224,28 @@ class Naive:
             return Reason.TOO_LATE
         return Reason.UNKNOWN_ORDER
 
+    def refuse_request(self, c: Command, reason: Reason) -> None:
+        """The owner of the order is told which it is and where it stands."""
+        told: dict[str, int] = {}
+        for o in self.resting:
+            if (o.cl, o.account, o.symbol) == (c.orig, c.account, c.symbol):
+                told = {
+                    "state": State.PARTIALLY_FILLED if o.cum else State.NEW,
+                    "order_id": o.order_id,
+                    "cum_lots": o.cum,
+                }
+        gone = self.finished.get(c.orig)
+        if gone and (gone[0].account, gone[0].symbol) == (c.account, c.symbol):
+            told = {"state": gone[1], "order_id": gone[0].order_id, "cum_lots": gone[0].cum}
+        names = {"symbol": c.symbol, "cl_ord_id": c.cl, "other_cl_ord_id": c.orig, "account": c.account}
+        self.emit(EventKind.CANCEL_REJECTED, reason=reason, **names, **told)
+
     def cancel(self, c: Command) -> None:
         found = self.own(c) if c.symbol < self.symbols else Reason.UNKNOWN_SYMBOL
         if isinstance(found, Order):
             self.cancelled(found, Reason.REQUESTED)
         else:
-            self.refuse(c, EventKind.CANCEL_REJECTED, found)
+            self.refuse_request(c, found)
 
     def check_replace(self, c: Command) -> Order | Reason:
         if c.symbol >= self.symbols:
@@ -250,7 +266,7 @@ class Naive:
     def replace(self, c: Command) -> None:
         o = self.check_replace(c)
         if not isinstance(o, Order):
-            self.refuse(c, EventKind.CANCEL_REJECTED, o)
+            self.refuse_request(c, o)
             return
         price = o.price if c.price == ABSENT else c.price
         leaves = o.leaves if c.quantity == ABSENT else c.quantity - o.cum

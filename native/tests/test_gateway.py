@@ -163,6 +163,51 @@ def test_a_missing_price_or_quantity_is_a_business_reject(plain: Exchange) -> No
     a.expect("3", t373="5", t371="11")
 
 
+@pytest.mark.parametrize(
+    ("qty", "price"), [(10_001, "100.00"), (20, "100.005"), (20, "300.00"), (10_000, "149.00"), (0, "1")]
+)
+def test_a_replace_that_is_refused_says_where_the_order_stands(plain: Exchange, qty: int, price: str) -> None:
+    """Whether a check of the gateway refuses it or the engine."""
+    a, b = logged_on(plain), logged_on(plain, "BOB")
+    a.new("o", 1, 10, "100.00")
+    order = a.expect("8", t150="0")[37]
+    a.replace("r1", "o", qty, price)
+    a.expect("9", t37=order, t39="0", t434="2", t11="r1", t41="o")
+    b.new("s", 2, 4, "100.00")
+    a.expect("8", t150="F")
+    a.replace("r2", "o", qty, price)
+    a.expect("9", t37=order, t39="1", t434="2")
+    b.replace("r3", "o", qty, price)
+    assert [b.expect("8")[150] for _ in range(2)] == ["0", "F"]
+    b.expect("9", t37="NONE", t39="8", t434="2")
+    a.cancel("c", "o")
+    a.expect("8", t150="4")
+    a.replace("r4", "o", qty, price)
+    a.expect("9", t37=order, t39="4", t434="2")
+    a.cancel("c2", "o")
+    a.expect("9", t37=order, t39="4", t434="1")
+    assert plain.gateway.cash_units("ALICE") == 100_000_000 - 4 * 10_000
+
+
+def test_the_status_of_an_order_that_is_over_has_all_fields(exchange: Exchange) -> None:
+    a, b = logged_on(exchange), logged_on(exchange, "BOB")
+    a.new("s", 2, 10, "100.01")
+    order = a.expect("8", t150="0")[37]
+    b.new("b1", 1, 1, "100.02")
+    b.new("b2", 1, 2, "100.02")
+    for _ in range(2):
+        a.expect("8", t150="F")
+    a.cancel("c", "s")
+    a.expect("8", t150="4")
+    a.send("H", (11, "s"), (55, "SYM"), (54, 2))
+    told = {"t37": order, "t54": "2", "t38": "10", "t44": "100.01", "t151": "0", "t14": "3", "t6": "100.010000"}
+    a.expect("8", t150="I", t39="4", t40="2", t59="0", **told)
+    b.send("H", (11, "b2"), (55, "SYM"), (54, 1))
+    for kind in "0F0F":
+        b.expect("8", t150=kind)
+    b.expect("8", t150="I", t39="2", t54="1", t38="2", t14="2", t44="100.02", t6="100.010000")
+
+
 def test_an_order_sent_again_is_executed_once(plain: Exchange) -> None:
     a = logged_on(plain)
     a.new("once", 1, 10, "100.00")

@@ -23,10 +23,12 @@
  *      188  kind               u8    mm_record_kind
  *      189  type               u8    as given           mm_ord_type of the order
  *      190  tif                u8    as given           mm_tif of the order
- *      191  flags              u8    bit 0: last record of its command; bits 4-7: the command's mm_op
+ *      191  flags              u8    bit 0: last record of its command; bit 1: status of a sell that
+ *                                    is over; bits 4-7: the command's mm_op
  *      192  leaves_lots        u32   -                  of the order after the event
  *      196  cum_lots           u32   -                  of the order after the event
- *      200  other_leaves_lots  u32   -                  trade: of the resting order after it
+ *      200  other_leaves_lots  u32   -                  trade: of the resting order after it; status of an order that is
+ *                                                       over: its OrderQty
  *      204  epoch              u32   of the engine that wrote it; never falls
  *      208  notional           2xu64 -                  low, high: sum of price x quantity of the order's fills
  *      224  other_notional     2xu64 -                  trade: the same of the resting order
@@ -65,6 +67,7 @@ typedef struct mm_fault {
 enum mm_record_kind { MM_RECORD_COMMAND = 1, MM_RECORD_EVENT = 2 };
 /* flags: bit 0 set in the last record of a command; bits 4-7 the mm_op of the command. */
 #define MM_RECORD_LAST     1
+#define MM_RECORD_SELL     2
 #define MM_RECORD_OP_SHIFT 4
 
 typedef struct mm_audit_record {

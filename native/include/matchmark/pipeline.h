@@ -69,7 +69,7 @@
  *      240  contra_order_id u64  trade: the other order
  *      248  order_position u64   of the command that caused it
  * A report rebuilt from the log has validated_ns and enqueued_ns 0 unless the command's record is given too, and reported_ns 0.
- * Status of a finished order knows its cum and state but not its side, limit, OrderQty and notional (0 / MM_ABSENT). */
+ * Status under a ClOrdID that a replace has ended knows cum and state of then, and has no notional. */
 #ifndef MATCHMARK_PIPELINE_H
 #define MATCHMARK_PIPELINE_H
 

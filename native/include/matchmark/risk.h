@@ -66,6 +66,14 @@ void mm_risk_undo(mm_risk *risk, uint64_t cl_ord_id);
 /* Takes what the engine said. Each report once, in the order of the keys. */
 void mm_risk_apply(mm_risk *risk, const mm_report *report);
 
+/* An open order by its ClOrdID, if it is that account's in that symbol; order_id 0: not accepted yet. */
+typedef struct mm_risk_open_order {
+    uint64_t order_id;
+    int64_t cum_lots;
+    int known;
+} mm_risk_open_order;
+mm_risk_open_order mm_risk_find_open(const mm_risk *risk, uint64_t cl_ord_id, uint32_t account, uint32_t symbol);
+
 /* Whose order, or replace on its way, it is: to be told when mm_risk_new or mm_risk_replace has taken it. */
 void mm_risk_owned_by(mm_risk *risk, uint64_t cl_ord_id, uint32_t session);
 
