@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from matchmark.conformance.checks.differential import ModelOfTarget
 from matchmark.conformance.checks.finding import Finding
@@ -76,11 +76,11 @@ class Party:
         self.send("D", self.floor.with_account(self.account, business.new_order(on, cl, side, lots, ticks, tif=tif)))
         return cl
 
-    def buy(self, lots: int, ticks: int | None = None, **more: str) -> str:
-        return self.new(Side.BUY, lots, ticks, **more)  # type: ignore[arg-type]
+    def buy(self, lots: int, ticks: int | None = None, **more: Any) -> str:
+        return self.new(Side.BUY, lots, ticks, **more)
 
-    def sell(self, lots: int, ticks: int | None = None, **more: str) -> str:
-        return self.new(Side.SELL, lots, ticks, **more)  # type: ignore[arg-type]
+    def sell(self, lots: int, ticks: int | None = None, **more: Any) -> str:
+        return self.new(Side.SELL, lots, ticks, **more)
 
     def cancel(self, orig: str, *, cl: str | None = None, on: Instrument | None = None) -> str:
         cl = cl or self.floor.venue.new_cl()

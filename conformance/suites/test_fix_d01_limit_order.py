@@ -120,5 +120,7 @@ def test_a_cancel_never_overtakes_its_order(venue: Venue, cut: int | None) -> No
             other.sell(5, 10_100 + n)
         names = party.send_cut(messages, cut)
         told = party.all()
-        expected = [{35: "8", 150: kind, 11: cl} for cl, kind in zip(names, itertools.cycle("04"))]
+        expected: list[dict[int, str | None]] = [
+            {35: "8", 150: kind, 11: cl} for cl, kind in zip(names, itertools.cycle("04"))
+        ]
         floor.expect("D01.X33", party, expected, "has each order accepted and then cancelled", told)

@@ -151,7 +151,7 @@ def test_a_replace_that_a_check_refuses_leaves_the_order_as_it_is(venue: Venue, 
     """Also one that no engine saw is refused with the order's id and its true status; and the order trades on as it was."""
     if venue.limits is None or venue.limits.collar_bps is None or venue.limits.max_lots is None:
         raise NotOffered("the profile states no size limit or collar")
-    limits = venue.limits
+    limits, max_lots = venue.limits, venue.limits.max_lots
     with trading(venue, limits.fresh_symbol()) as floor:
         owner, taker = floor.party(1), floor.party(2)
         px = int((limits.reference_price or 0) / floor.on.tick_size)
@@ -162,7 +162,7 @@ def test_a_replace_that_a_check_refuses_leaves_the_order_as_it_is(venue: Venue, 
             floor.expect("D02.8", owner, [order.fill(filled, px)], "is told of its fill")
         taker.all()
         lots, ticks = {
-            "size": (limits.max_lots + 1, px),
+            "size": (max_lots + 1, px),
             "quantity": (-5, px),
             "collar": (20, px * 3),
             "tick": (20, px),

@@ -55,8 +55,8 @@ def test_the_slippage_can_be_computed_from_the_reports(venue: Venue, view: View)
         fills = [m for m in told if m.get(150) == "F"]
         best = Decimal(fills[0].need(31))
         by_average = abs(best - Decimal(told[-1].need(6)))
-        worth = sum(Decimal(m.need(31)) * Decimal(m.need(32)) for m in fills)
-        by_fills = abs(best - worth / sum(Decimal(m.need(32)) for m in fills))
+        worth = sum((Decimal(m.need(31)) * Decimal(m.need(32)) for m in fills), Decimal())
+        by_fills = abs(best - worth / sum((Decimal(m.need(32)) for m in fills), Decimal()))
         expected = Decimal("1.9") * floor.on.tick_size
         if by_average != expected or by_fills != expected:
             found = [f"{by_average} by AvgPx", f"{by_fills} by the executions"]
