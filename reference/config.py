@@ -197,8 +197,8 @@ def _symbols(source: Source) -> tuple[Symbol, ...]:
                 made[key] = source.integer("symbols", index, key, 1, most)
         if "collar_bps" in row:
             made["collar_bps"] = source.integer("symbols", index, "collar_bps", 0, 1_000_000)
+        where = source.where("symbols", index, "name" if "name" in row else "pattern")
         for name in _names(source, "symbols", index, row):
-            where = source.where("symbols", index, "name" if "name" in row else "pattern")
             if not (name.isascii() and name.isprintable() and 0 < len(name) <= 24) or " " in name:
                 raise ConfigError(f"{where}: symbol {name!r}; a name is 1 to 24 printable ASCII characters, no space")
             if name in out:
@@ -241,8 +241,8 @@ def _accounts(source: Source, symbols: set[str]) -> tuple[Account, ...]:
                 raise ConfigError(
                     f"{where}: positions is {{symbol = lots}} with symbols that are listed, not {held!r}: {lots!r}"
                 )
+        where = source.where("accounts", index, "name" if "name" in row else "pattern")
         for name in _names(source, "accounts", index, row):
-            where = source.where("accounts", index, "name" if "name" in row else "pattern")
             if not (name.isascii() and name.isprintable() and 0 < len(name) <= 64):
                 raise ConfigError(f"{where}: account {name!r}; a name is 1 to 64 printable ASCII characters")
             if name in out:
