@@ -47,6 +47,9 @@ format: build    ## rewrite sources as `make check` wants them
 bench: build     ## throughput and latency of the native core, with floors and ratios
 	$(BIN)/python native/bench/run.py --out out/bench.json
 	$(MAKE) -s -C native/so bench
+	$(BIN)/python native/bench/fix_bench.py
+	$(BIN)/python native/bench/pipeline_run.py
+	$(BIN)/python native/bench/exchange_run.py
 	$(BIN)/python -m matchmark.reference.bench
 
 fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600

@@ -157,7 +157,7 @@ def _decide(
         result.reason = result.evidence[0].message
     elif request.clauses and clause.id not in request.clauses:
         result.reason, result.tests, result.examples = "not asked for in this run", [], 0
-    elif not records and missing and not run.blocked and not clause.untested:
+    elif not records and missing and not run.blocked:
         result.verdict = Verdict.NOT_APPLICABLE
         result.reason = f"the target does not declare {', '.join(missing)}"
     elif not records:

@@ -247,6 +247,17 @@ MM_INLINE void look_ahead(const mm_run *r, const mm_command *next, uint64_t left
         ask_for_level(r, next + AHEAD_LEVEL);
 }
 
+void mm_engine_expect(const mm_engine *engine, const mm_command *soon, const mm_command *later, const mm_command *last)
+{
+    mm_run r = mm_run_open(engine);
+    if (last)
+        ask_for_ids(&r, last);
+    if (later)
+        ask_for_order(&r, later);
+    if (soon)
+        ask_for_level(&r, soon);
+}
+
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress)
 {

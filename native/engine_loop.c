@@ -8,6 +8,8 @@
 #define CLAIM_PATIENCE_NS                                                                                              \
     UINT64_C(1000000) /* a claim is filled within nanoseconds: after so long its owner is looked at */
 
+#define STEP_ORDERS 256 /* of a thread that has other things to do */
+
 mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config, mm_fault *fault)
 {
     const char *wrong = mm_config_error(config);
@@ -80,6 +82,15 @@ static void look_at_head(mm_engine_loop *loop, uint64_t turn)
     mm_claim_is_dead(loop->p, loop->position, mm_turn_gateway(turn));
 }
 
+/* The order at a position that is not its turn yet; NULL when it is not there. */
+static const mm_command *waiting(const mm_mpsc *ring, uint64_t position)
+{
+    const mm_order_slot *slot = mm_mpsc_slot(ring, position);
+    uint64_t turn = mm_load(&slot->turn);
+    bool there = mm_turn_state_of(turn) == MM_TURN_PUBLISHED && mm_turn_position(turn) == position;
+    return there ? &slot->order.command : NULL;
+}
+
 uint64_t mm_engine_loop_poll(mm_engine_loop *loop)
 {
     const mm_mpsc *ring = &loop->p->order_ring;
@@ -97,7 +108,9 @@ uint64_t mm_engine_loop_poll(mm_engine_loop *loop)
     loop->dequeued_ns = mm_now_ns();
     do {
         const mm_order_message *order = &mm_mpsc_slot(ring, first + n)->order;
-        __builtin_prefetch(mm_mpsc_slot(ring, first + n + 2));
+        __builtin_prefetch(mm_mpsc_slot(ring, first + n + 10));
+        mm_engine_expect(loop->engine, waiting(ring, first + n + 2), waiting(ring, first + n + 4),
+                         waiting(ring, first + n + 6));
         if (!mm_loop_execute(loop, order, first + n))
             return 0;
         n++;
@@ -110,6 +123,17 @@ uint64_t mm_engine_loop_poll(mm_engine_loop *loop)
     loop->position = first + n;
     mm_store(&loop->p->control->order_position.word, loop->position);
     return n;
+}
+
+uint64_t mm_engine_loop_step(mm_engine_loop *loop, uint32_t gateway)
+{
+    const mm_reports_file *f = loop->p->reports[gateway];
+    uint64_t total = 0, n = 1;
+    loop->shared = true;
+    mm_store(&loop->p->control->engine_beat_ns.word, mm_now_ns());
+    while (n && total < STEP_ORDERS && mm_load_own(&f->tail.word) - mm_load(&f->taken.word) < f->head.slots / 2)
+        total += n = mm_engine_loop_poll(loop);
+    return total;
 }
 
 int mm_engine_loop_run(mm_engine_loop *loop, uint64_t slice_ns, int wait)

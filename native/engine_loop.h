@@ -67,6 +67,7 @@ struct mm_engine_loop {
     uint64_t dequeued_ns;            /* the batch began */
     uint64_t stuck_since_ns;         /* first look at a claim that stays open, 0 for none */
     uint32_t idle_polls;
+    bool shared; /* its thread is a gateway's too */
 
     /* The command being executed. */
     mm_order_message order;

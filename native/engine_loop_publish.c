@@ -1,34 +1,11 @@
 /* Making a batch visible: stamps, copies into the audit ring, moves its tail, then the tails of the report rings. */
 #include "engine_loop.h"
 
-#include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "past_cache.h"
 
 #define REPORT_PATIENCE_NS UINT64_C(100000000) /* a report ring full for so long is given up until its gateway asks */
 #define WRITER_PATIENCE_NS                                                                                             \
     UINT64_C(1000000000) /* how long a stopping or failed exchange waits for a writer that has gone */
-
-/* The ring is larger than the cache, and who reads it is on another core: written past the cache where that can be done. */
-static void copy_record(mm_audit_record *to, const mm_audit_record *from)
-{
-#if defined(__SSE2__)
-    const __m128i *in = (const __m128i *)(const void *)from;
-    __m128i *out = (__m128i *)(void *)to;
-    for (size_t i = 0; i < sizeof *to / sizeof *in; i++)
-        _mm_stream_si128(out + i, _mm_loadu_si128(in + i));
-#else
-    memcpy(to, from, sizeof *to);
-#endif
-}
-
-static void copies_done(void)
-{
-#if defined(__SSE2__)
-    _mm_sfence();
-#endif
-}
 
 static uint64_t room(const mm_audit_ring *ring, uint64_t tail)
 {
@@ -38,11 +15,11 @@ static uint64_t room(const mm_audit_ring *ring, uint64_t tail)
 /* Waits for the writer to free slots. False when there is none who could and the exchange is ending. */
 static bool wait_for_room(mm_engine_loop *loop, uint64_t tail)
 {
-    mm_idle idle = {MM_WAIT_YIELD, 0};
+    mm_idle idle = {MM_WAIT_SLEEP, 0}; /* the writer may want this processor, and has a whole ring to write */
     uint64_t ending_since = 0;
     while (!room(loop->p->audit, tail)) {
         mm_idle_round(&idle);
-        if (idle.rounds % 1024)
+        if (idle.rounds % 64)
             continue;
         uint64_t now = mm_now_ns();
         mm_store(&loop->p->control->engine_beat_ns.word, now);
@@ -90,9 +67,9 @@ bool mm_loop_publish(mm_engine_loop *loop)
             mm_audit_record *r = &loop->staged[at + i];
             if (r->kind == MM_RECORD_EVENT)
                 r->stage_b_ns = matched_ns;
-            copy_record(&ring->slots[r->sequence & (ring->head.slots - 1)], r);
+            mm_copy_past_cache(&ring->slots[r->sequence & (ring->head.slots - 1)], r, sizeof *r);
         }
-        copies_done();
+        mm_copies_done();
         tail += n;
         at += (uint32_t)n;
         mm_store(&ring->tail.word, tail);
@@ -117,7 +94,7 @@ static bool wait_for_gateway(mm_engine_loop *loop, uint32_t gateway)
         return false;
     mm_idle idle = {MM_WAIT_YIELD, 0};
     uint64_t until = mm_now_ns() + REPORT_PATIENCE_NS;
-    while (!report_room(loop, gateway)) {
+    while (!loop->shared && !report_room(loop, gateway)) {
         mm_idle_round(&idle);
         if (idle.rounds % 256 == 0 && (mm_now_ns() > until || mm_gateway_is_dead(loop->p, gateway)))
             break;

@@ -130,11 +130,12 @@ static bool make_rooms(mm_gateway *g)
     g->identities = calloc(c->max_sessions, sizeof *g->identities);
     g->connections = calloc(c->max_connections, sizeof *g->connections);
     g->outputs = calloc(c->max_connections, c->session.output_bytes);
-    g->recent = calloc(c->recent_reports, sizeof *g->recent);
+    g->recent = aligned_alloc(64, c->recent_reports * sizeof *g->recent);
     g->dirty = calloc(c->max_connections, sizeof *g->dirty);
     g->waiting = calloc(c->max_connections, sizeof *g->waiting);
     if (!g->identities || !g->connections || !g->outputs || !g->recent || !g->dirty || !g->waiting)
         return false;
+    memset(g->recent, 0, c->recent_reports * sizeof *g->recent);
     g->oldest = g->newest = MM_NO_PLACE;
     for (uint32_t i = 0; i < c->max_connections; i++) {
         g->connections[i].fd = -1;
@@ -210,6 +211,11 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
     if (mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
     return mm_gateway_listen(g) ? fail(fault, errno, "epoll", strerror(errno)) : 0;
+}
+
+void mm_gateway_drive(mm_gateway *g, mm_engine_loop *engine)
+{
+    g->engine = engine;
 }
 
 void mm_gateway_stop(mm_gateway *g)

@@ -61,6 +61,7 @@ typedef struct mm_on_its_way {
 struct mm_gateway {
     mm_gateway_config config;
     mm_pipeline *pipeline;
+    mm_engine_loop *engine; /* run by this thread too; NULL: it has one of its own */
     mm_risk *risk;
     uint32_t n_accounts, n_symbols;
     const char **accounts;

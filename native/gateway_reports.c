@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "gateway_internal.h"
 
+#include "past_cache.h"
 #include "stages.h"
 
 #include <stdio.h>
@@ -181,7 +182,7 @@ static void take(mm_gateway *g, const mm_report *r)
         return; /* read from the log already */
     g->applied_key = r->key;
     mm_risk_apply(g->risk, r);
-    g->recent[(r->key >> 1) & (g->config.recent_reports - 1)] = *r;
+    mm_copy_past_cache(&g->recent[(r->key >> 1) & (g->config.recent_reports - 1)], r, sizeof *r);
     tell(g, r);
 }
 
@@ -325,6 +326,7 @@ uint32_t mm_gateway_take_reports(mm_gateway *g)
     uint64_t n = mm_reports_peek(g->pipeline, g->config.gateway, &first, MM_REPORTS_AT_ONCE);
     for (uint64_t i = 0; i < n; i++) {
         bool fresh = first[i].key > g->applied_key;
+        mm_risk_expect(g->risk, first[i + 6 < n ? i + 6 : i].cl_ord_id);
         take(g, &first[i]);
         if (fresh && g->stages)
             measure(g, &first[i]);

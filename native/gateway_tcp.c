@@ -273,6 +273,8 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
         if (work)
             mm_idle_reset(&idle);
         work += network(g, &idle);
+        if (g->engine && mm_engine_loop_step(g->engine, g->config.gateway))
+            mm_idle_reset(&idle); /* and its reports come next */
         mm_gateway_take_answers(g);
         retry_waiting(g);
         if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)

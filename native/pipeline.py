@@ -248,6 +248,10 @@ class EngineLoop:
         """0: the slice is over; 1: stopped and drained; -1: the exchange failed (Pipeline.status says why)."""
         return int(_lib.mm_engine_loop_run(self._loop, slice_ns, int(wait)))
 
+    @property
+    def native(self) -> Any:
+        return self._loop
+
     def state_hash(self) -> int:
         return int(_lib.mm_engine_state_hash(_lib.mm_engine_loop_engine(self._loop)))
 

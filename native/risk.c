@@ -375,6 +375,11 @@ static void apply_trade(mm_risk *r, const mm_report *p)
         forget(r, e);
 }
 
+void mm_risk_expect(const mm_risk *r, uint64_t id)
+{
+    __builtin_prefetch(&r->orders[mix(id) & r->order_mask], 1);
+}
+
 void mm_risk_apply(mm_risk *r, const mm_report *p)
 {
     bool named = p->kind == MM_EV_CANCELLED && p->op == MM_CANCEL; /* its ClOrdID is the request's */

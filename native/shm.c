@@ -44,7 +44,7 @@ int mm_fault_set(mm_fault *fault, int error, const char *format, ...)
 
 /* Rounds with nothing to do after which a thread sleeps 50 us a round, and after which 500 us: a yielding one in the pauses
  * between orders never gets there, an exchange that nobody trades on leaves the processors to others. */
-enum { SLEEP_AFTER = 256, YIELD_SLEEP_AFTER = 4096, QUIET_AFTER = 8192 };
+enum { SLEEP_AFTER = 64, YIELD_SLEEP_AFTER = 4096, QUIET_AFTER = 8192 };
 
 long mm_idle_nap_ns(const mm_idle *idle)
 {

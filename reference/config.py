@@ -20,6 +20,7 @@ from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
 ENVIRONMENT = "MATCHMARK_SERVE_"
 PATTERN_MAX = 1_000_000
+PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
 _TABLES = ("serve", "symbols", "accounts", "engine", "gateway")
@@ -56,6 +57,7 @@ class ServeConfig:
     durability: Durability = Durability.ASYNC
     shm_dir: Path | None = None
     wait: Wait = Wait.AUTO
+    placement: str = "apart"
     symbols: tuple[Symbol, ...] = ()
     accounts: tuple[Account, ...] = ()
     rings: Rings = field(default_factory=Rings)
@@ -64,7 +66,17 @@ class ServeConfig:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
-SETTINGS = ("data_dir", "fix_host", "fix_port", "admin_host", "admin_port", "durability", "shm_dir", "wait")
+SETTINGS = (
+    "data_dir",
+    "fix_host",
+    "fix_port",
+    "admin_host",
+    "admin_port",
+    "durability",
+    "shm_dir",
+    "wait",
+    "placement",
+)
 """Keys of [serve], each also a flag and a variable MATCHMARK_SERVE_<KEY>; `symbols` and `accounts` (files) as well."""
 
 
@@ -123,6 +135,8 @@ def _setting(key: str, value: Any, where: str) -> Any:
         if str(value) not in known:
             raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(known)}")
         return known[str(value)]
+    if key == "placement" and str(value) not in PLACEMENTS:
+        raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(PLACEMENTS)}")
     return str(value)
 
 
@@ -183,8 +197,8 @@ def _symbols(source: Source) -> tuple[Symbol, ...]:
                 made[key] = source.integer("symbols", index, key, 1, most)
         if "collar_bps" in row:
             made["collar_bps"] = source.integer("symbols", index, "collar_bps", 0, 1_000_000)
+        where = source.where("symbols", index, "name" if "name" in row else "pattern")
         for name in _names(source, "symbols", index, row):
-            where = source.where("symbols", index, "name" if "name" in row else "pattern")
             if not (name.isascii() and name.isprintable() and 0 < len(name) <= 24) or " " in name:
                 raise ConfigError(f"{where}: symbol {name!r}; a name is 1 to 24 printable ASCII characters, no space")
             if name in out:
@@ -227,8 +241,8 @@ def _accounts(source: Source, symbols: set[str]) -> tuple[Account, ...]:
                 raise ConfigError(
                     f"{where}: positions is {{symbol = lots}} with symbols that are listed, not {held!r}: {lots!r}"
                 )
+        where = source.where("accounts", index, "name" if "name" in row else "pattern")
         for name in _names(source, "accounts", index, row):
-            where = source.where("accounts", index, "name" if "name" in row else "pattern")
             if not (name.isascii() and name.isprintable() and 0 < len(name) <= 64):
                 raise ConfigError(f"{where}: account {name!r}; a name is 1 to 64 printable ASCII characters")
             if name in out:

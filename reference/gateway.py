@@ -19,11 +19,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from matchmark.native import _native
-from matchmark.native.pipeline import Pipeline, PipelineError
+from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 from matchmark.reference.tokens import Keys, TokenError
 
@@ -35,6 +36,15 @@ SECOND_NS = 1_000_000_000
 _CONTROL_POLL_S = 0.001
 _SLICE_NS = 20_000_000
 _SENDER_MAX = 64
+
+
+@lru_cache(maxsize=1024)
+def _units(price: Decimal, digits: int) -> int:
+    """Remembered: 100,000 symbols of one pattern have the same tick and reference."""
+    scaled = price.scaleb(digits)
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{price} has more than {digits} decimals")
+    return int(scaled)
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,10 @@ class Symbol:
 
     def units(self, price: Decimal) -> int:
         """A price as a count of 10^-digits; ValueError when it is finer than that."""
-        scaled = price.scaleb(self.digits)
-        if scaled != scaled.to_integral_value():
-            raise ValueError(f"symbol {self.name}: {price} has more than {self.digits} decimals")
-        return int(scaled)
+        try:
+            return _units(price, self.digits)
+        except ValueError as error:
+            raise ValueError(f"symbol {self.name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -234,6 +244,10 @@ class Gateway:
         self._stages = _ffi.from_buffer("mm_stages *", stages)
         _lib.mm_gateway_measure(self._native, self._stages)
 
+    def drive(self, engine: EngineLoop) -> None:
+        """Before `start`: the engine runs in this gateway's data thread, in turn with the network."""
+        _lib.mm_gateway_drive(self._native, engine.native)
+
     def start(self) -> None:
         """Starts the two threads; returns at once."""
         for target in (self._run_data, self._run_control):
@@ -378,10 +392,13 @@ def _make_risk(symbols: Sequence[Symbol], accounts: Sequence[Account], settings:
         for held in account.positions:
             if held not in numbers:
                 raise PipelineError(f"account {account.name}: no symbol {held!r}")
-        everywhere = dict.fromkeys(numbers, account.position_each) if account.position_each else {}
-        for held, lots in {**everywhere, **account.positions}.items():
-            if not _lib.mm_risk_deposit_lots(risk, number, numbers[held], lots):
-                raise PipelineError("too many positions: raise `positions`")
+        named = {numbers[held]: lots for held, lots in account.positions.items()}
+        deposit, each = _lib.mm_risk_deposit_lots, account.position_each
+        fits = all(deposit(risk, number, symbol, lots) for symbol, lots in named.items())
+        if each:
+            fits = fits and all(deposit(risk, number, at, each) for at in range(len(symbols)) if at not in named)
+        if not fits:
+            raise PipelineError("too many positions: raise `positions`")
     return risk
 
 

@@ -13,11 +13,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
-from matchmark.native.pipeline_records import Wait
+from matchmark.native.pipeline_records import ExchangeState, Wait
 from matchmark.reference import admin
 from matchmark.reference.board import Board
 from matchmark.reference.config import ServeConfig
@@ -77,14 +77,19 @@ def run_writer(plan: Plan, ready: Ready) -> int:
 
 
 def run_gateway(plan: Plan, ready: Ready) -> int:
-    """Ends on SIGTERM, after every session was logged out."""
+    """Ends on SIGTERM, after every session was logged out. Together with the engine: after that was drained, too."""
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
+    together = plan.config.placement == "together"
+    engine = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine) if together else None
+    settings = replace(plan.config.gateway, wait=int(plan.wait))
     gateway = Gateway(
-        plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, plan.config.gateway,
+        plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
         listener=plan.fix_socket.dup(),
     )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
+    if engine:
+        gateway.drive(engine)
     gateway.start()
     ready()
     while not told.wait(_COUNTERS_EVERY_S) and gateway.failure is None:
@@ -94,7 +99,18 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     gateway.stop()
     plan.board.set_counters(gateway.counters())
     gateway.close()
-    return EXIT_DONE
+    return _drain(engine, plan) if engine else EXIT_DONE
+
+
+def _drain(engine: EngineLoop, plan: Plan) -> int:
+    """No gateway is there any more: what it put is executed, and then the exchange is stopping."""
+    pipeline = Pipeline(plan.shm)
+    pipeline.state = ExchangeState.STOPPING
+    while (result := engine.run(wait=plan.wait)) == 0:
+        pass
+    pipeline.close()
+    engine.close()
+    return EXIT_DONE if result == 1 else EXIT_EXCHANGE_FAILED
 
 
 def run_admin(plan: Plan, ready: Ready) -> int:

@@ -40,7 +40,7 @@ def serve(config: ServeConfig) -> int:
 
 
 def _serve(config: ServeConfig, data: DataDir) -> int:
-    wait, why = pick_wait(BUSY_THREADS, config.wait)
+    wait, why = pick_wait(BUSY_THREADS - (config.placement == "together"), config.wait)
     _say(why)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
@@ -144,6 +144,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "data_dir": str(plan.data),
         "shm_dir": str(plan.shm),
         "wait": plan.wait.name.lower(),
+        "placement": plan.config.placement,
         "pids": supervisor.pids(),
         "recovered": start.recovered(),
     }

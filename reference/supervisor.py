@@ -52,6 +52,7 @@ class Supervisor:
     ):
         self._plan, self._pipeline, self._log = plan, pipeline, log
         self._roles = {name: _Role() for name in ROLES}
+        self._together = plan.config.placement == "together"  # the gateway's process is the engine's
         self._told = False
         self._failure_said = False
         self._selector = selectors.DefaultSelector()
@@ -71,7 +72,7 @@ class Supervisor:
 
     def start_all(self) -> None:
         """PipelineError: a role cannot start and said why. Stopped: somebody does not want it any more."""
-        for name in ("writer", "engine"):
+        for name in ("writer",) if self._together else ("writer", "engine"):
             self._start(name)
             self._wait_ready(name)
         self._pipeline.state = ExchangeState.RUNNING
@@ -85,7 +86,12 @@ class Supervisor:
         role.ready, role.error, role.ended = False, None, None
         role.pid, role.pipe = roles.start(name, self._plan, (*self._close_in_roles, *self._pipes()))
         self._selector.register(role.pipe, selectors.EVENT_READ, name)
-        self._plan.board.set_pid(name, role.pid)
+        self._set_pid(name, role.pid)
+
+    def _set_pid(self, name: str, pid: int) -> None:
+        self._plan.board.set_pid(name, pid)
+        if name == "gateway" and self._together:
+            self._plan.board.set_pid("engine", pid)
 
     def _pipes(self) -> list[int]:
         return [role.pipe for role in self._roles.values() if role.pipe >= 0]
@@ -127,7 +133,7 @@ class Supervisor:
                 pid, status = os.waitpid(role.pid, os.WNOHANG)
                 if pid:
                     role.ended, role.pid = status, 0
-                    self._plan.board.set_pid(name, 0)
+                    self._set_pid(name, 0)
 
     def _hear(self, role: _Role) -> None:
         line = os.read(role.pipe, 65536)  # a line is written at once, and is shorter than a pipe's atomic write
@@ -215,7 +221,10 @@ class Supervisor:
         role.pid = 0
 
     def pids(self) -> dict[str, int]:
-        return {"supervisor": os.getpid(), **{name: role.pid for name, role in self._roles.items()}}
+        pids = {name: role.pid for name, role in self._roles.items()}
+        if self._together:
+            pids["engine"] = pids["gateway"]
+        return {"supervisor": os.getpid(), **pids}
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shm-dir", metavar="DIR", help="shared memory (default below /dev/shm, named after the data directory)"
     )
+    parser.add_argument(
+        "--placement", metavar="WHERE", help="engine: a process of its own (apart), or the gateway's thread (together)"
+    )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 

@@ -138,11 +138,6 @@ class FixClient:
     def connected(self) -> bool:
         return self._carrier is not None
 
-    @property
-    def pending(self) -> bytes:
-        """What has come of a message that is not complete."""
-        return self._reader.pending
-
     def fileno(self) -> int:
         return -1 if self._carrier is None else self._carrier.fileno()
 

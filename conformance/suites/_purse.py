@@ -125,10 +125,11 @@ class Purse:
         """The free cash is what is thought, to the unit, and so are the free lots. What it takes to find out is given back."""
         low, high, passive = self.mid - self.reach, self.mid + self.reach, self.mid - self.reach // 10
         cash, lots, before = self.cash, self.lots, set(self.orders)
-        for px, size in self._spending(self.cash - low, low, passive):
-            self.send(clause, Side.BUY, size, px)
-        last = self.send(clause, Side.BUY, 1, low + 1)
-        last = last or self.send(clause, Side.BUY, 1, low)
+        if self.cash > 40 * low:
+            for px, size in self._spending(self.cash - low, low, passive):
+                self.send(clause, Side.BUY, size, px)
+            self.send(clause, Side.BUY, 1, low + 1)
+        self.send(clause, Side.BUY, 1, low)
         self.send(clause, Side.BUY, 1, low)
         if lots:
             for size in [self.most] * (lots // self.most) + [lots % self.most] * (lots % self.most > 0):
@@ -142,8 +143,6 @@ class Purse:
 
     def _spending(self, amount: int, base: int, high: int) -> list[tuple[int, int]]:
         """Orders, as (price, lots), that cost exactly so much."""
-        if amount < base * 20:
-            raise NotOffered("the cash of [order_entry.limits] is too little for the price")
         whole, rest = divmod(amount, base)
         singles = -(-rest // (high - base))
         orders = []

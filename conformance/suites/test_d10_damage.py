@@ -96,9 +96,11 @@ def _torn_tails(log: AuditLog) -> Iterator[tuple[str, int, bytes]]:
     end = f.HEADER_BYTES + place.records * f.RECORD_BYTES
     rows = log.records[-8:].view(np.uint8).reshape(-1, f.RECORD_BYTES).copy()
     rows.view(f.RECORD)["sequence"][:, 0] = log.last_sequence + 1 + np.arange(8)
+    rows.view(f.RECORD)["batch_index"][:, 0] = np.arange(8)
     batch = f.seal(rows, int(log.records["running_hash"][-1])).tobytes()
     edge = f.SECTOR_BYTES - end % f.SECTOR_BYTES
-    yield "its first sector", end, batch[:edge]
+    if edge < f.RECORD_BYTES:  # else a record of it would be whole, and would have to be one that the engine makes
+        yield "its first sector", end, batch[:edge]
     yield "all but its first sector", end + edge, batch[edge:]
     yield (
         "a sector in its middle",

@@ -213,6 +213,8 @@ def test_balances_follow_any_flow_of_orders(
             for card in cards:
                 act(p, other, CHOICES.take(card))
             p.prove("D01.X39")
+            p.cancel_all()
+            p.prove("D04.N1")
         examples.add()
 
     run()

@@ -6,127 +6,29 @@ code asks for it by that word, so the list of faults is what `is_wrong` is calle
 
 from __future__ import annotations
 
-import selectors
-import socket
-import threading
 import time
-from dataclasses import dataclass, field
-
-import jwt
 
 from matchmark.conformance.fix.message import Field, FixMessage, Rule, number
-from matchmark.conformance.fix.wire import Reader, assemble, parse_utc, utc
+from matchmark.conformance.fix.wire import assemble, parse_utc, utc
 
 from .fix_acceptor_book import Book, Report
 from .fix_acceptor_fields import problem
+from .fix_acceptor_tcp import Connection, Server, Session
+from .fix_acceptor_tokens import verified
 
 NAME = "EXCHANGE"
-SECRET = "a secret of at least thirty-two bytes, for tests"
 SECOND_NS = 1_000_000_000
 SKEW_NS = 120 * SECOND_NS
-TICK_S = 0.02
 
 
-@dataclass
-class Session:
-    """What outlives a connection."""
-
-    name: str
-    account: str
-    next_in: int = 1
-    next_out: int = 1
-    kept: dict[int, tuple[str, list[Field], str]] = field(default_factory=dict)
-    connection: Connection | None = None
-
-
-class Connection:
-    def __init__(self, s: socket.socket) -> None:
-        self.socket = s
-        self.reader = Reader("FIX.4.4")
-        self.out = b""
-        self.session: Session | None = None
-        self.beat_s = 0.0
-        self.heard = self.said = self.asked = 0.0
-        self.expires_s = 0.0
-        self.behind: dict[int, FixMessage] = {}
-        self.gap_asked = 0
-        self.ending = 0.0
-        """When a logged-out connection is closed at the latest."""
-        self.closed = False
-        self.cancels = False
-        """Cancel-on-disconnect was asked for."""
-
-
-class Acceptor:
+class Acceptor(Server):
     def __init__(self, *faults: str) -> None:
-        self.faults = frozenset(faults)
-        self.asked_for: set[str] = set()
-        self.sessions: dict[str, Session] = {}
         self.book = Book(self.is_wrong)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.listener.setblocking(False)
-        self.port = int(self.listener.getsockname()[1])
-        self._events = selectors.DefaultSelector()
-        self._events.register(self.listener, selectors.EVENT_READ)
-        self._connections: set[Connection] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        for connection in list(self._connections):
-            self.cut(connection)
-        self.listener.close()
-        self._events.close()
-
-    def is_wrong(self, fault: str) -> bool:
-        self.asked_for.add(fault)
-        return fault in self.faults
+        super().__init__(*faults)
 
     # --- bytes ---
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            for key, mask in self._events.select(TICK_S):
-                if key.data is None:
-                    self._accept()
-                elif mask & selectors.EVENT_READ:
-                    self._read(key.data)
-            for c in list(self._connections):
-                self._tick(c, time.monotonic())
-                self._flush(c)
-
-    def _accept(self) -> None:
-        for _ in range(100):
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.is_wrong("strangers hold everybody up"):
-                time.sleep(0.1)
-            s.setblocking(False)
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-            c = Connection(s)
-            c.heard = time.monotonic()
-            self._connections.add(c)
-            self._events.register(s, selectors.EVENT_READ, c)
-
-    def _read(self, c: Connection) -> None:
-        if c.closed:
-            return
-        try:
-            data = c.socket.recv(65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.cut(c)
-            return
-        c.heard = time.monotonic()
+    def received(self, c: Connection, data: bytes) -> None:
         messages = c.reader.feed(self._lenient(data))
         if self.is_wrong("a cancel overtakes its order"):
             messages = [m for m in messages if m.type == "F"] + [m for m in messages if m.type != "F"]
@@ -163,18 +65,11 @@ class Acceptor:
         if self.is_wrong("garbled messages end the session"):
             self.cut(c)
         if self.is_wrong("garbled messages end the sessions of others"):
-            for other in list(self._connections):
+            for other in list(self.connections):
                 if other.session is not None and other is not c:
                     self.cut(other)
 
-    def cut(self, c: Connection) -> None:
-        if c.closed:
-            return
-        self._flush(c)
-        c.closed = True
-        self._connections.discard(c)
-        self._events.unregister(c.socket)
-        c.socket.close()
+    def lost(self, c: Connection) -> None:
         if c.session is not None and c.session.connection is c:
             c.session.connection = None
             if self.is_wrong("orders go when the connection is lost"):
@@ -183,17 +78,6 @@ class Acceptor:
                 for report in self.book.cancel_all(c.session.name):
                     if not self.is_wrong("what a lost connection cancels is not reported"):
                         self._report(report)
-
-    def _flush(self, c: Connection) -> None:
-        if not c.out or c.closed:
-            return
-        try:
-            c.socket.settimeout(3 if self.is_wrong("who does not read holds everybody up") else 0)
-            c.out = c.out[c.socket.send(c.out) :]
-        except (BlockingIOError, TimeoutError):
-            return
-        except OSError:
-            c.out = b""
 
     def say(self, c: Connection | None, kind: str, fields: list[Field], session: Session | None = None) -> None:
         s = session or (c.session if c else None)
@@ -221,7 +105,7 @@ class Acceptor:
 
     # --- time ---
 
-    def _tick(self, c: Connection, now: float) -> None:
+    def tick(self, c: Connection, now: float) -> None:
         s = c.session
         if s is None or c.ending:
             if c.ending and now > c.ending:
@@ -267,7 +151,7 @@ class Acceptor:
         if m.get(56) != NAME and not self.is_wrong("any TargetCompID will do"):
             why = "TargetCompID"
         token = m.get(554)
-        account, c.expires_s = self._verified(token)
+        account, c.expires_s = verified(token, self.is_wrong)
         if not sender or not account:
             why = why or "credentials"
         sent = parse_utc(m.get(52, "") or "")
@@ -312,30 +196,6 @@ class Acceptor:
             self._ask(c, s)
         else:
             s.next_in = max(s.next_in, m.seq + 1)
-
-    def _verified(self, token: str | None) -> tuple[str, float]:
-        """Account and expiry of a token; no account when it is no good."""
-        if token is None and self.is_wrong("no token will do"):
-            return "A2", 0.0
-        good = not self.is_wrong("any signature will do")
-        checks = {
-            "verify_signature": good,
-            "verify_exp": not self.is_wrong("an expired token will do"),
-            "verify_aud": not self.is_wrong("any audience will do"),
-        }
-        try:
-            claims = jwt.decode(token or "", SECRET, algorithms=["HS256"], audience="matchmark", options=checks)
-        except jwt.InvalidTokenError:
-            if not self.is_wrong("tokens without an algorithm will do"):
-                return "", 0.0
-            try:
-                head = jwt.get_unverified_header(token or "")
-                claims = jwt.decode(token or "", options={"verify_signature": False})
-            except jwt.InvalidTokenError:
-                return "", 0.0
-            if head.get("alg") != "none":
-                return "", 0.0
-        return str(claims["sub"]), float(claims["exp"])
 
     def logout(self, c: Connection, text: str) -> None:
         self.say(c, "5", [(58, text)] if text else [])

@@ -12,7 +12,8 @@ from matchmark.conformance.fix import Endpoint
 from matchmark.conformance.suites import test_fix_session_hostile, test_fix_session_order
 from matchmark.conformance.verdict import violations_in
 
-from .fix_acceptor import NAME, SECRET, Acceptor
+from .fix_acceptor import NAME, Acceptor
+from .fix_acceptor_tokens import SECRET
 from .session_calls import Call
 from .session_venue import LocalVenue
 

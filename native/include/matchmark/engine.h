@@ -73,6 +73,8 @@ mm_engine *mm_engine_map(const mm_config *config, int resident);
 void mm_engine_destroy(mm_engine *engine);
 void mm_engine_reset(mm_engine *engine);
 
+/* For who submits one by one: commands that come soon, later, last (each may be NULL). Has the memory that they need on its way. */
+void mm_engine_expect(const mm_engine *engine, const mm_command *soon, const mm_command *later, const mm_command *last);
 /* Takes commands in order until all are done or the buffer is full; back-pressure is a result, not an error. */
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,
                      mm_progress *progress);

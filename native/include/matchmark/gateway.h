@@ -59,6 +59,8 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault);
 void mm_gateway_measure(mm_gateway *g, mm_stages *stages);
 /* Runs for `slice_ns`. 0: the slice is over, 1: stopping and every session has ended, -1: failed (mm_gateway_failure). */
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns);
+/* From now on mm_gateway_run runs this engine too, in turn with the network. The engine loop stays the caller's. */
+void mm_gateway_drive(mm_gateway *g, mm_engine_loop *engine);
 /* Logs every session out; mm_gateway_run returns 1 when they are gone. */
 void mm_gateway_stop(mm_gateway *g);
 void mm_gateway_close(mm_gateway *g);

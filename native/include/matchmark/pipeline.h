@@ -207,6 +207,9 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
 uint64_t mm_engine_loop_poll(mm_engine_loop *loop);
 /* Polls until `slice_ns` have passed or the pipeline stops, waiting as `wait` says. 0: the slice is over; 1: stopped and drained; -1: failed. */
 int mm_engine_loop_run(mm_engine_loop *loop, uint64_t slice_ns, int wait);
+/* For a thread that is gateway `gateway` as well: executes what is there as long as the reports of it fit into that gateway's ring, and
+ * returns how many orders that were. Nothing here waits for the gateway. */
+uint64_t mm_engine_loop_step(mm_engine_loop *loop, uint32_t gateway);
 const mm_engine *mm_engine_loop_engine(const mm_engine_loop *loop);
 void mm_engine_loop_close(mm_engine_loop *loop);
 

@@ -63,6 +63,8 @@ int mm_risk_new(mm_risk *risk, mm_command *command, int64_t price_units, int64_t
 int mm_risk_replace(mm_risk *risk, mm_command *command, int64_t price_units, int64_t shares);
 /* Gives back what mm_risk_new or mm_risk_replace reserved for a command that did not enter. */
 void mm_risk_undo(mm_risk *risk, uint64_t cl_ord_id);
+/* A report of this order comes soon: has its memory on its way. */
+void mm_risk_expect(const mm_risk *risk, uint64_t cl_ord_id);
 /* Takes what the engine said. Each report once, in the order of the keys. */
 void mm_risk_apply(mm_risk *risk, const mm_report *report);
 
