@@ -136,7 +136,7 @@ def wire_to_wire(folder: Path, program: Path) -> dict[str, Any]:
 
 
 def measure(orders: int = 250_000) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=NATIVE.parent) as root:
+    with tempfile.TemporaryDirectory(dir=NATIVE.parent / "build") as root:
         program = build(Path(root))
         return {
             "sustained": sustained(Path(root, "load"), program, orders),
