@@ -93,7 +93,7 @@ def line_from_wire(wire: dict[str, Any]) -> WireLine:
     return WireLine(wire["session"], wire["sent"], wire["fix"], wire["at_ns"])
 
 
-_SECRETS = re.compile(r"(?<=\|)(554|925)=[^|]*|[\w-]{8,}\.[\w-]{8,}\.[\w-]{16,}")
+_SECRETS = re.compile(r"(?<=\|)(554|925)=[^|]*|(?<![\w-])[\w-]{8,4096}\.[\w-]{8,4096}\.[\w-]{16,}")
 """Password, NewPassword, and what looks like a JSON Web Token wherever it stands."""
 
 

@@ -63,7 +63,14 @@ def test_one_clause_over_fix_leaves_a_folder_without_tokens_and_nothing_else(tmp
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_takes_the_exchange_with_it(tmp_path, own, how):
     words = [*CERTIFY, "--level", "matching", "--out", str(tmp_path / "run")]
-    run = subprocess.Popen(words, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        words,
+        env=own,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(how, signal.SIG_DFL),  # a test run in the background may have it ignored
+    )
     assert run.stderr is not None
     until = time.monotonic() + 240
     while not (started := serving(tmp_path)) and time.monotonic() < until:

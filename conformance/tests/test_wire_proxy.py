@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from matchmark.conformance.selftest.wire_message import Message, Numbering, Splitter
+from matchmark.conformance.selftest.wire_reports import AFTER_CONTROL
 from reference.tests.serving import SMALL, Serve, Trader
 
 
@@ -107,6 +108,14 @@ def trade(maker: Trader, taker: Trader, n: int = 3) -> None:
     taker.new("t", 2, 10 * n, "100.00")
 
 
+def past_control(serve: Serve) -> tuple[Trader, Trader]:
+    """As many fills as the mutants spare, between others: what is tried behind it is hit."""
+    maker, taker = serve.client("ACC7"), serve.client("ACC8")
+    trade(maker, taker, AFTER_CONTROL // 2)
+    settle(maker, taker)
+    return maker, taker
+
+
 def settle(*traders: Trader) -> None:
     """Asks each for the state of an order that never was, and reads until the answer: what came before it is all there is."""
     for trader in traders:
@@ -146,6 +155,7 @@ def test_a_proxy_that_is_sound_changes_nothing(behind: Callable[[str], Serve]) -
 
 def test_a_report_never_sent_leaves_no_gap_and_is_not_resent(behind: Callable[[str], Serve]) -> None:
     serve = behind("wire-fill-never-sent")
+    past_control(serve)
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -158,6 +168,7 @@ def test_a_report_never_sent_leaves_no_gap_and_is_not_resent(behind: Callable[[s
 
 def test_a_report_lost_on_the_way_leaves_a_gap_that_can_be_filled(behind: Callable[[str], Serve]) -> None:
     serve = behind("wire-fill-lost-on-the-way")
+    past_control(serve)
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -167,6 +178,7 @@ def test_a_report_lost_on_the_way_leaves_a_gap_that_can_be_filled(behind: Callab
 
 def test_a_report_sent_twice_moves_the_numbers_behind_it(behind: Callable[[str], Serve]) -> None:
     serve = behind("wire-fill-reported-twice")
+    past_control(serve)
     maker, taker = serve.client("ACC1"), serve.client("ACC2")
     trade(maker, taker)
     settle(maker, taker)
@@ -188,12 +200,15 @@ def test_a_held_report_comes_behind_the_next_and_no_number_is_used_twice(behind:
 
 def test_a_report_reaches_a_session_that_it_is_not_for(behind: Callable[[str], Serve]) -> None:
     serve = behind("wire-fill-sent-to-another-session")
+    others = past_control(serve)
+    before = sum(len(kinds(trader)) for trader in others)
     maker, taker, third = serve.client("ACC1"), serve.client("ACC2"), serve.client("ACC3")
     trade(maker, taker)
-    settle(maker, taker, third)
-    assert len(kinds(maker) + kinds(taker) + kinds(third)) == 10
-    assert kinds(third) + kinds(maker) + kinds(taker) != "000FFF0FFF"
-    for trader in (maker, taker, third):
+    settle(maker, taker, third, *others)
+    astray = sum(len(kinds(trader)) for trader in (third, *others)) - before
+    assert len(kinds(maker) + kinds(taker)) + astray == 10
+    assert (kinds(maker), kinds(taker)) != ("000FFF", "0FFF")
+    for trader in (maker, taker, third, *others):
         assert [int(r[34]) for r in trader.reports] == list(range(2, 2 + len(trader.reports)))
 
 
