@@ -157,15 +157,12 @@ def _decide(
         result.reason = result.evidence[0].message
     elif request.clauses and clause.id not in request.clauses:
         result.reason, result.tests, result.examples = "not asked for in this run", [], 0
-    elif not records and missing and not run.blocked:
-        result.verdict = Verdict.NOT_APPLICABLE
-        result.reason = f"the target does not declare {', '.join(missing)}"
-    elif not records:
-        result.reason = clause.untested or _why_not_run(clause, request)
     elif missing and not run.blocked:
         result.verdict = Verdict.NOT_APPLICABLE
         result.reason = f"the target does not declare {', '.join(missing)}"
         result.examples = 0
+    elif not records:
+        result.reason = clause.untested or _why_not_run(clause, request)
     else:
         result.verdict = merge_verdicts(r.verdict for r in records)
         result.reason = next((r.reason for r in records if r.verdict == result.verdict and r.reason), "")

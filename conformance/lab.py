@@ -158,8 +158,12 @@ class Lab:
             self.disk.heal()  # what ailed the disk is over with it
             cut.heal()
         self.drain()
-        self._outdated |= set(self._numbers)
+        self.forget_numbers()
         return cut_ns
+
+    def forget_numbers(self) -> None:
+        """After the target has gone back in time: sessions begin anew with numbers both sides agree on."""
+        self._outdated |= set(self._numbers)
 
     def wipe_memory(self) -> None:
         """What a loss of power does to memory, for a lab without a disk; nothing must run."""

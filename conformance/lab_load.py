@@ -132,7 +132,8 @@ class Load:
     def _connect_again(self, account: str) -> None:
         """As often as it takes, for as long as the load is on: the exchange may be about to be started again."""
         while not self._stop.is_set():
-            with suppress(FixError, OSError, TargetUnavailable, KeyError):
+            # A session that is being logged on is one of the lab's clients already: nobody else may read from it now.
+            with self.lab.talking, suppress(FixError, OSError, TargetUnavailable, KeyError):
                 self.clients[account] = self.lab.client(account, timeout_s=0.0)
                 return
             time.sleep(0.02)

@@ -57,6 +57,7 @@ class Damaged:
         shutil.rmtree(self.lab.folder, ignore_errors=True)
         shutil.copytree(self.snapshot.folder, self.lab.folder)
         self.lab.wipe_memory()
+        self.lab.forget_numbers()
         return self.log
 
     def path(self, place: Place) -> Path:

@@ -138,7 +138,7 @@ def test_levels_that_were_not_asked_for_say_so():
     ("none", 1, Verdict.UNTESTED), ("budget", 60_000, Verdict.PASS), ("budget", 60_001, Verdict.FAIL),
 ])  # fmt: skip
 def test_stages_are_graded_only_where_the_profile_asks(grade, p99_ns, verdict):
-    run = run_of(*CORE)
+    run = run_of(*CORE, "fix", "stage_times")
     run.target["grade"] = grade
     row = {
         "stage": "D01.8 acknowledged",
