@@ -1,4 +1,5 @@
-"""The whole exchange over TCP: `matchmark serve` on one processor, the native FIX client of fix_load.c on another.
+"""The whole exchange over TCP: gateway and engine of `matchmark serve` on one processor, the native FIX client of fix_load.c on
+another, and the audit writer where there is time for it.
 
     python native/bench/exchange_run.py [ORDERS A SESSION]
 
@@ -75,6 +76,8 @@ def exchange(folder: Path, wait: str) -> Iterator[dict[str, Any]]:
         if not line:
             raise SystemExit(f"bench: serve did not start: {process.stderr.read().decode()}")
         ready: dict[str, Any] = json.loads(line)
+        for role in ("writer", "admin", "supervisor"):
+            os.sched_setaffinity(ready["pids"][role], os.sched_getaffinity(0))
         try:
             yield ready
         finally:
@@ -132,7 +135,8 @@ def sustained(folder: Path, program: Path, orders: int) -> dict[str, Any]:
 
 def wire_to_wire(folder: Path, program: Path) -> dict[str, Any]:
     with exchange(folder, "spin") as ready:
-        return client(program, ready, "ping", tokens(folder, 2), PINGS)
+        spinning = ready["pids"]["gateway"]
+        return client(program, ready, "ping", tokens(folder, 2), PINGS, spinning, max(os.sched_getaffinity(spinning)))
 
 
 def measure(orders: int = 250_000) -> dict[str, Any]:
