@@ -72,7 +72,7 @@ mm_engine *mm_engine_create(void *memory, const mm_config *config)
     return e;
 }
 
-mm_engine *mm_engine_map(const mm_config *config, int resident)
+mm_engine *mm_engine_map(const mm_config *config, int kind)
 {
     size_t bytes = mm_engine_size(config);
     if (!bytes)
@@ -80,10 +80,10 @@ mm_engine *mm_engine_map(const mm_config *config, int resident)
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    if (resident) {
+    if (kind != MM_MEMORY_SMALL_PAGES)
         madvise(memory, bytes, MADV_HUGEPAGE); /* a hint: an engine on small pages is slower, not wrong */
+    if (kind == MM_MEMORY_RESIDENT)
         memset(memory, 0, bytes);
-    }
     mm_engine *e = mm_engine_create(memory, config);
     e->mapped = bytes;
     return e;

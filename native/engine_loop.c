@@ -1,24 +1,14 @@
 /* The engine's process: takes orders in batches, executes them, publishes what they caused, frees their slots. */
-#define _GNU_SOURCE
 #include "engine_loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define CLAIM_PATIENCE_NS                                                                                              \
     UINT64_C(1000000) /* a claim is filled within nanoseconds: after so long its owner is looked at */
 
 #define STEP_ORDERS 256 /* of a thread that has other things to do */
-
-static bool map_engine(mm_engine_loop *loop, const mm_config *config)
-{
-    loop->engine = mm_engine_map(config, 0);
-    if (loop->engine)
-        madvise(loop->engine, mm_engine_size(config), MADV_HUGEPAGE); /* a hint: reserve.h */
-    return loop->engine != NULL;
-}
 
 mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config, mm_fault *fault)
 {
@@ -40,7 +30,8 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
         mm_fault_set(fault, 0, "engine: another engine is running on %.300s", p->directory);
     else if (loop->lock < 0)
         mm_fault_set(fault, errno, "engine: cannot lock %.300s/engine.lock", p->directory);
-    else if (!map_engine(loop, config) || mm_known_create(&loop->known, config->max_orders, config->remembered_ids))
+    else if (!(loop->engine = mm_engine_map(config, MM_MEMORY_HUGE_PAGES)) ||
+             mm_known_create(&loop->known, config->max_orders, config->remembered_ids))
         mm_fault_set(fault, 0, "engine: no memory for %u orders on %u symbols: lower the configuration",
                      config->max_orders, config->n_symbols);
     else if (mm_loop_replay(loop, log_directory, config, fault) == 0) {
