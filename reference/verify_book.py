@@ -151,7 +151,7 @@ class Book:
 
 
 @inlined
-def slot_of(levels: Any, slots: Any, side: int, key: int) -> int:
+def slot_of(levels: Any, slots: Any, side: int, key: int) -> Any:
     """Where the level is, or the empty slot where it would go."""
     mixed = (np.uint64(key) ^ (np.uint64(side) << np.uint64(40))) * np.uint64(0x9E3779B97F4A7C15)
     mask = len(slots) - 1
@@ -187,7 +187,7 @@ def merge(levels: Any, a: int, b: int) -> int:
 
 
 @inlined
-def queue_up(s: Any, places: Any, levels: Any, slots: Any, tops: Any, side: int, key: int, order: int) -> int:
+def queue_up(s: Any, places: Any, levels: Any, slots: Any, tops: Any, side: int, key: int, order: int) -> Any:
     """A new place behind all others at its price."""
     s[PLACES] += 1
     place = s[PLACES]
@@ -208,7 +208,7 @@ def queue_up(s: Any, places: Any, levels: Any, slots: Any, tops: Any, side: int,
 
 
 @inlined
-def best(tops: Any, places: Any, levels: Any, orders: Any, side: int) -> int:
+def best(tops: Any, places: Any, levels: Any, orders: Any, side: int) -> Any:
     """The order that is next on a side, 0 for none; places that orders have left, and empty levels, are dropped on the way."""
     root = tops[side]
     while root != 0:
