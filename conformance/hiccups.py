@@ -35,6 +35,10 @@ class Hiccups:
         """The longest break that touches the time between, CLOCK_MONOTONIC; 0 for none worth noting."""
         return max((end - begin for begin, end in self._gaps if begin < end_ns and end > begin_ns), default=0)
 
+    def total_ns(self, begin_ns: int, end_ns: int) -> int:
+        """How much of the time between was breaks."""
+        return sum(max(0, min(end, end_ns) - max(begin, begin_ns)) for begin, end in self._gaps)
+
 
 def main() -> None:
     gaps: list[tuple[int, int]] = []

@@ -20,7 +20,7 @@ from matchmark.conformance.history import History
 from matchmark.conformance.lab import Lab
 from matchmark.conformance.plugin import CERTIFICATION, Certification
 from matchmark.conformance.venue import Venue
-from matchmark.conformance.verdict import Verdict, fix_violation, wire_log
+from matchmark.conformance.verdict import ClauseViolation, Verdict, fix_violation, wire_log
 
 EVIDENCE_MAX = 400
 """Lines of a session that a violation shows: those about its orders, the last of them."""
@@ -90,10 +90,21 @@ def violate(lab: Lab, breach: Breach) -> NoReturn:
 
 
 def judge(lab: Lab, *checks: Iterable[Breach]) -> None:
-    """Fails with the first breach that the checks find."""
+    """Fails with what the first check finds that finds anything: every clause that it finds broken, by its first breach."""
     for check in checks:
+        first: dict[str, Breach] = {}
         for breach in check:
-            violate(lab, breach)
+            first.setdefault(breach.clause, breach)
+        if violations := [_violation(lab, breach) for breach in first.values()]:
+            violations[0].also += violations[1:]
+            raise violations[0]
+
+
+def _violation(lab: Lab, breach: Breach) -> ClauseViolation:
+    try:
+        violate(lab, breach)
+    except ClauseViolation as violation:
+        return violation
 
 
 def evidence(lab: Lab, about: frozenset[str]) -> dict[str, list[Any]]:

@@ -124,6 +124,7 @@ def _strangers(seen: ReportSeen | RefusalSeen, account: str) -> Iterator[Finding
     said = seen.report.said if isinstance(seen, ReportSeen) else seen.said
     mine = seen.seen.account(account).requests.keys() | seen.seen.account(account).asked.keys()
     others = seen.seen.accounts.keys() - {account}
+    sessions = {s: other for other in others for s in seen.seen.sessions_of(other)}
     for tag, value in said.message.pairs:
         if tag not in _SPEAKING or (tag == 1 and isinstance(seen, ReportSeen)):
             continue
@@ -131,6 +132,10 @@ def _strangers(seen: ReportSeen | RefusalSeen, account: str) -> Iterator[Finding
             if value == other or (tag == 58 and len(other) > 2 and re.search(rf"\b{re.escape(other)}\b", value)):
                 yield seen.breaks(
                     "D01.X32", f"field {tag} tells {account} of the account {other}", "nothing about others"
+                )
+            elif value in sessions:
+                yield seen.breaks(
+                    "D01.X32", f"field {tag} tells {account} of a session of {sessions[value]}", "nothing about others"
                 )
             elif (
                 tag not in (11, 37, 58)

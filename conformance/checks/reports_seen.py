@@ -171,6 +171,9 @@ class Streams:
     def account_of(self, session: str) -> str:
         return self.market.accounts.get(session, session)
 
+    def sessions_of(self, account: str) -> set[str]:
+        return self._sessions.get(account, set())
+
     def account(self, name: str) -> AccountSeen:
         return self.accounts.setdefault(name, AccountSeen())
 

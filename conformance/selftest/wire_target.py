@@ -48,17 +48,11 @@ def wire_profile(name: str, profile: str = "") -> Profile:
     )
     config = Path(str(files("matchmark.conformance.selftest"))) / "wire-serve.toml"
     hooks = dict(base.tables["hooks"])
-    start = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks["start"]]
-    hooks["start"] = [
-        "{python}",
-        "-m",
-        "matchmark.conformance.selftest.wire_serve",
-        name,
-        "--",
-        *start,
-        "--wait",
-        "sleep",
-    ]
+    # The lab's instances too: what they are started with in place of `start` is as broken.
+    for hook in ("start", "lab_start"):
+        words = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
+        serve = ["{python}", "-m", "matchmark.conformance.selftest.wire_serve", name, "--"]
+        hooks[hook] = [*serve, *words, "--wait", "sleep"]
     hooks["token"] = [
         "{python}",
         "-m",

@@ -78,7 +78,7 @@ def instruments(lab: Lab) -> Mapping[str, Instrument]:
 
 def structure(log: AuditLog, clauses: Mapping[FaultKind, str]) -> Iterator[Breach]:
     """The log's first fault, as a breach of the clause that it breaks."""
-    for fault in log.faults:
+    for fault in log.faults[:1]:  # the others may come of it
         yield Breach(
             clauses[fault.kind], f"the log is damaged: {fault}", ("a whole record that goes on from the one before",)
         )

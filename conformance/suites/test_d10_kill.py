@@ -96,7 +96,9 @@ def test_after_everything_was_killed_the_exchange_goes_on_where_it_was(lab: Lab)
 
 def _goes_on(lab: Lab, queue: list[str], better: str, half: str) -> None:
     """Looks at a restarted exchange from outside: the book by sweeping it, ClOrdIDs by using one again."""
-    ids = {r.order_id for e in lab.ledger.attempted.values() for r in e.reports if r.exec_type == "0"}
+    told_before = [r for reports in lab.ledger.reports.values() for r in reports if not r.refusal]
+    ids = {r.order_id for r in told_before if r.exec_type == "0"}
+    executions = {r.exec_id for r in told_before}
     desk = Desk(lab, lab.accounts[5], "after.")
     again = Desk(lab, lab.accounts[3], "again.")
     again.order("sell", 9, 5, n=7, cl=queue[0], wait=False)
@@ -120,6 +122,9 @@ def _goes_on(lab: Lab, queue: list[str], better: str, half: str) -> None:
     told = lab.ledger.entries[sweep].reports
     if not told or told[0].order_id in ids:
         text = f"the first order after the restart has an order id that was given before: {told[0].order_id if told else 'none'}"
+        violate(lab, Breach("D10.X12", text, about=frozenset((sweep,))))
+    if told[0].exec_id in executions:
+        text = f"the first execution id after the restart was given before: {told[0].exec_id}"
         violate(lab, Breach("D10.X12", text, about=frozenset((sweep,))))
 
 
@@ -196,10 +201,10 @@ def test_the_log_goes_on_in_the_next_file_over_a_crash_at_that_moment(lab: Lab) 
                     "the log did not go on in another file within a minute: give the profile's lab_start smaller files"
                 )
             pid = lab.kill(role)
-            if role == "all":
-                lab.restart()
-            else:
-                bring_back(lab, role, pid)
+            try:
+                lab.restart() if role == "all" else bring_back(lab, role, pid)
+            except (StartRefused, HookFailed) as error:
+                violate(lab, Breach("D10.X11", f"killed ({role}) as a file began, it does not start again: {error}"))
         load.wait_sent(BETWEEN_KILLS)
         load.stop()
         load.settle()

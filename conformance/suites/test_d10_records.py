@@ -19,7 +19,7 @@ from matchmark.conformance.checks.audit_format import Happened, Op
 from matchmark.conformance.checks.audit_ledger import Breach
 from matchmark.conformance.checks.audit_replay import replay
 from matchmark.conformance.checks.audit_steps import Event, Step, steps
-from matchmark.conformance.checks.audit_structure import AuditLog
+from matchmark.conformance.checks.audit_structure import AuditLog, FaultKind
 from matchmark.conformance.lab import Lab
 from matchmark.conformance.lab_fixtures import MakeLab, judge, violate
 from matchmark.conformance.lab_load import Load, middle_ticks
@@ -130,7 +130,8 @@ def _words(e: Event, middle: int) -> tuple[object, ...]:
 @pytest.mark.clause("D10.1")
 def test_each_command_leaves_its_record_and_one_of_each_event_in_the_documented_format(recorded: Recorded) -> None:
     r = recorded
-    judge(r.lab, structure(r.log, CLEAN_RUN), ledgers.as_sent(r.ledger, r.steps, instruments(r.lab), "D10.1"))
+    numbered = {**CLEAN_RUN, FaultKind.SEQUENCE: "D10.1"}  # consecutive numbers are part of the format
+    judge(r.lab, structure(r.log, numbered), ledgers.as_sent(r.ledger, r.steps, instruments(r.lab), "D10.1"))
     if r.log.torn or r.log.whole_commands != len(r.log.records):
         violate(
             r.lab,

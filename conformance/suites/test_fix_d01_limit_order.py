@@ -38,6 +38,20 @@ def test_an_order_is_decided_as_it_was_sent(venue: Venue, view: View, size: str)
         floor.expect("D01.1", owner, [order.fill(lots, px)], "trades what it offered")
 
 
+LONG_ID = 20
+"""Characters of a ClOrdID: as many as most exchanges take."""
+
+
+@pytest.mark.clause("D01.1")
+def test_a_long_clordid_comes_back_whole_or_its_order_is_refused(venue: Venue) -> None:
+    with trading(venue) as floor:
+        owner = floor.party(1)
+        cl = owner.buy(10, 10_000, cl=venue.new_cl().ljust(LONG_ID, "x"))
+        told = owner.told(1)
+        if any(m.type == "8" and m.get(150) != "8" and m.get(11) != cl for m in told):
+            floor.violate("D01.1", "a ClOrdID is the one that was sent", [f"11={cl}"], [str(m) for m in told])
+
+
 @pytest.mark.clause("D01.X32", "D02.8")
 def test_only_its_parties_are_told_of_an_order(venue: Venue) -> None:
     """Not the account with an order beside it, nor one with none; and no field tells one side who the other is."""

@@ -263,7 +263,11 @@ CASES: dict[str, dict[str, list[tuple[Callable[[Sound], None], Bend]]]] = {
         "D01.X8": [(fills, again("A", 0, t150="F", change={11: "a7", 37: "ID7", 17: "new"}))],
     },
     "reports_parties.a_report_names_no_stranger": {
-        "D01.X32": [(fills, change("A", FILL, t375="Bart")), (fills, change("A", FILL, t58="sold by Bart"))],
+        "D01.X32": [
+            (fills, change("A", FILL, t375="Bart")),
+            (fills, change("A", FILL, t375="B")),
+            (fills, change("A", FILL, t58="sold by Bart")),
+        ],
     },
     "reports_parties.a_refusal_names_no_stranger": {"D01.X32": [(cancels, change("B", REFUSAL, t58="that is Anna's order"))]},
     "reports_answers.an_order_is_acknowledged_once_and_first": {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from matchmark.conformance import runner
 from matchmark.conformance.clauses import load
 from matchmark.conformance.commands.selftest import chosen_wires
-from matchmark.conformance.selftest.campaign import BALANCES, Plan, target_of
+from matchmark.conformance.selftest.campaign import BALANCES, Plan, suite_files, target_of
 from matchmark.conformance.selftest.shims import compiled, compiler
 from matchmark.conformance.selftest.wire_audit import Shimmed, end_of
 from matchmark.conformance.selftest.wire_balance import Balances
@@ -54,7 +56,8 @@ def test_an_unknown_wire_mutant_is_refused_with_the_names_that_are_near() -> Non
 def test_a_wire_is_the_built_in_profile_started_otherwise(name: str) -> None:
     profile = wire_profile(name)
     assert profile.info.name == f"mutant:{name}"
-    assert name in profile.tables["hooks"]["start"] and len(profile.symbols) == SYMBOLS
+    hooks = profile.tables["hooks"]
+    assert name in hooks["start"] and name in hooks["lab_start"] and len(profile.symbols) == SYMBOLS
     mode = WIRES[name].profile if name in WIRES else "exchange"
     assert profile.tables["audit_log"]["durability"] == ("fsync" if mode.endswith("fsync") else "async")
     assert redactor_for(f"mutant:{name}").text("35=D") == "35=D"
@@ -78,6 +81,19 @@ def test_one_wire_mutant_a_clause_is_chosen_by_the_seed() -> None:
     clauses = {WIRES[name].breaks[0] for name in every}
     assert all(sorted(WIRES[name].breaks[0] for name in names) == sorted(clauses) for names in chosen)
     assert {name for names in chosen for name in names} == set(every)
+
+
+def test_the_files_that_are_read_for_a_clause_have_all_its_checks() -> None:
+    marked: dict[str, set[str]] = {}
+    for path in runner.suites_folder().glob("test_*.py"):
+        module = import_module(f"{runner.SUITES}.{path.stem}")
+        for check in (value for name, value in vars(module).items() if name.startswith("test_")):
+            for clause in (c for mark in check.pytestmark if mark.name == "clause" for c in mark.args):
+                marked.setdefault(clause, set()).add(str(path))
+    assert len(marked) > 100
+    for clause, paths in marked.items():
+        assert paths <= set(suite_files((clause,))), clause
+    assert suite_files(()) == ()
 
 
 def test_the_last_flag_of_a_start_holds() -> None:
