@@ -238,11 +238,11 @@ def is_sound(record: bytes, sequence: int) -> bool:
 
 
 def end_of(path: Path) -> tuple[int, bool]:
-    """Where the sound records of a file end, and whether anything but zeros is there."""
+    """Where the sound records of a file end, and whether anything but zeros is there or behind."""
     sequence = int(path.stem.removeprefix("audit-"))
     for at, record in records(path):
         if not is_sound(record, sequence):
-            return at, any(record)
+            return at, any(path.read_bytes()[at:])
         sequence += 1
     return path.stat().st_size, False
 

@@ -6,6 +6,7 @@ record that will be there: after the first failed write or flush, and on a disk 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -35,6 +36,7 @@ UNDER_STALL = 100
 PATIENCE_S = 10.0
 FLOOD = 40_000
 FLOOD_BURST = 200
+KILLED_WITHIN_S = 1.0
 QUEUE_FULL_S = 3.0
 """No order was answered for so long: the queue is full, and orders wait."""
 
@@ -108,8 +110,10 @@ def test_what_was_not_written_yet_when_everything_was_killed_is_not_lost(disk_la
     lab.disk.stall(STALL_S, lab.disk.place(lab.log_dir))
     sent = [desk.order("buy", 1, -3, wait=False) for _ in range(UNDER_STALL)]
     _acknowledged(lab, desk, sent, PATIENCE_S)
+    end_of_stall = threading.Timer(KILLED_WITHIN_S, lab.disk.heal)
+    end_of_stall.start()  # a writer that waits for the disk is not gone before its call is
     lab.kill("all")
-    lab.disk.heal()
+    end_of_stall.join()
     lab.restart()
     lab.wait_logged(set(lab.ledger.acknowledged), PATIENCE_S)
     _, logged, faults = read_steps(lab)
@@ -268,6 +272,12 @@ def test_on_a_disk_that_takes_no_more_orders_are_refused_and_what_was_acknowledg
                 "D10.X10", "an order was acknowledged after another was refused for the disk", about=frozenset(taken)
             ),
         )
+    if fault is DiskFull and not lab.wait_logged(set(lab.ledger.acknowledged), PATIENCE_S):
+        missing = ledgers.lost(lab.ledger, read_steps(lab)[1])
+        text = (
+            f"the disk is full, and {len(missing)} acknowledged orders do not get to the log: no room was kept for them"
+        )
+        violate(lab, Breach("D10.X10", text, about=frozenset(e.request.cl for e in missing[:3])))
     lab.disk.heal()
     _after_repair(lab, "D10.X10")
 

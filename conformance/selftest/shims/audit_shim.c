@@ -173,7 +173,7 @@ int posix_fallocate(int fd, off_t from, off_t bytes)
         real = (int (*)(int, off_t, off_t))dlsym(RTLD_NEXT, "posix_fallocate");
     if (!is("no_room_kept") || !is_log(fd))
         return real(fd, from, bytes);
-    return ftruncate(fd, from + bytes) ? errno : 0;
+    return 0; /* the file grows as it is written */
 }
 
 /* What programs call that are built for files above 2 GB; here it is the same. */
