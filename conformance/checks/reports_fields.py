@@ -162,6 +162,9 @@ def a_report_says_what_was_sent(seen: ReportSeen) -> Iterator[Finding]:
     told = m.get(44)
     if sent.type == "2" and told is not None and price is not None and r.exec_type != "8" and _differs(told, price):
         yield seen.breaks("D01.1", f"{sent.name} was sent with 44={price}, the report says 44={told}", f"44={price}")
+    qty = _order_qty(seen) if seen.counts and r.exec_type not in ("8", "I") else None
+    if None not in (qty, r.qty) and r.qty != qty:
+        yield seen.breaks("D01.1", f"{sent.name} is for 38={qty}, the report says 38={r.qty}", f"38={qty}")
     for tag, value in ((40, sent.type), (59, sent.tif)):
         told = m.get(tag)
         if told is not None and r.exec_type not in ("8", "I") and sent.kind == "D" and told != value:

@@ -175,6 +175,9 @@ def test_a_market_order_is_followed_by_each_of_its_executions(recorded: Recorded
     ]
     expected = [("accepted", scene["market"]), *trades]
     _expect_run(recorded, "market", "D02.7", "the market order with its three executions", expected)
+    parties = {scene[name] for name in ("market", "m1", "m2", "m3")}
+    told = ledgers.told_as_logged(recorded.ledger, recorded.steps, instruments(recorded.lab), "D02.7", complete=True)
+    judge(recorded.lab, (breach for breach in told if breach.about & parties))
 
 
 @pytest.mark.clause("D03.N2")

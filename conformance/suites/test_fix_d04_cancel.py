@@ -172,6 +172,8 @@ def test_a_replace_that_a_check_refuses_leaves_the_order_as_it_is(venue: Venue, 
             fields = [(tag, f"{value}05" if tag == 44 else value) for tag, value in fields]
         owner.send("G", fields)
         told = owner.all()
+        if any(m.get(150) == "5" for m in told):
+            floor.violate("D04.X13", f"a replace is refused for its {why}", ["35=9"], [str(m) for m in told])
         if len(told) == 1 and told[0].type in "3j" and why in ("tick", "quantity"):
             pass  # a value that no field of that kind may have is a fault of the message
         else:

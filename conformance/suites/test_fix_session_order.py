@@ -17,6 +17,8 @@ from matchmark.conformance.suites._sessions import REST_TICKS, WAIT_S, SessionVe
 pytestmark = pytest.mark.needs("fix")
 SESSIONS = 6
 PAIRS = 60
+TRADES = 25
+"""Orders of each session that trade with the others'."""
 BURST = 3000
 SEED = 20_260_102
 
@@ -87,6 +89,21 @@ def demand_numbered(s: Stage, p: FixClient) -> None:
         s.fail(
             "numbers of a session's messages rise by one", [f"{len(numbers)} from {numbers[0]}"], [str(numbers)[:400]]
         )
+
+
+@pytest.mark.clause("D01.X24")
+def test_numbers_rise_by_one_through_the_fills_of_sessions_that_trade_with_each_other(venue: SessionVenue) -> None:
+    with Stage(venue, "D01.X24", "sessions that trade with each other") as s:
+        instrument = venue.fresh_symbol()
+        peers = [s.peer(account=venue.accounts[n % len(venue.accounts)]) for n in range(SESSIONS)]
+        for k in range(TRADES):
+            for n, p in enumerate(peers):
+                side = "buy" if (n + k) % 2 else "sell"
+                p.send_raw(numbered(p, "D", order(venue, instrument, venue.new_cl(), side, 1, REST_TICKS)))
+        for p in [*peers, *peers]:  # the second time behind what the others' last orders caused
+            s.goes_on(p)
+        for p in peers:
+            demand_numbered(s, p)
 
 
 @pytest.mark.clause("D01.4")
