@@ -44,6 +44,8 @@ class Plan:
     board: Board
     fix_socket: socket.socket
     admin_socket: socket.socket
+    clean: bool = True
+    """The last run was stopped cleanly."""
 
 
 Ready = Callable[[], None]
@@ -85,7 +87,7 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     settings = replace(plan.config.gateway, wait=int(plan.wait))
     gateway = Gateway(
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-        listener=plan.fix_socket.dup(),
+        listener=plan.fix_socket.dup(), clean=plan.clean,
     )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:

@@ -50,7 +50,9 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     run = _note_start(config, data, start)
     board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
     board.stages.go_on_from(data.log)
-    plan = Plan(config, start.engine, wait, data.log, data.path, start.shm, board, fix_socket, admin_socket)
+    plan = Plan(
+        config, start.engine, wait, data.log, data.path, start.shm, board, fix_socket, admin_socket, start.clean
+    )
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
     try:
         supervisor.start_all()

@@ -537,7 +537,7 @@ def test_16_what_was_sent_while_disconnected_is_resent_after_logon(peer: Peer) -
 def _kept(peer: Peer, key: int) -> Any:
     from .fix_wire import execution
 
-    lib.mm_fix_store_keep(peer.store, key, peer.now)
+    lib.mm_fix_store_keep(peer.store, key, 0, peer.now)
     return execution("c1", key)
 
 
