@@ -44,13 +44,10 @@ format: build    ## rewrite sources as `make check` wants them
 	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format -i
 
-bench: build     ## throughput and latency of the native core, with floors and ratios
-	$(BIN)/python native/bench/run.py --out out/bench.json
-	$(MAKE) -s -C native/so bench
-	$(BIN)/python native/bench/fix_bench.py
-	$(BIN)/python native/bench/pipeline_run.py
-	$(BIN)/python native/bench/exchange_run.py
+bench: build     ## every figure of speed beside its floor, and one table at the end
 	$(BIN)/python -m matchmark.reference.bench
+	$(MAKE) -s -C native/so bench
+	$(BIN)/python native/bench/summary.py --out out/bench.json
 
 fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600
 	for parser in engine fix audit; do sh native/fuzz/run.sh $$parser $(SECONDS) || exit 1; done

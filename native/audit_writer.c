@@ -377,6 +377,16 @@ static bool drained(mm_writer *w)
     return engine >= 0 && mm_load(&w->p->audit->tail.word) == w->written;
 }
 
+#define LINGER_NAP_NS UINT64_C(1000000)
+
+/* A batch waits for company: until then there is nothing to look for, and the processor is left to those who have work. */
+static void linger(const mm_writer *w)
+{
+    uint64_t past = mm_now_ns() - w->waiting_since_ns, left = past < w->linger_ns ? w->linger_ns - past : 0;
+    struct timespec nap = {0, (long)(left < LINGER_NAP_NS ? left : LINGER_NAP_NS)};
+    nanosleep(&nap, NULL);
+}
+
 int mm_writer_run(mm_writer *w, uint64_t slice_ns, int wait)
 {
     mm_idle idle = {wait, 0};
@@ -387,9 +397,11 @@ int mm_writer_run(mm_writer *w, uint64_t slice_ns, int wait)
             return -1;
         if (n > 0)
             mm_idle_reset(&idle);
+        else if (w->waiting_since_ns && wait == MM_WAIT_SLEEP)
+            linger(w);
         else
             mm_idle_round(&idle);
-        if (n == 0 && round % 64)
+        if (n == 0 && !w->waiting_since_ns && round % 64)
             continue;
         uint64_t now = mm_now_ns();
         mm_store(&w->p->control->writer_beat_ns.word, now);

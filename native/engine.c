@@ -72,7 +72,7 @@ mm_engine *mm_engine_create(void *memory, const mm_config *config)
     return e;
 }
 
-mm_engine *mm_engine_map(const mm_config *config, int resident)
+mm_engine *mm_engine_map(const mm_config *config, int kind)
 {
     size_t bytes = mm_engine_size(config);
     if (!bytes)
@@ -80,10 +80,10 @@ mm_engine *mm_engine_map(const mm_config *config, int resident)
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    if (resident) {
+    if (kind != MM_MEMORY_SMALL_PAGES)
         madvise(memory, bytes, MADV_HUGEPAGE); /* a hint: an engine on small pages is slower, not wrong */
+    if (kind == MM_MEMORY_RESIDENT)
         memset(memory, 0, bytes);
-    }
     mm_engine *e = mm_engine_create(memory, config);
     e->mapped = bytes;
     return e;
@@ -236,6 +236,20 @@ MM_INLINE void ask_for_level(const mm_run *r, const mm_command *c)
     __builtin_prefetch(&r->book.levels[orders[index].level], 1);
 }
 
+/* The order that it would fill first may end with it, and is then noted under its ClOrdID. */
+MM_INLINE void ask_for_resting(const mm_run *r, const mm_command *c)
+{
+    if (c->op != MM_NEW || c->symbol >= r->engine->config.n_symbols || c->side > MM_SELL)
+        return;
+    uint32_t against = 2 * c->symbol + (c->side ^ 1);
+    int64_t best = r->book.sides[against].best_key;
+    if (best > mm_key_of_price(c->side ^ 1, c->price_ticks) ||
+        !mm_book_is_near(&r->book, &r->book.sides[against], best))
+        return;
+    uint32_t head = r->book.levels[*mm_book_ring(&r->book, against, best)].head;
+    mm_id_prefetch(&r->ids, mm_id_hash(&r->ids, r->book.orders[head].key));
+}
+
 MM_INLINE void look_ahead(const mm_run *r, const mm_command *next, uint64_t left)
 {
     __builtin_prefetch(next + (left > AHEAD_COMMAND ? AHEAD_COMMAND : 0));
@@ -254,8 +268,10 @@ void mm_engine_expect(const mm_engine *engine, const mm_command *soon, const mm_
         ask_for_ids(&r, last);
     if (later)
         ask_for_order(&r, later);
-    if (soon)
+    if (soon) {
         ask_for_level(&r, soon);
+        ask_for_resting(&r, soon);
+    }
 }
 
 int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, mm_event *events, uint64_t capacity,

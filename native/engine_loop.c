@@ -30,7 +30,7 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
         mm_fault_set(fault, 0, "engine: another engine is running on %.300s", p->directory);
     else if (loop->lock < 0)
         mm_fault_set(fault, errno, "engine: cannot lock %.300s/engine.lock", p->directory);
-    else if (!(loop->engine = mm_engine_map(config, 0)) ||
+    else if (!(loop->engine = mm_engine_map(config, MM_MEMORY_HUGE_PAGES)) ||
              mm_known_create(&loop->known, config->max_orders, config->remembered_ids))
         mm_fault_set(fault, 0, "engine: no memory for %u orders on %u symbols: lower the configuration",
                      config->max_orders, config->n_symbols);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MM_LOOP_BATCH  64  /* orders a batch: what one reading of the clock stamps */
-#define MM_LOOP_STAGED 512 /* records made in the cache before they go to the ring */
+#define MM_LOOP_STAGED 128 /* records made in the cache before they go to the ring */
 #define MM_LOOP_EVENTS 255 /* events a submit; one more is held back until it is known whether it is the last */
 
 /* What a report needs of an order and the book does not keep. */
@@ -71,7 +71,7 @@ struct mm_engine_loop {
 
     /* The command being executed. */
     mm_order_message order;
-    mm_audit_record command_record;
+    mm_audit_record command_record; /* of its record what reports need: the command and its stages */
     mm_known_order incoming;
     bool incoming_open; /* accepted or replaced by this command, not ended */
 
@@ -83,7 +83,7 @@ struct mm_engine_loop {
     uint64_t reported[MM_GATEWAYS_MAX]; /* last key put into each report ring */
 
     uint64_t pending[MM_GATEWAYS_MAX]; /* reports written behind each ring's tail, not visible yet */
-    uint32_t n_staged;
+    uint32_t n_staged, n_hashed;       /* of those staged, the first so many have their running hash */
     mm_event events[MM_LOOP_EVENTS + 1];
     _Alignas(64) mm_audit_record staged[MM_LOOP_STAGED];
 };

@@ -2,14 +2,9 @@
 #define _GNU_SOURCE
 #include "engine_loop.h"
 
-#include <string.h>
-#include <sys/mman.h>
+#include "reserve.h"
 
-static void *reserve(uint64_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
+#include <string.h>
 
 static uint64_t slots_bytes(const mm_known_orders *k)
 {
@@ -30,10 +25,10 @@ int mm_known_create(mm_known_orders *k, uint32_t max_orders, uint32_t remembered
                            .group_shift = 64 - (bits - 3),
                            .max = max_orders + 1,
                            .max_past = remembered_ids};
-    k->slots = reserve(slots_bytes(k));
-    k->pool = reserve((k->max + UINT64_C(1)) * sizeof *k->pool);
-    k->free_list = reserve((k->max + UINT64_C(1)) * sizeof *k->free_list);
-    k->past = reserve(past_bytes(k));
+    k->slots = mm_reserve(slots_bytes(k));
+    k->pool = mm_reserve((k->max + UINT64_C(1)) * sizeof *k->pool);
+    k->free_list = mm_reserve((k->max + UINT64_C(1)) * sizeof *k->free_list);
+    k->past = mm_reserve(past_bytes(k));
     if (!k->slots || !k->pool || !k->free_list || !k->past) {
         mm_known_destroy(k);
         return -1;
@@ -44,14 +39,10 @@ int mm_known_create(mm_known_orders *k, uint32_t max_orders, uint32_t remembered
 
 void mm_known_destroy(mm_known_orders *k)
 {
-    if (k->slots)
-        munmap(k->slots, slots_bytes(k));
-    if (k->pool)
-        munmap(k->pool, (k->max + UINT64_C(1)) * sizeof *k->pool);
-    if (k->past)
-        munmap(k->past, past_bytes(k));
-    if (k->free_list)
-        munmap(k->free_list, (k->max + UINT64_C(1)) * sizeof *k->free_list);
+    mm_unreserve(k->slots, slots_bytes(k));
+    mm_unreserve(k->pool, (k->max + UINT64_C(1)) * sizeof *k->pool);
+    mm_unreserve(k->past, past_bytes(k));
+    mm_unreserve(k->free_list, (k->max + UINT64_C(1)) * sizeof *k->free_list);
     memset(k, 0, sizeof *k);
 }
 

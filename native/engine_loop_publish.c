@@ -1,6 +1,7 @@
 /* Making a batch visible: stamps, copies into the audit ring, moves its tail, then the tails of the report rings. */
 #include "engine_loop.h"
 
+#include "audit_record.h"
 #include "past_cache.h"
 
 #define REPORT_PATIENCE_NS UINT64_C(100000000) /* a report ring full for so long is given up until its gateway asks */
@@ -67,6 +68,8 @@ bool mm_loop_publish(mm_engine_loop *loop)
             mm_audit_record *r = &loop->staged[at + i];
             if (r->kind == MM_RECORD_EVENT)
                 r->stage_b_ns = matched_ns;
+            if (at + i >= loop->n_hashed)
+                loop->running_hash = r->running_hash = mm_record_hash(loop->running_hash, r);
             mm_copy_past_cache(&ring->slots[r->sequence & (ring->head.slots - 1)], r, sizeof *r);
         }
         mm_copies_done();
@@ -74,7 +77,7 @@ bool mm_loop_publish(mm_engine_loop *loop)
         at += (uint32_t)n;
         mm_store(&ring->tail.word, tail);
     }
-    loop->n_staged = 0;
+    loop->n_staged = loop->n_hashed = 0;
     publish_reports(loop, matched_ns);
     return true;
 }

@@ -23,16 +23,19 @@ static bool broken(mm_engine_loop *loop, const char *text)
 
 /* --- records --- */
 
-/* Numbers and hashes the record; in replay compares it with the log's instead of keeping it. */
+/* Numbers the record, which is hashed when it is published, for what was just written in small pieces is slow to read in large ones.
+ * In replay hashes it and compares it with the log's instead of keeping it. */
 static bool finish_record(mm_engine_loop *loop, mm_audit_record *r)
 {
     r->sequence = ++loop->sequence;
     r->epoch = loop->epoch;
-    const mm_audit_record *was = loop->replaying ? loop->expected(loop) : NULL;
+    if (!loop->replaying)
+        return true;
+    const mm_audit_record *was = loop->expected(loop);
     if (was)
         r->epoch = was->epoch;
     loop->running_hash = r->running_hash = mm_record_hash(loop->running_hash, r);
-    if (!loop->replaying || (was && r->running_hash == was->running_hash))
+    if (was && r->running_hash == was->running_hash)
         return true;
     if (was) {
         mm_fault_set(loop->fault, 0,
@@ -46,6 +49,7 @@ static bool finish_record(mm_engine_loop *loop, mm_audit_record *r)
     /* The log ends within this command: from here on the records are new. */
     loop->replaying = false;
     loop->staged[loop->n_staged++] = *r;
+    loop->n_hashed = loop->n_staged;
     return true;
 }
 
@@ -62,7 +66,9 @@ static mm_audit_record *next_record(mm_engine_loop *loop, mm_audit_record *scrat
 static bool record_command(mm_engine_loop *loop)
 {
     const mm_order_message *o = &loop->order;
-    mm_audit_record *r = &loop->command_record;
+    mm_audit_record scratch, *r = next_record(loop, &scratch);
+    if (!r)
+        return false;
     bool only = o->command.op == MM_RESET; /* the one command that causes no event */
     *r = (mm_audit_record){
         .command = o->command,
@@ -80,13 +86,9 @@ static bool record_command(mm_engine_loop *loop)
     };
     memcpy(r->text, o->text, sizeof r->text);
     memcpy(r->other_text, o->orig_text, sizeof r->other_text);
-    if (!loop->replaying) {
-        mm_audit_record *to = next_record(loop, NULL);
-        if (!to || !finish_record(loop, r))
-            return false;
-        *to = *r;
-        return true;
-    }
+    loop->command_record.command = o->command;
+    loop->command_record.stage_a_ns = o->validated_ns;
+    loop->command_record.stage_b_ns = o->enqueued_ns;
     return finish_record(loop, r);
 }
 

@@ -272,6 +272,7 @@ static bool by_type(request *q, char type)
     c->cl_ord_id = name(q, 11, q->order.text);
     if (!c->cl_ord_id)
         return session_refuse(q, 11, "ClOrdID is longer than 40 characters");
+    mm_risk_expect(q->g->risk, c->cl_ord_id);
     if (type == 'F' || type == 'G') {
         c->orig_cl_ord_id = name(q, 41, q->order.orig_text);
         if (!c->orig_cl_ord_id)

@@ -21,7 +21,7 @@ struct mm_replay {
 mm_replay *mm_replay_make(const mm_config *config)
 {
     mm_replay *r = mm_config_error(config) ? NULL : calloc(1, sizeof *r);
-    if (r && !(r->engine = mm_engine_map(config, 0))) {
+    if (r && !(r->engine = mm_engine_map(config, MM_MEMORY_HUGE_PAGES))) {
         free(r);
         return NULL;
     }

@@ -1,5 +1,12 @@
-/* Reservations and balances. One thread. Two open-addressing tables, of open orders by ClOrdID hash and of positions. */
+/* Reservations and balances. One thread. Open orders lie in a pool, whose last freed place is used first, so that those of a short
+ * life stay in the cache; a map of eight bytes a slot finds them by ClOrdID hash. The map begins small and doubles, so that a look
+ * into it costs what the open orders are, not what they may become; that of half a million open orders takes 3 ms, once. Positions:
+ * an open-addressing table. */
+#define _GNU_SOURCE
 #include "matchmark/risk.h"
+
+#include "id_map.h"
+#include "reserve.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -7,11 +14,13 @@
 
 __extension__ typedef __int128 money;
 
+#define FIRST_SLOTS UINT64_C(4096)
+
 enum { ENTRY_ORDER = 1, ENTRY_REPLACE = 2 };
 
 /* What an open order, or a replace on its way, holds. */
 typedef struct entry {
-    uint64_t id;        /* 0: free slot */
+    uint64_t id;        /* 0: free place */
     int64_t total_lots; /* OrderQty: total - lots is what was filled */
     int64_t reserve_ticks,
         lots; /* a buy holds reserve_ticks x lots of money, a sell lots; of a replace: what it added */
@@ -21,6 +30,7 @@ typedef struct entry {
     union {
         money extra;       /* of a replace: money added (buy) */
         uint64_t order_id; /* of an order: 0 until it is accepted */
+        uint32_t next;     /* of a free place: the next one */
     };
 } entry;
 
@@ -31,10 +41,13 @@ typedef struct position {
 
 struct mm_risk {
     uint32_t n_symbols, n_accounts, open, max_open;
-    uint64_t order_mask, position_mask, n_positions;
+    uint32_t free, used; /* the place freed last; places ever used are 1 .. used */
+    uint64_t max_slots, position_mask, n_positions;
     mm_risk_symbol *symbols;
     money *cash;
-    entry *orders;
+    entry *orders;   /* 1 .. max_open */
+    uint64_t *slots; /* maps of every size: that of n slots begins at n */
+    mm_id_map ids;
     position *positions;
 };
 
@@ -44,6 +57,12 @@ static uint64_t power_above(uint64_t n)
     while (p < n)
         p *= 2;
     return p;
+}
+
+/* The empty map of n slots. Its seed is 0: the ids are hashes already, with a key of the gateway's. */
+static void use_slots(mm_risk *r, uint64_t n)
+{
+    r->ids = mm_id_map_open(r->slots + n, n, 0);
 }
 
 static bool sound(const mm_risk_symbol *s)
@@ -63,13 +82,16 @@ mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_
     if (!r)
         return NULL;
     *r = (mm_risk){.n_symbols = n_symbols, .n_accounts = n_accounts, .max_open = orders};
-    r->order_mask = power_above((uint64_t)orders * 2) - 1;
+    r->max_slots = mm_id_map_slots(orders + UINT64_C(1));
     r->position_mask = power_above((uint64_t)positions * 2) - 1;
     r->symbols = malloc((n_symbols + 1) * sizeof *r->symbols);
     r->cash = calloc(n_accounts + 1u, sizeof *r->cash);
-    r->orders = calloc(r->order_mask + 1, sizeof *r->orders);
+    r->orders = mm_reserve((orders + UINT64_C(1)) * sizeof *r->orders);
+    r->slots = mm_reserve(2 * r->max_slots * sizeof *r->slots);
+    if (r->slots)
+        use_slots(r, r->max_slots < FIRST_SLOTS ? r->max_slots : FIRST_SLOTS);
     r->positions = calloc(r->position_mask + 1, sizeof *r->positions);
-    if (!r->symbols || !r->cash || !r->orders || !r->positions) {
+    if (!r->symbols || !r->cash || !r->orders || !r->slots || !r->positions) {
         mm_risk_free(r);
         return NULL;
     }
@@ -83,7 +105,8 @@ void mm_risk_free(mm_risk *r)
         return;
     free(r->symbols);
     free(r->cash);
-    free(r->orders);
+    mm_unreserve(r->orders, (r->max_open + UINT64_C(1)) * sizeof *r->orders);
+    mm_unreserve(r->slots, 2 * r->max_slots * sizeof *r->slots);
     free(r->positions);
     free(r);
 }
@@ -96,44 +119,53 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 29;
 }
 
+static uint64_t id_at(const void *owner, uint32_t index)
+{
+    return ((const mm_risk *)owner)->orders[index].id;
+}
+
+static uint32_t slot_of(const mm_risk *r, uint64_t id)
+{
+    return mm_id_find(&r->ids, mm_id_hash(&r->ids, id), id, id_at, r);
+}
+
 static entry *find(const mm_risk *r, uint64_t id)
 {
-    for (uint64_t at = mix(id) & r->order_mask;; at = (at + 1) & r->order_mask) {
-        entry *e = &r->orders[at];
-        if (e->id == id)
-            return e;
-        if (!e->id)
-            return NULL;
-    }
+    uint32_t slot = slot_of(r, id);
+    return slot == MM_NO_SLOT ? NULL : &r->orders[(uint32_t)r->ids.slots[slot]];
+}
+
+/* The entries come out in the order of their homes, and so go in: both maps are gone through once. */
+static void grow(mm_risk *r)
+{
+    const uint64_t n = r->ids.mask + UINT64_C(1), *from = r->ids.slots;
+    use_slots(r, 2 * n);
+    for (uint64_t i = 0; i < n; i++)
+        if (from[i])
+            mm_id_insert(&r->ids, (uint32_t)(from[i] >> 32), (uint32_t)from[i]);
 }
 
 static entry *add(mm_risk *r, uint64_t id)
 {
     if (r->open >= r->max_open || !id)
         return NULL;
-    uint64_t at = mix(id) & r->order_mask;
-    while (r->orders[at].id)
-        at = (at + 1) & r->order_mask;
+    if (r->open > r->ids.mask / 2 && r->ids.mask + 1 < r->max_slots)
+        grow(r);
+    uint32_t place = r->free ? r->free : ++r->used;
+    if (r->free)
+        r->free = r->orders[place].next;
     r->open++;
-    r->orders[at] = (entry){.id = id};
-    return &r->orders[at];
+    r->orders[place] = (entry){.id = id};
+    mm_id_insert(&r->ids, mm_id_hash(&r->ids, id), place);
+    return &r->orders[place];
 }
 
-/* Later entries of the run move up, so that no search ends too early. */
 static void forget(mm_risk *r, entry *e)
 {
-    uint64_t hole = (uint64_t)(e - r->orders), at = hole;
+    mm_id_erase(&r->ids, slot_of(r, e->id));
+    *e = (entry){.next = r->free};
+    r->free = (uint32_t)(e - r->orders);
     r->open--;
-    for (;;) {
-        r->orders[hole].id = 0;
-        do {
-            at = (at + 1) & r->order_mask;
-            if (!r->orders[at].id)
-                return;
-        } while (((at - mix(r->orders[at].id)) & r->order_mask) < ((at - hole) & r->order_mask));
-        r->orders[hole] = r->orders[at];
-        hole = at;
-    }
 }
 
 /* NULL only when the table is full and the pair is new. */
@@ -377,7 +409,7 @@ static void apply_trade(mm_risk *r, const mm_report *p)
 
 void mm_risk_expect(const mm_risk *r, uint64_t id)
 {
-    __builtin_prefetch(&r->orders[mix(id) & r->order_mask], 1);
+    mm_id_prefetch(&r->ids, mm_id_hash(&r->ids, id));
 }
 
 void mm_risk_apply(mm_risk *r, const mm_report *p)
@@ -441,21 +473,16 @@ void mm_risk_going(mm_risk *r, uint64_t id)
         e->going = 1;
 }
 
-#define WRAPPED 4096 /* no run of entries over the table's end is so long: it is half empty at least */
-
-/* From the table's end to its start, because `forget` moves entries that way, and then the end again, for those that it moved round
- * the corner. */
 int mm_risk_next_of(const mm_risk *r, uint32_t session, uint64_t *at, uint32_t steps, mm_risk_order *out)
 {
-    uint64_t slots = r->order_mask + 1, all = slots + (slots < WRAPPED ? slots : WRAPPED);
-    for (; *at < all && steps; steps--) {
-        const entry *e = &r->orders[r->order_mask - (*at)++ % slots];
+    for (; *at < r->used && steps; steps--) {
+        const entry *e = &r->orders[++*at];
         if (!e->id || e->session != session || e->going)
             continue;
         *out = (mm_risk_order){.cl_ord_id = e->id, .symbol = e->symbol, .side = e->side};
         return 1;
     }
-    return *at < all ? 0 : -1;
+    return *at < r->used ? 0 : -1;
 }
 
 uint32_t mm_risk_open(const mm_risk *r)

@@ -38,6 +38,7 @@ class Plan:
     config: ServeConfig
     engine: EngineConfig
     wait: Wait
+    writer_wait: Wait
     log: Path
     data: Path
     shm: Path
@@ -72,7 +73,7 @@ def run_writer(plan: Plan, ready: Ready) -> int:
     )
     writer.measure(plan.board.stages.memory)
     ready()
-    while (result := writer.run(wait=plan.wait)) == 0:
+    while (result := writer.run(wait=plan.writer_wait)) == 0:
         pass
     writer.close()
     return EXIT_DONE if result == 1 else EXIT_EXCHANGE_FAILED

@@ -13,7 +13,7 @@ from typing import Any
 
 from matchmark.native import _native
 from matchmark.native.pipeline import PipelineError, pick_wait
-from matchmark.native.pipeline_records import Durability
+from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference import cold_start
 from matchmark.reference.board import Board
 from matchmark.reference.config import ServeConfig
@@ -40,8 +40,10 @@ def serve(config: ServeConfig) -> int:
 
 
 def _serve(config: ServeConfig, data: DataDir) -> int:
-    wait, why = pick_wait(BUSY_THREADS - (config.placement == "together"), config.wait)
+    busy = BUSY_THREADS - (config.placement == "together")
+    wait, why = pick_wait(busy, config.wait)
     _say(why)
+    writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
     start = cold_start.prepare(config, data, _say)
@@ -51,8 +53,9 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
     board.stages.go_on_from(data.log)
     plan = Plan(
-        config, start.engine, wait, data.log, data.path, start.shm, board, fix_socket, admin_socket, start.clean
-    )
+        config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
+        clean=start.clean,
+    )  # fmt: skip
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
     try:
         supervisor.start_all()
@@ -71,6 +74,14 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         supervisor.close()
         fix_socket.close()
         admin_socket.close()
+
+
+def _writer_wait(wait: Wait, busy_threads: int) -> Wait:
+    """The disk takes a thousand times as long as a nap: the writer spins only on a processor that nobody else needs."""
+    if wait == Wait.SPIN and busy_threads >= len(os.sched_getaffinity(0)):
+        _say("the audit writer sleeps between batches: there is no processor for it alone")
+        return Wait.SLEEP
+    return wait
 
 
 def _allow_descriptors(connections: int) -> None:

@@ -197,7 +197,8 @@ class _Run:
         check_structure(file.slots[:0], fresh_state())  # loads what numba compiled, which is not checking
         Book(1).check(file.slots[:0])
         self.add_time("load", time.perf_counter() - began[0], time.process_time() - began[1])
-        replay, self.book = Replay(file.header.config), Book(file.header.config.symbols)
+        room = len(file.slots) * len(log_files(file.path.parent))
+        replay, self.book = Replay(file.header.config), Book(file.header.config.symbols, room)
         self.passes = [_Pass("replay", replay.check, self.add_time), _Pass("book", self.book.check, self.add_time)]
 
     def _does_not_follow(self, file: AuditFile) -> str:

@@ -1,7 +1,7 @@
 """Price-time priority and conservation, from the records alone: a second book, built from what the log says happened.
 
 It shares nothing with the engine. Every order's leaves, cum and money are recomputed; each side of each symbol is a heap of
-the places that orders took in the queue (price first, then when the place was taken), and whoever trades must be at its top.
+price levels, each a queue of the places that orders took there, and whoever trades must be first in the queue at the top.
 State is indexed by order id, which the engine gives out in sequence; numba compiles the loop.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matchmark.native.records import ABSENT
-from matchmark.reference.verify_structure import compiled
+from matchmark.reference.verify_structure import compiled, inlined
 
 Ints = npt.NDArray[np.int64]
 
@@ -57,7 +57,17 @@ ORDER_STATE = np.dtype(
     ],
     align=True,
 )
-PLACE = np.dtype([("key", "<i8"), ("order", "<i8"), ("left", "<i8"), ("right", "<i8")])
+PLACE = np.dtype([("order", "<i8"), ("next", "<i8")])  # next: the place behind it at its price, 0 for none
+LEVEL = np.dtype(
+    [
+        ("key", "<i8"),  # of its price, the better the smaller
+        ("side", "<i8"),
+        ("head", "<i8"),  # first place of the queue, 0 while the level is in no heap
+        ("tail", "<i8"),
+        ("left", "<i8"),
+        ("right", "<i8"),
+    ]
+)
 
 (
     OK, WORSE_PRICE, LATER_TIME, NOT_RESTING, WRONG_ID, NOT_ITS_PRICE, LIMIT_BROKEN, WRONG_QUANTITY, WRONG_LEAVES, WRONG_CUM,
@@ -87,33 +97,45 @@ WRONG = {
 }
 
 # Scalars that live from chunk to chunk.
-LAST_ID, PLACES, CURRENT, KEPT, OP, SIDE, TYPE, TIF, ACCOUNT, SYMBOL, PRICE, QUANTITY, TRADES, LOTS, SCALARS = range(15)
+(
+    LAST_ID, PLACES, LEVELS, CURRENT, KEPT, OP, SIDE, TYPE, TIF, ACCOUNT, SYMBOL, PRICE, QUANTITY, TRADES, LOTS, SCALARS,
+) = range(16)  # fmt: skip
+
+ROOM_LEAST, ROOM_MOST = 1 << 15, 1 << 24
 
 
 class Book:
-    """State between chunks: scalars, orders by id, places, and the heap of each side of each symbol."""
+    """State between chunks: scalars, orders by id, places, levels, the map that finds them, and each side's heap of them."""
 
-    def __init__(self, symbols: int) -> None:
+    def __init__(self, symbols: int, records: int = 0) -> None:
+        """`records`: how many there may be. Room for so many costs nothing before it is used; growing costs a copy."""
+        room = 1 << min(max(records, ROOM_LEAST), ROOM_MOST).bit_length()
         self.scalars: Ints = np.zeros(SCALARS, dtype=np.int64)
-        self.orders = np.zeros(1 << 16, dtype=ORDER_STATE)
-        self.places = np.zeros(1 << 16, dtype=PLACE)
+        self.orders = np.zeros(room, dtype=ORDER_STATE)
+        self.places = np.zeros(room, dtype=PLACE)
+        self.levels = np.zeros(1 << 15, dtype=LEVEL)
+        self.slots: Ints = np.zeros(1 << 16, dtype=np.int64)
         self.tops: Ints = np.zeros(2 * symbols, dtype=np.int64)
 
     def check(self, records: npt.NDArray[np.void]) -> tuple[int, str]:
         """(index, what is wrong) of the first bad record of AUDIT_RECORD, shape (n,); (n, "") when none is."""
         self._grow(len(records))
         detail: Ints = np.zeros(2, dtype=np.int64)
-        index, code = walk(records.view(STEP), self.scalars, self.orders, self.places, self.tops, detail)
+        book = (self.orders, self.places, self.levels, self.slots, self.tops)
+        index, code = walk(records.view(STEP), self.scalars, *book, detail)
         return int(index), WRONG[code].format(*detail.tolist()) if code != OK else ""
 
     def _grow(self, more: int) -> None:
-        for name, used in (("orders", LAST_ID), ("places", PLACES)):
+        for name, used in (("orders", LAST_ID), ("places", PLACES), ("levels", LEVELS)):
             array = getattr(self, name)
             needed = int(self.scalars[used]) + more + 2
             if needed > len(array):
                 grown = np.zeros(max(2 * len(array), needed), dtype=array.dtype)
                 grown[: len(array)] = array
                 setattr(self, name, grown)
+        if len(self.slots) < 2 * len(self.levels):  # a power of two
+            self.slots = np.zeros(1 << (2 * len(self.levels) - 1).bit_length(), dtype=np.int64)
+            find_all(self.levels, int(self.scalars[LEVELS]), self.slots)
 
     @property
     def trades(self) -> int:
@@ -125,42 +147,84 @@ class Book:
         return int(self.scalars[LOTS])
 
 
-# --- heaps: skew heaps of places, root 0 for none; the smaller key is the better price, the smaller place the earlier ---
+# --- levels: found by side and price in an open-addressing map; skew heaps of them, root 0 for none ---
+
+
+@inlined
+def slot_of(levels: Any, slots: Any, side: int, key: int) -> Any:
+    """Where the level is, or the empty slot where it would go."""
+    mixed = (np.uint64(key) ^ (np.uint64(side) << np.uint64(40))) * np.uint64(0x9E3779B97F4A7C15)
+    mask = len(slots) - 1
+    at = np.int64(mixed >> np.uint64(20)) & mask
+    while slots[at] != 0 and (levels[slots[at]].key != key or levels[slots[at]].side != side):
+        at = (at + 1) & mask
+    return at
 
 
 @compiled
-def merge(places: Any, a: int, b: int) -> int:
+def find_all(levels: Any, n: int, slots: Any) -> None:
+    for i in range(1, n + 1):
+        slots[slot_of(levels, slots, levels[i].side, levels[i].key)] = i
+
+
+@inlined
+def merge(levels: Any, a: int, b: int) -> int:
     if a == 0 or b == 0:
         return a + b
-    if places[b].key < places[a].key or (places[b].key == places[a].key and b < a):
+    if levels[b].key < levels[a].key:
         a, b = b, a
     root = a
     while True:
-        right = places[a].right
-        places[a].right = places[a].left
+        right = levels[a].right
+        levels[a].right = levels[a].left
         if right == 0:
-            places[a].left = b
+            levels[a].left = b
             return root
-        if places[b].key < places[right].key or (places[b].key == places[right].key and b < right):
+        if levels[b].key < levels[right].key:
             right, b = b, right
-        places[a].left = right
+        levels[a].left = right
         a = right
 
 
-@compiled
-def best(tops: Any, places: Any, orders: Any, side: int) -> int:
-    """The order at the top of a side, 0 for none; places that orders have left are dropped on the way."""
+@inlined
+def queue_up(s: Any, places: Any, levels: Any, slots: Any, tops: Any, side: int, key: int, order: int) -> Any:
+    """A new place behind all others at its price."""
+    s[PLACES] += 1
+    place = s[PLACES]
+    places[place].order, places[place].next = order, 0
+    at = slot_of(levels, slots, side, key)
+    if slots[at] == 0:
+        s[LEVELS] += 1
+        slots[at] = s[LEVELS]
+        levels[slots[at]].key, levels[slots[at]].side, levels[slots[at]].head = key, side, 0
+    level = levels[slots[at]]
+    if level.head == 0:
+        level.head, level.left, level.right = place, 0, 0
+        tops[side] = merge(levels, tops[side], slots[at])
+    else:
+        places[level.tail].next = place
+    level.tail = place
+    return place
+
+
+@inlined
+def best(tops: Any, places: Any, levels: Any, orders: Any, side: int) -> Any:
+    """The order that is next on a side, 0 for none; places that orders have left, and empty levels, are dropped on the way."""
     root = tops[side]
     while root != 0:
-        order = places[root].order
-        if orders[order].live == 1 and orders[order].place == root:
-            break
-        root = merge(places, places[root].left, places[root].right)
-    tops[side] = root
-    return 0 if root == 0 else places[root].order
+        level = levels[root]
+        while level.head != 0:
+            order = places[level.head].order
+            if orders[order].live == 1 and orders[order].place == level.head:
+                tops[side] = root
+                return order
+            level.head = places[level.head].next
+        root = merge(levels, level.left, level.right)
+    tops[side] = 0
+    return 0
 
 
-@compiled
+@inlined
 def crosses(orders: Any, incoming: int, resting: int) -> bool:
     limit = orders[incoming].limit
     if limit == ABSENT:
@@ -170,7 +234,7 @@ def crosses(orders: Any, incoming: int, resting: int) -> bool:
     return bool(orders[resting].limit >= limit)
 
 
-@compiled
+@inlined
 def add_money(order: Any, price: int, lots: int) -> None:
     """price < 2^53, lots < 2^31: two partial products, added into 128 bits."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -187,7 +251,7 @@ def add_money(order: Any, price: int, lots: int) -> None:
 # --- one event each: 0 when it is right, else what is wrong; detail[0] and detail[1] say about which order ---
 
 
-@compiled
+@inlined
 def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
     detail[0], detail[1] = r.e_id, s[LAST_ID]
     if r.e_id != s[LAST_ID] + 1:
@@ -214,7 +278,7 @@ def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
     return OK
 
 
-@compiled
+@inlined
 def replaced(r: Any, s: Any, orders: Any, detail: Any) -> int:
     detail[0] = r.e_id
     if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
@@ -240,8 +304,8 @@ def replaced(r: Any, s: Any, orders: Any, detail: Any) -> int:
     return OK
 
 
-@compiled
-def trade(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+@inlined
+def trade(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, detail: Any) -> int:
     detail[0] = r.e_id
     if r.e_id != s[CURRENT] or s[CURRENT] == 0 or orders[s[CURRENT]].live == 0:
         return NOT_OPEN
@@ -262,7 +326,7 @@ def trade(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> i
     if not crosses(orders, r.e_id, r.e_other_id):
         detail[0], detail[1] = r.e_id, mine.limit
         return LIMIT_BROKEN
-    top = best(tops, places, orders, 2 * other.symbol + other.side)
+    top = best(tops, places, levels, orders, 2 * other.symbol + other.side)
     detail[1] = top
     if top != r.e_other_id:
         return WORSE_PRICE if orders[top].limit != other.limit else LATER_TIME
@@ -279,7 +343,7 @@ def trade(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> i
     return after_trade(r, mine, other, detail)
 
 
-@compiled
+@inlined
 def after_trade(r: Any, mine: Any, other: Any, detail: Any) -> int:
     """The resting order's numbers in a trade's record; the incoming one's are compared with every event's."""
     detail[0], detail[1] = r.e_other_id, other.leaves
@@ -302,8 +366,8 @@ def after_trade(r: Any, mine: Any, other: Any, detail: Any) -> int:
     return OK
 
 
-@compiled
-def cancelled(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+@inlined
+def cancelled(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, detail: Any) -> int:
     detail[0] = r.e_id
     if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
         return NOT_RESTING
@@ -323,7 +387,7 @@ def cancelled(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) 
     if r.e_reason == 10 or r.e_reason == 11:
         if r.e_id != s[CURRENT]:
             return NOT_OPEN
-        top = best(tops, places, orders, 2 * o.symbol + 1 - o.side)
+        top = best(tops, places, levels, orders, 2 * o.symbol + 1 - o.side)
         detail[1] = top
         if top != 0 and crosses(orders, r.e_id, top):
             return UNFILLED
@@ -332,7 +396,7 @@ def cancelled(r: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) 
     return OK
 
 
-@compiled
+@inlined
 def compare(r: Any, orders: Any, detail: Any) -> int:
     """What the record says of the order that its event is about."""
     o = orders[r.e_id]
@@ -348,8 +412,8 @@ def compare(r: Any, orders: Any, detail: Any) -> int:
     return OK if r.e_account == o.account else WRONG_OWNER
 
 
-@compiled
-def settle(s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
+@inlined
+def settle(s: Any, orders: Any, places: Any, levels: Any, slots: Any, tops: Any, detail: Any) -> int:
     """The command is over: what it brought in either ended, or takes its place in the queue without crossing."""
     current = s[CURRENT]
     s[CURRENT] = 0
@@ -359,24 +423,17 @@ def settle(s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> int:
     detail[0], detail[1] = current, o.leaves
     if o.rests == 0:
         return MAY_NOT_REST
-    top = best(tops, places, orders, 2 * o.symbol + 1 - o.side)
+    top = best(tops, places, levels, orders, 2 * o.symbol + 1 - o.side)
     detail[1] = top
     if top != 0 and crosses(orders, current, top):
         return CROSSED
-    s[PLACES] += 1
-    place = s[PLACES]
-    places[place].key = -o.limit if o.side == 0 else o.limit
-    places[place].order = current
-    places[place].left = 0
-    places[place].right = 0
-    o.place = place
-    side = 2 * o.symbol + o.side
-    tops[side] = merge(places, tops[side], place)
+    key = -o.limit if o.side == 0 else o.limit
+    o.place = queue_up(s, places, levels, slots, tops, 2 * o.symbol + o.side, key, current)
     return OK
 
 
-@compiled
-def begin(r: Any, s: Any, orders: Any, tops: Any) -> None:
+@inlined
+def begin(r: Any, s: Any, orders: Any, slots: Any, tops: Any) -> None:
     s[OP], s[SIDE], s[TYPE], s[TIF] = r.c_op, r.c_side, r.c_type, r.c_tif
     s[ACCOUNT], s[SYMBOL], s[PRICE], s[QUANTITY] = r.c_account, r.c_symbol, r.c_price, r.c_quantity
     s[CURRENT], s[KEPT] = 0, 0
@@ -384,16 +441,18 @@ def begin(r: Any, s: Any, orders: Any, tops: Any) -> None:
         for i in range(1, s[LAST_ID] + 1):
             orders[i].live = 0
         tops[:] = 0
-        s[LAST_ID] = 0
-        s[PLACES] = 0
+        slots[:] = 0
+        s[LAST_ID] = s[PLACES] = s[LEVELS] = 0
 
 
 @compiled
-def walk(steps: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -> tuple[int, int]:
+def walk(
+    steps: Any, s: Any, orders: Any, places: Any, levels: Any, slots: Any, tops: Any, detail: Any
+) -> tuple[int, int]:
     for i in range(len(steps)):
         r = steps[i]
         if r.kind == 1:
-            begin(r, s, orders, tops)
+            begin(r, s, orders, slots, tops)
         else:
             code = OK
             if r.e_kind == 1:
@@ -401,15 +460,15 @@ def walk(steps: Any, s: Any, orders: Any, places: Any, tops: Any, detail: Any) -
             elif r.e_kind == 3:
                 code = replaced(r, s, orders, detail)
             elif r.e_kind == 4:
-                code = trade(r, s, orders, places, tops, detail)
+                code = trade(r, s, orders, places, levels, tops, detail)
             elif r.e_kind == 5:
-                code = cancelled(r, s, orders, places, tops, detail)
+                code = cancelled(r, s, orders, places, levels, tops, detail)
             if code == OK and (r.e_kind == 1 or (r.e_kind >= 3 and r.e_kind <= 5)):
                 code = compare(r, orders, detail)
             if code != OK:
                 return i, code
         if r.flags & 1:
-            code = settle(s, orders, places, tops, detail)
+            code = settle(s, orders, places, levels, slots, tops, detail)
             if code != OK:
                 return i, code
     return len(steps), OK

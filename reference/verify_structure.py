@@ -25,6 +25,12 @@ def compiled(function: F) -> F:
     return cast(F, made)
 
 
+def inlined(function: F) -> F:
+    """A compiled part of a loop: inside its caller, so that a call does not count references to every array it is given."""
+    made: Any = numba.njit(cache=True, nogil=True, forceinline=True)(function)
+    return cast(F, made)
+
+
 Records = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
 

@@ -1,4 +1,5 @@
-"""The whole exchange over TCP: `matchmark serve` on one processor, the native FIX client of fix_load.c on another.
+"""The whole exchange over TCP: gateway and engine of `matchmark serve` on one processor, the native FIX client of fix_load.c on
+another, and the audit writer where there is time for it.
 
     python native/bench/exchange_run.py [ORDERS A SESSION]
 
@@ -21,8 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from figure import Figure
+
 from matchmark.reference.data_dir import remove_shared_memory
 from matchmark.reference.tokens import Keys
+from matchmark.reference.verify import verify
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent
@@ -75,6 +79,8 @@ def exchange(folder: Path, wait: str) -> Iterator[dict[str, Any]]:
         if not line:
             raise SystemExit(f"bench: serve did not start: {process.stderr.read().decode()}")
         ready: dict[str, Any] = json.loads(line)
+        for role in ("writer", "admin", "supervisor"):
+            os.sched_setaffinity(ready["pids"][role], os.sched_getaffinity(0))
         try:
             yield ready
         finally:
@@ -122,17 +128,17 @@ def sustained(folder: Path, program: Path, orders: int) -> dict[str, Any]:
         result = client(program, ready, "load", path, orders, WINDOW)
         result["exchange_cpu_ns_per_order"] = round((processor_ns(ready) - spent) / result["orders"])
         result["resident_mb_before"], result["resident_mb_after"] = memory >> 20, resident(ready) >> 20
-    checked = subprocess.run(
-        [*PROGRAM, "verify-log", str(folder / "data" / "log")], capture_output=True, text=True, check=False
-    )
-    if checked.returncode:
-        raise SystemExit(f"bench: verify-log: {checked.stdout}{checked.stderr}")
+    checked = verify(folder / "data" / "log")
+    if checked.findings:
+        raise SystemExit(f"bench: verify-log: {checked.findings[0]}")
+    result["verify_records_per_s"], result["verify_records"] = checked.records / checked.wall_s, checked.records
     return result
 
 
 def wire_to_wire(folder: Path, program: Path) -> dict[str, Any]:
     with exchange(folder, "spin") as ready:
-        return client(program, ready, "ping", tokens(folder, 2), PINGS)
+        spinning = ready["pids"]["gateway"]
+        return client(program, ready, "ping", tokens(folder, 2), PINGS, spinning, max(os.sched_getaffinity(spinning)))
 
 
 def measure(orders: int = 250_000) -> dict[str, Any]:
@@ -144,22 +150,40 @@ def measure(orders: int = 250_000) -> dict[str, Any]:
         }
 
 
-def main(argv: list[str]) -> int:
-    figures = measure(*(int(text) for text in argv[:1]))
-    s, w = figures["sustained"], figures["wire_to_wire"]
+def figures(orders: int = 250_000) -> list[Figure]:
+    """Prints what was measured; the rows of the summary."""
+    measured = measure(orders)
+    s, w = measured["sustained"], measured["wire_to_wire"]
+    ours, theirs = s["exchange_cpu_ns_per_order"], s["client_cpu_ns_per_order"]
+    cost = f"the exchange {ours:,} ns of processor time an order, the client {theirs:,.0f}"
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(
         f"sustained      {s['orders_per_s']:,.0f} orders/s (wanted 400,000), {s['orders']:,} orders, none lost, log clean; "
-        f"the exchange {s['exchange_cpu_ns_per_order']:,} ns of processor time an order, the client "
-        f"{s['client_cpu_ns_per_order']:,.0f}; resident {s['resident_mb_before']} MB before, {s['resident_mb_after']} after"
+        f"{cost}; resident {s['resident_mb_before']} MB before, {s['resident_mb_after']} after"
+    )
+    print(
+        f"verify-log     {s['verify_records_per_s']:,.0f} records/s (wanted 5,000,000), {s['verify_records']:,} records"
     )
     print(
         f"wire to wire   p50 {w['order_p50_us']:.1f} us, p99 {w['order_p99_us']:.1f}, p99.9 {w['order_p999_us']:.1f}; TCP echo "
         f"{w['echo_p50_us']:.1f}, {w['echo_p99_us']:.1f}, {w['echo_p999_us']:.1f}; ratios {w['p50_ratio']:.1f} (wanted 3), "
         f"{w['p99_ratio']:.1f} (wanted 5); budget 60 us at p99"
     )
-    return 0
+    echo50, echo99 = f"spinning TCP echo {w['echo_p50_us']:.1f} us", f"spinning TCP echo {w['echo_p99_us']:.1f} us"
+    return [
+        Figure("wire to wire, p50 to echo", w["p50_ratio"], "x", 3, at_most=True, floor=echo50),
+        Figure("wire to wire, p99 to echo", w["p99_ratio"], "x", 5, at_most=True, floor=echo99),
+        Figure("wire to wire, p99", w["order_p99_us"], "us", 60, at_most=True, floor=echo99),
+        Figure("orders sustained", s["orders_per_s"], "/s", 400_000, floor=cost),
+        Figure(
+            "resident, after to before",
+            s["resident_mb_after"] / s["resident_mb_before"],
+            "x",
+            floor="memory of all roles",
+        ),
+        Figure("verify-log", s["verify_records_per_s"] / 1e6, "M rec/s", 5),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    figures(*map(int, sys.argv[1:2]))

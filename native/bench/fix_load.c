@@ -1,7 +1,8 @@
-/* A native FIX client that loads an exchange over TCP, or measures it wire to wire. One thread, which spins.
+/* A native FIX client that loads an exchange over TCP, or measures it wire to wire. One thread.
  *
  *   fix_load load HOST PORT TOKENS ORDERS WINDOW     ORDERS a session as fast as they go, WINDOW of them in flight
- *   fix_load ping HOST PORT TOKENS ORDERS            one in flight, in turn with a spinning TCP echo of as many bytes
+ *   fix_load ping HOST PORT TOKENS ORDERS PID CPU    one in flight, in turn with a spinning TCP echo of as many bytes, which takes the
+ *                                                    place of the process PID on processor CPU: it is stopped meanwhile
  *
  * TOKENS is a file, a line a session: SenderCompID, symbol, token. Sessions 2n and 2n + 1 have a symbol together: one buys, the other
  * sells as much at the same price, so all is filled in the end and the book stays small. Every order must be acknowledged, once and
@@ -13,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -72,7 +74,7 @@ static char *begin(session *s, char *room, const char *type)
 static void put_order(session *s, uint64_t now_ns)
 {
     char room[1024], *at = mm_fix_put_header(&s->envelope, room, "D", s->next_out++, now_ns, 0);
-    at = put_digits(PUT(at, "11=O"), first_name + s->sent++, 12);
+    at = put_digits(PUT(at, "11=O"), first_name + s->sent++, 15);
     at = put_text(PUT(at, "\00155="), s->symbol, (uint32_t)strlen(s->symbol));
     at = s->sells ? PUT(at, "\00154=2") : PUT(at, "\00154=1");
     at = PUT(at, "\00138=10\00140=2\00144=100.00\00159=0\00160=");
@@ -228,19 +230,26 @@ static void read_sessions(const char *path, const char *host, const char *port)
 static void load(uint64_t orders, uint64_t window)
 {
     uint64_t start = clock_ns(CLOCK_MONOTONIC), left = n_sessions, reports = 0, last = start;
+    const struct timespec nap = {0,
+                                 50000}; /* nothing came and nothing may go: its processor is the audit writer's too */
     while (left) {
         left = 0;
+        bool moved = false;
         uint64_t now = clock_ns(CLOCK_REALTIME);
         for (session *s = sessions; s < sessions + n_sessions; s++) {
             while (s->sent < orders && s->sent - s->acknowledged + CHUNK <= window &&
                    OUT_BYTES - s->out_end > CHUNK * 256)
                 for (int i = 0; i < CHUNK && s->sent < orders; i++)
                     put_order(s, now);
+            moved = moved || s->out_end;
             flush(s);
-            if (receive(s))
-                last = clock_ns(CLOCK_MONOTONIC);
+            moved = receive(s) || moved;
             left += s->acknowledged < orders || s->filled_lots < orders * LOTS;
         }
+        if (!moved)
+            nanosleep(&nap, NULL);
+        else
+            last = clock_ns(CLOCK_MONOTONIC);
         if (clock_ns(CLOCK_MONOTONIC) - last > 20000000000u)
             stop("nothing came for 20 s: orders were lost", NULL);
     }
@@ -259,9 +268,17 @@ static void load(uint64_t orders, uint64_t window)
 
 /* --- ping --- */
 
+static pid_t exchange;     /* stopped while the echo has its processor */
+static int echo_processor; /* the exchange's */
+
 static _Noreturn void echo(int listener)
 {
     char bytes[4096];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(echo_processor, &set);
+    if (sched_setaffinity(0, sizeof set, &set))
+        _exit(1);
     int one = 1, fd = accept(listener, NULL, NULL);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     for (;;) {
@@ -273,7 +290,12 @@ static _Noreturn void echo(int listener)
     }
 }
 
-/* A block of echoes by a process that lives as long as it lasts: a spinning one must not take the exchange's processor. */
+static void let_it_go_on(void)
+{
+    kill(exchange, SIGCONT);
+}
+
+/* A block of echoes by a process that lives as long as it lasts. */
 static void echo_block(uint64_t n, uint64_t *took, size_t bytes)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -284,6 +306,7 @@ static void echo_block(uint64_t n, uint64_t *took, size_t bytes)
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1) ||
         getsockname(listener, (struct sockaddr *)&at, &size))
         stop("no port for the echo", strerror(errno));
+    kill(exchange, SIGSTOP);
     pid_t child = fork();
     if (child == 0)
         echo(listener);
@@ -302,6 +325,7 @@ static void echo_block(uint64_t n, uint64_t *took, size_t bytes)
     close(fd);
     close(listener);
     waitpid(child, NULL, 0);
+    let_it_go_on();
 }
 
 static int by_value(const void *a, const void *b)
@@ -355,14 +379,18 @@ static void ping(uint64_t orders)
 
 int main(int argc, char **argv)
 {
-    bool loads = argc == 7 && !strcmp(argv[1], "load"), pings = argc == 6 && !strcmp(argv[1], "ping");
+    bool loads = argc == 7 && !strcmp(argv[1], "load"), pings = argc == 8 && !strcmp(argv[1], "ping");
     if (!loads && !pings)
-        stop("usage: fix_load load HOST PORT TOKENS ORDERS WINDOW | ping HOST PORT TOKENS ORDERS", NULL);
-    first_name = clock_ns(CLOCK_REALTIME) / 1000000000 % 10000 * 100000000;
+        stop("usage: fix_load load HOST PORT TOKENS ORDERS WINDOW | ping HOST PORT TOKENS ORDERS PID CPU", NULL);
+    first_name = clock_ns(CLOCK_REALTIME) / 1000000 % 100000000 * 10000000; /* another millisecond, other names */
     read_sessions(argv[4], argv[2], argv[3]);
     if (loads)
         load(strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
-    else
+    else {
+        exchange = (pid_t)atoi(argv[6]);
+        echo_processor = atoi(argv[7]);
+        atexit(let_it_go_on);
         ping(strtoull(argv[5], NULL, 10));
+    }
     return 0;
 }

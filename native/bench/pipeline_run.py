@@ -10,12 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from figure import Figure
+
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent
 FLAGS = ("-std=c11", "-Wall", "-Wextra", f"-I{NATIVE / 'include'}", f"-I{NATIVE}")
 
 
-def main(orders: int) -> int:
+def figures(orders: int = 400_000) -> list[Figure]:
+    """Prints what was measured; the rows of the summary."""
     sources = [path for path in sorted(NATIVE.glob("*.c")) if path.name != "_native.c"]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as shared, tempfile.TemporaryDirectory(dir=NATIVE.parent) as disk:
         program = Path(disk) / "pipeline_bench"
@@ -36,8 +39,15 @@ def main(orders: int) -> int:
     print(f"event to durable  p50 {f['lag_ns_p50'] / 1e6:.2f} ms, p99 {f['lag_ns_p99'] / 1e6:.2f} ms (budget 10), "
           f"p99.9 {f['lag_ns_p999'] / 1e6:.2f}, max {f['lag_ns_max'] / 1e6:.2f}; {f['lag_samples']:,} samples at "
           f"{f['lag_orders_per_s']:,.0f} orders/s")  # fmt: skip
-    return 0
+    floor = f"memcpy into the same ring {f['memcpy_floor_ns_per_record']:.0f}"
+    raw = f"the raw disk {f['raw_disk_records_per_s'] / 1e6:.2f} M/s"
+    return [
+        Figure("audit copy, a record", f["audit_copy_ns_per_record"], "ns", 60, at_most=True, floor=floor),
+        Figure("audit writer to raw disk", f["writer_to_raw"], "x", 0.8, floor=raw),
+        Figure("audit writer", f["writer_records_per_s"] / 1e6, "M rec/s", floor="2 wanted where the disk can"),
+        Figure("event to durable, p99", f["lag_ns_p99"] / 1e6, "ms", 10, at_most=True),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 400_000))
+    figures(*map(int, sys.argv[1:2]))

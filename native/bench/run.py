@@ -28,7 +28,10 @@ try:
 except ImportError as error:
     raise SystemExit(f"bench: matchmark is not installed in this Python ({error}); run it as `make bench`") from None
 
+from figure import Figure
+
 NATIVE = Path(__file__).resolve().parent.parent
+BUILD = NATIVE.parent / "build" / "bench"
 BOOK = ("book.c", "book_check.c", "far_tree.c")
 ENGINE = (*BOOK, "engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c")
 SHARED = ("bench/timing.c", "bench/workload.c")
@@ -173,30 +176,51 @@ def environment() -> dict[str, str]:
     return {"machine": platform.machine(), "processor": model, "cpus": str(os.cpu_count()), "flags": " ".join(FLAGS)}
 
 
+def measure(build_in: Path, runs: int) -> Samples:
+    samples: Samples = defaultdict(list)
+    build(build_in)
+    run_program([str(build_in / "book_bench"), "throughput", str(runs)], samples)
+    run_program([str(build_in / "engine_bench"), str(runs)], samples)
+    run_python(build_in, runs, samples)
+    run_program([str(build_in / "book_bench"), "latency", "3"], samples)
+    run_program([str(build_in / "resting_bench"), "3"], samples)
+    return samples
+
+
+def show(samples: Samples, runs: int) -> dict[tuple[str, str, str], float]:
+    medians = {key: statistics.median(values) for key, values in samples.items()}
+    env = environment()
+    print(f"{env['processor']}, {env['cpus']} cpus, {runs} runs\n")
+    for part in (print_throughput, print_latency, print_resting, print_memory):
+        part(medians)
+    return medians
+
+
+def figures() -> list[Figure]:
+    """Rows of the summary: what TARGETS asks of, in M operations/s."""
+    medians = show(measure(BUILD, 5), 5)
+    rows = []
+    for kind, wanted in TARGETS.items():
+        for flow, target in zip(FLOWS, wanted * 2 if len(wanted) == 1 else wanted, strict=True):
+            peer, value = medians["throughput", "peer_tree", flow], medians["throughput", kind, flow]
+            beside = f"red-black-tree book {peer / 1e6:.1f}, {value / peer:.2f}x"
+            rows.append(Figure(f"{kind} {flow}", value / 1e6, "M ops/s", target, floor=beside))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=5, help="runs of each kind, at least 3 (default 5)")
     parser.add_argument("--out", type=Path, help="write every sample to this file as JSON")
-    parser.add_argument("--build", type=Path, default=NATIVE.parent / "build" / "bench", help="where to build")
+    parser.add_argument("--build", type=Path, default=BUILD, help="where to build")
     options = parser.parse_args()
     if options.runs < 3:
         parser.error("--runs: a median of fewer than 3 is not worth printing")
-    samples: Samples = defaultdict(list)
-    build(options.build)
-    runs = str(options.runs)
-    run_program([str(options.build / "book_bench"), "throughput", runs], samples)
-    run_program([str(options.build / "engine_bench"), runs], samples)
-    run_python(options.build, options.runs, samples)
-    run_program([str(options.build / "book_bench"), "latency", "3"], samples)
-    run_program([str(options.build / "resting_bench"), "3"], samples)
-    medians = {key: statistics.median(values) for key, values in samples.items()}
-    env = environment()
-    print(f"{env['processor']}, {env['cpus']} cpus, {options.runs} runs\n")
-    for show in (print_throughput, print_latency, print_resting, print_memory):
-        show(medians)
+    samples = measure(options.build, options.runs)
+    show(samples, options.runs)
     if options.out:
         rows = [{"what": what, "who": who, "on": on, "samples": v} for (what, who, on), v in samples.items()]
-        options.out.write_text(json.dumps({"environment": env, "samples": rows}, indent=1), encoding="utf-8")
+        options.out.write_text(json.dumps({"environment": environment(), "samples": rows}, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ static void *create(uint32_t n_symbols, const char **error)
     *error = mm_config_error(&config);
     if (*error)
         return NULL;
-    mm_engine *engine = mm_engine_map(&config, 0);
+    mm_engine *engine = mm_engine_map(&config, MM_MEMORY_SMALL_PAGES);
     if (!engine)
         *error = "not enough address space for the engine; raise the limit on virtual memory (ulimit -v)";
     return engine;

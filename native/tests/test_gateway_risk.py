@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import given, settings
@@ -73,12 +74,12 @@ def money(value: int) -> dict[str, int]:
     return {"low": value & (2**64 - 1), "high": value >> 64}
 
 
-def make(cash: list[int], lots: list[int], collar: int) -> Any:
+def make(cash: list[int], lots: list[int], collar: int, orders: int = 64) -> Any:
     symbol = ffi.new("mm_risk_symbol[1]")
     s = symbol[0]
     s.name, s.price_digits, s.collar_bps, s.tick_units, s.lot_size = b"S", 2, collar, TICK, LOT
     s.max_lots, s.reference_ticks = MAX_LOTS - 1, REFERENCE
-    risk = ffi.gc(lib.mm_risk_make(symbol, 1, len(cash), 64, 64), lib.mm_risk_free)
+    risk = ffi.gc(lib.mm_risk_make(symbol, 1, len(cash), orders, 64), lib.mm_risk_free)
     for account, (c, n) in enumerate(zip(cash, lots, strict=True)):
         lib.mm_risk_deposit(risk, account, money(c))
         assert lib.mm_risk_deposit_lots(risk, account, 0, n)
@@ -157,6 +158,33 @@ def apply(
     else:
         lib.mm_risk_undo(risk, cl)
         model.end(cl)
+
+
+def test_many_open_orders_are_found_while_their_map_grows_and_after() -> None:
+    """Past several doublings up to the most there may be, then ended in another order; places are used again."""
+    most, rng = 20_000, random.Random(1)
+    risk = make([1 << 80], [0], 0, most)
+    c = ffi.new("mm_command *")
+    c.op = Op.NEW
+    names = [rng.getrandbits(63) | 1 for _ in range(most + 1)]
+    for turn in range(2):
+        for n, name in enumerate(names[:most]):
+            c.cl_ord_id = name
+            assert lib.mm_risk_new(risk, c, 5000, 100) == 0
+            if n % 997 == 0:
+                assert all(lib.mm_risk_knows(risk, known) for known in names[: n + 1])
+                assert lib.mm_risk_new(risk, c, 5000, 100) == lib.MM_RISK_DUPLICATE
+        c.cl_ord_id = names[most]
+        assert lib.mm_risk_new(risk, c, 5000, 100) == lib.MM_RISK_FULL
+        assert not lib.mm_risk_knows(risk, names[most])
+        at, order, seen = ffi.new("uint64_t *"), ffi.new("mm_risk_order *"), set()
+        while lib.mm_risk_next_of(risk, 0, at, 1000, order) == 1:
+            seen.add(order.cl_ord_id)
+        assert seen == set(names[:most])
+        for left, name in enumerate(rng.sample(names[:most], most), 1):
+            lib.mm_risk_apply(risk, report(EventKind.CANCELLED, name, [0, 0]))
+            assert lib.mm_risk_open(risk) == most - left and not lib.mm_risk_knows(risk, name), turn
+    assert lib.mm_risk_cash(risk, 0).high == 1 << 16, "all that was reserved came back"
 
 
 def test_a_cancel_by_request_names_the_order_by_its_orig() -> None:

@@ -132,7 +132,7 @@ def test_clients_that_never_read_are_cut_and_find_every_report_when_they_come_ba
         for _ in range(400):
             traded += 1
             good.new(f"g{traded}", 2, 1, "100.00", tif=3)
-        assert good.read_until(lambda: len(good.reports) == 2 * traded), f"{len(good.reports)} of {2 * traded}"
+        assert good.read_until(lambda n=2 * traded: len(good.reports) == n), f"{len(good.reports)} of {2 * traded}"
     assert x.status()["counters"]["cut"] == 1, f"not cut after {traded} trades"
     good._looked = len(good.reports)
     trades_on(good, 50, "still")

@@ -67,9 +67,11 @@ size_t mm_engine_size(const mm_config *config);
 const char *mm_config_error(const mm_config *config);
 /* `memory`: zeroed, aligned to 64 bytes, mm_engine_size long. NULL when the configuration is out of range. */
 mm_engine *mm_engine_create(void *memory, const mm_config *config);
-/* The same on memory of our own, from the system; destroy only what map made. NULL when there is no memory.
- * Resident: on huge pages where the system has them, all touched now, so that no command meets a page fault. */
-mm_engine *mm_engine_map(const mm_config *config, int resident);
+/* How an engine's memory comes: as it is touched, which suits many small engines; the same on huge pages where the system has them,
+ * for one that works; or all of that touched now, so that no command meets a page fault. */
+enum mm_memory { MM_MEMORY_SMALL_PAGES = 0, MM_MEMORY_RESIDENT = 1, MM_MEMORY_HUGE_PAGES = 2 };
+/* The same on memory of our own, from the system; destroy only what map made. NULL when there is no memory. */
+mm_engine *mm_engine_map(const mm_config *config, int memory);
 void mm_engine_destroy(mm_engine *engine);
 void mm_engine_reset(mm_engine *engine);
 

@@ -193,10 +193,10 @@ impl Adapter {
         let total = self.qty.get(&id).copied().unwrap_or(0);
         let (state, leaves, cum) = match self.markets[sym].book.order_status(id) {
             Some(OrderStatus::Open) => ("new", total, 0),
-            Some(OrderStatus::PartiallyFilled {
-                original_quantity,
-                filled_quantity,
-            }) => ("partially_filled", original_quantity - filled_quantity, filled_quantity),
+            // The tracker keeps the quantity that the order had at first; a replace may have changed it.
+            Some(OrderStatus::PartiallyFilled { filled_quantity, .. }) => {
+                ("partially_filled", total.saturating_sub(filled_quantity), filled_quantity)
+            }
             Some(OrderStatus::Filled { filled_quantity }) => ("filled", 0, filled_quantity),
             Some(OrderStatus::Cancelled { filled_quantity, .. }) => ("cancelled", 0, filled_quantity),
             _ => ("unknown", 0, 0),
