@@ -184,6 +184,8 @@ def _audit_log(table: dict[str, Any] | Any, has: set[str], fail: Fail) -> None:
         fail("audit_log", "durability", f"must be one of {', '.join(DURABILITIES)}, not {mode!r}")
     if table.get("format", "matchmark") != "matchmark":
         fail("audit_log", "format", f'the kit reads "matchmark" (docs/audit-log.md), not {table["format"]!r}')
+    if table.get("battery_backed", False) != ("battery_backed" in has):
+        fail("audit_log", "battery_backed", "and the capability battery_backed are declared together, or neither is")
     if "audit_log" in has and f"{mode}_durability" not in has:
         fail("target", "capabilities", f'lack "{mode}_durability", which [audit_log] durability says')
     for other in DURABILITIES:
