@@ -56,6 +56,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "price_decimals": "2",
         "avg_px_decimals": "6",
         "smp_tag": "7928",
+        "smp_newest": '"1"',
+        "smp_oldest": '"2"',
         "limits": '{ symbols = "LIM{n}", symbol_count = 100, max_lots = 1000 }',
     },
     "audit_log": {

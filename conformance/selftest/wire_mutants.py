@@ -9,6 +9,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     wire_logon,
     wire_reports,
     wire_resend,
+    wire_self_match,
     wire_session,
 )
 from matchmark.conformance.selftest.wire_balance import Balances
