@@ -46,6 +46,7 @@ order_slots = 1024
 report_slots = 4096
 [gateway]
 output_bytes = 4194304
+store_capacity = 1048576
 max_connections = 64
 max_sessions = 256
 """
