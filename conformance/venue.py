@@ -21,8 +21,8 @@ from matchmark.conformance.fix.business import Instrument
 from matchmark.conformance.fix.client import Endpoint, FixClient
 from matchmark.conformance.fix.message import FixError, Line
 from matchmark.conformance.fix.numbers import Numbers
+from matchmark.conformance.hooks import StartedEngine, run_hook
 from matchmark.conformance.targets.base import TargetUnavailable
-from matchmark.conformance.targets.exchange_hook import StartedEngine, run_hook
 from matchmark.conformance.targets.profile import Profile
 from matchmark.conformance.targets.profile_fix import SMP_VALUES
 

@@ -73,6 +73,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "kill": '["my-engine-ctl", "kill", "{role}"]',
         "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',
         "token": '["my-engine-ctl", "token", "{account}", "--ttl", "{ttl}"]',
+        "token_outage": '["my-engine-ctl", "stop-tokens"]',
         "ready_timeout_s": "60",
         "env": '{ LOG_LEVEL = "warn" }',
     },

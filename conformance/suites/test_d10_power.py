@@ -21,7 +21,7 @@ from matchmark.conformance.checks.audit_ledger import Breach
 from matchmark.conformance.checks.audit_steps import Step
 from matchmark.conformance.checks.audit_structure import AuditLog
 from matchmark.conformance.hiccups import Hiccups
-from matchmark.conformance.hooks import HookFailed, StartRefused, waited
+from matchmark.conformance.hooks import HookFailed, waited
 from matchmark.conformance.lab import Lab
 from matchmark.conformance.lab_fixtures import MakeLab, judge, violate
 from matchmark.conformance.lab_load import Load
@@ -104,7 +104,7 @@ def _cut_again_and_again(lab: Lab, rounds: int, seed: str) -> Powered:
     try:
         for n, keep in enumerate(KEEPS * rounds):
             p.cuts.append(_cut(p, keep, f"{seed} {n}", f"{keep}{n}-"))
-    except (StartRefused, HookFailed) as error:
+    except HookFailed as error:
         p.refused = f"after a power cut ({keep} of the unsynced was left) it does not start again: {error}"
         return p
     again = Desk(lab, lab.accounts[3], "again.")
@@ -155,7 +155,7 @@ def _stated(lab: Lab) -> dict[str, Any] | None:
 def restart_or(lab: Lab, clause: str) -> None:
     try:
         lab.restart()
-    except (StartRefused, HookFailed) as error:
+    except HookFailed as error:
         violate(lab, Breach(clause, f"after a power cut the exchange does not start again: {error}"))
 
 

@@ -67,10 +67,11 @@ HOOKS: dict[str, Key] = {
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
     "token": Key(list, "prints a token of {account} that lives for {ttl} s, for role {role}"),
+    "token_outage": Key(list, "takes whatever issues or verifies tokens out of reach of the engine on {folder}"),
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token")
+COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token", "token_outage")
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
@@ -78,6 +79,7 @@ PLACES = {
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},
     "token": {"folder", "account", "ttl", "role"},
+    "token_outage": {"folder", "pid"},
 }
 ANYWHERE = {"python", "profile"}
 """Placeholders of every hook: the interpreter that runs the kit, and the folder of the profile."""
