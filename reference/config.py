@@ -47,7 +47,11 @@ class Rings:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """One exchange. `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log."""
+    """One exchange.
+
+    `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log. `populate`: all of the
+    engine's memory is there from the start.
+    """
 
     data_dir: Path = Path("data")
     fix_host: str = "127.0.0.1"
@@ -63,6 +67,7 @@ class ServeConfig:
     rings: Rings = field(default_factory=Rings)
     engine: EngineConfig = field(default_factory=lambda: EngineConfig(symbols=1))
     engine_given: frozenset[str] = frozenset()
+    populate: bool = False
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
@@ -99,6 +104,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         rings=Rings(**{key: source.integer("engine", None, key, 0) for key in _RINGS if key in source.table("engine")}),
         engine=engine,
         engine_given=given,
+        populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
     )
 
@@ -294,7 +300,7 @@ def _window(symbols: int) -> int:
 
 def _engine(source: Source, symbols: int) -> tuple[EngineConfig, frozenset[str]]:
     table = source.table("engine")
-    source.only(("engine",), table, (*_RINGS, *_ENGINE))
+    source.only(("engine",), table, (*_RINGS, *_ENGINE, "populate"))
     given = {key: source.integer("engine", None, key, 0) for key in _ENGINE if key in table}
     sizes: dict[str, Any] = {"symbols": symbols, "window_ticks": _window(symbols), **given}
     return EngineConfig(**sizes), frozenset(given)

@@ -42,6 +42,7 @@ count = 16
 cash = "1000000000000"
 position_each = 1000000000
 [engine]
+populate = true
 order_slots = 1024
 report_slots = 4096
 [gateway]

@@ -69,6 +69,7 @@ def test_lists_may_be_in_files_of_their_own(tmp_path: Path) -> None:
     [
         ("[serve]\n\nfix_port = 70000\n", 3, "fix_port is 70000; write 0 (any free port) to 65535"),
         ('[serve]\ndurability = "maybe"\n', 2, "write one of async, fsync"),
+        ("[engine]\npopulate = 1\n", 2, "populate is 1; write true or false"),
         ("[serve]\nport = 1\n", 2, "unknown key 'port'; known are"),
         ("[server]\nfix_port = 1\n", 1, "unknown key 'server'"),
         ('[[symbols]]\nname = "A"\n[[symbols]]\nname = "A"\n', 4, "'A' is there twice"),
