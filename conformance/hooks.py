@@ -1,4 +1,5 @@
-"""One instance of a target as processes: started by the profile's [hooks], killed by role or whole, found again wherever it went.
+"""The profile's [hooks]: an instance of the target as processes, started by them, killed by role or whole, found again wherever
+it went; and one on folders of its own, stopped with nothing left behind.
 
 Every process of it carries a mark in its environment, so that none is missed that went into the background or was started by
 another. The exchange's own words about itself (readiness line, status page) are only used to find roles.
@@ -7,12 +8,16 @@ another. The exchange's own words about itself (readiness line, status page) are
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,18 +26,21 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.targets.base import TargetUnavailable
-from matchmark.conformance.targets.exchange_hook import HookFailed, fill, free_port, run_hook
-
-__all__ = ["MARK", "HookFailed", "Instance", "StartRefused", "readiness", "waited"]
 
 MARK = "MATCHMARK_LAB"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 KILL_TIMEOUT_S = 15.0
 POLL_S = 0.005
+SHARED_MEMORY = Path("/dev/shm")
+_PR_SET_PDEATHSIG = 1
 
 
-class StartRefused(TargetUnavailable):
+class HookFailed(TargetUnavailable):
+    """A hook did not do its work; the text says which, how it ended and what it said."""
+
+
+class StartRefused(HookFailed):
     """The target ended instead of becoming ready: its exit status and what it said (stderr)."""
 
     def __init__(self, exit_status: int, said: str) -> None:
@@ -43,9 +51,21 @@ class StartRefused(TargetUnavailable):
 
 
 class Instance:
-    """`places` are the values of the placeholders but {port}; stdout and stderr of the target go to files in `said`."""
+    """`places` are the values of the placeholders but {port}; stdout and stderr of the target go to files in `said`, so that it
+    never waits for a reader. `hook` starts it. With an `address` it is ready when somebody listens there, too; `with_kit`: it is
+    told to end when the kit ends, also when that is killed.
+    """
 
-    def __init__(self, hooks: Mapping[str, Any], places: Mapping[str, str], said: Path) -> None:
+    def __init__(
+        self,
+        hooks: Mapping[str, Any],
+        places: Mapping[str, str],
+        said: Path,
+        hook: str = "start",
+        address: tuple[str, int] | None = None,
+        with_kit: bool = False,
+    ) -> None:
+        self._hook, self._address, self._with_kit = hook, address, with_kit
         self.hooks, self.places = hooks, {"python": sys.executable, **places}
         self.out, self.err = said / "stdout", said / "stderr"
         self.mark = secrets.token_hex(8)
@@ -71,17 +91,20 @@ class Instance:
 
     def launch(self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> int:
         """Starts it and waits for nothing; where in its stderr file it begins."""
-        words = [
-            *before,
-            *fill(self.hooks.get("lab_start", self.hooks["start"]), {**self.places, "port": str(free_port())}),
-            *more,
-        ]
+        port = self._address[1] if self._address else free_port()
+        words = [*before, *fill(self.hooks[self._hook], {**self.places, "port": str(port)}), *more]
         environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
         with self.out.open("wb") as out, self.err.open("ab") as err:
             began = err.tell()
             try:
                 self.process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=environment,
+                    start_new_session=True,
+                    preexec_fn=_ends_with(os.getpid()) if self._with_kit else None,
                 )
             except OSError as error:
                 raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
@@ -96,8 +119,17 @@ class Instance:
                 return line
             if self.process.poll() is not None:
                 raise StartRefused(self.process.returncode, self.err.read_bytes()[began:].decode(errors="replace"))
+            if self._address is not None and _listens(self._address):
+                return {}
             time.sleep(POLL_S)
-        raise HookFailed(f"[hooks] start: not ready within {timeout_s:g} s (ready_timeout_s)")
+        raise HookFailed(f"[hooks] start: not ready within {timeout_s:g} s (ready_timeout_s){self.last_words()}")
+
+    def last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.err.read_text(errors="replace").strip().splitlines()
+            if lines:
+                return "; it said: " + " | ".join(lines[-5:])
+        return ""
 
     def stop(self) -> int | None:
         """Ends it as its user would: its exit status, None when it did not run. What does not end in time is killed."""
@@ -185,6 +217,91 @@ class Instance:
         return run_hook("token", self.hooks, {**self.places, "account": account, "ttl": str(ttl_s), "role": role})
 
 
+class StartedEngine:
+    """One engine by the `start` hook, with folders of its own, for a run without faults. `ready` is its readiness line, empty
+    when the profile names host and port instead."""
+
+    def __init__(self, hooks: Mapping[str, Any], profile_folder: Path, address: tuple[str, int] | None = None) -> None:
+        self._base = Path(tempfile.mkdtemp(prefix="matchmark-engine-"))
+        memory_parent = SHARED_MEMORY if SHARED_MEMORY.is_dir() else self._base
+        self.memory = Path(tempfile.mkdtemp(prefix="matchmark-engine-", dir=memory_parent))
+        self.folder = self._base / "data"
+        places = {
+            "profile": str(profile_folder),
+            "folder": str(self.folder),
+            "memory": str(self.memory),
+            "disk": str(self._base),
+        }
+        self.instance = Instance(hooks, places, self._base, address=address, with_kit=True)
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        return self.instance.ready
+
+    def start(self) -> dict[str, Any]:
+        """The readiness line. HookFailed when it did not come in time."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.instance.start()
+
+    def last_words(self) -> str:
+        return self.instance.last_words()
+
+    @property
+    def died(self) -> bool:
+        return self.instance.process is not None and self.instance.ended
+
+    def output(self) -> str:
+        """All that the engine has printed so far."""
+        return "".join(path.read_text(errors="replace") for path in (self.instance.out, self.instance.err))
+
+    def token(self, account: str, ttl_s: int, role: str) -> str:
+        """What the `token` hook prints for the account."""
+        return self.instance.token(account, ttl_s, role)
+
+    def close(self) -> None:
+        """Stops it as its user would, and removes its folder and its shared memory."""
+        try:
+            with contextlib.suppress(HookFailed):
+                self.instance.stop()
+        finally:
+            shutil.rmtree(self._base, ignore_errors=True)
+            shutil.rmtree(self.memory, ignore_errors=True)
+
+
+def fill(words: Sequence[str], places: Mapping[str, str]) -> list[str]:
+    """The words with each {name} of `places` replaced."""
+    filled = []
+    for word in words:
+        for name, value in places.items():
+            word = word.replace("{" + name + "}", value)
+        filled.append(word)
+    return filled
+
+
+def run_hook(name: str, hooks: Mapping[str, Any], places: Mapping[str, str], timeout_s: float = 60.0) -> str:
+    """Runs a hook to its end; what it printed, stripped. HookFailed without its output, which may be secret."""
+    words = fill(hooks[name], {"python": sys.executable, **places})
+    env = {**os.environ, **{key: str(value) for key, value in hooks.get("env", {}).items()}}
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=timeout_s, env=env, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise HookFailed(f"[hooks] {name}: cannot start {words[0]!r}: {error.strerror or error}") from None
+    except subprocess.TimeoutExpired:
+        raise HookFailed(f"[hooks] {name}: not finished within {timeout_s:g} s") from None
+    if done.returncode != 0:
+        said = " | ".join(done.stderr.strip().splitlines()[-5:])
+        raise HookFailed(f"[hooks] {name}: exit status {done.returncode}" + (f"; it said: {said}" if said else ""))
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def readiness(printed: bytes) -> dict[str, Any]:
     """The readiness line in what was printed so far; {} when it is not there yet."""
     for line in printed.splitlines(keepends=True):
@@ -215,3 +332,21 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 def _strings(table: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in table.items()}
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+        return True
+    return False
+
+
+def _ends_with(parent: int) -> Callable[[], None]:
+    """Runs in the child: SIGTERM when the process `parent` ends, however it does."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def arrange() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return arrange

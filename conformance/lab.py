@@ -67,7 +67,8 @@ class Lab:
             "disk": str(disk.folder if disk else folder),
             "memory": str(self.memory),
         }
-        self.instance = Instance(profile.tables["hooks"], places, folder)
+        hooks = profile.tables["hooks"]
+        self.instance = Instance(hooks, places, folder, "lab_start" if "lab_start" in hooks else "start")
         self.clients: list[tuple[str, FixClient]] = []
         """Account and client of every connection there was, in order."""
         self.talking = threading.RLock()

@@ -5,6 +5,7 @@ Row: stage, count, p50_ns, p99_ns, p999_ns, max_ns, budget_ns. A stage's name be
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,38 @@ from matchmark.reports.records import ClauseResult, LatencyRow
 GRADED = {
     "D01.P1": "D01.8",
     "D01.P2": "D01.6",
+    "D01.P3": "D01.P3",
     "D02.P1": "D02.5",
     "D02.P2": "D02.8",
     "D04.P1": "D04.8",
     "D07.P1": "D07.6",
     "D08.P1": "D08.6",
     "D10.P1": "D10.2",
+    "D10.P2": "D10.P2",
+    "D10.P3": "D10.7",
 }
-"""Performance clauses and the step whose stage they are about; met when the p99 is within the clause's budget."""
+"""Performance clauses and the step whose stage they are about; met when the p99 is within the clause's budget, or where it has
+none within the row's: what a disk can do is known only when it was tried."""
 GRADED_BY = "stage times of the whole run"
 
 
+KEPT_EVERY_S = 1.0
+"""How often an exchange that runs writes its counts down when there are new ones; reference/stage_counts.py."""
+
+
 def _matchmark(log: Path) -> list[dict[str, Any]]:
+    from matchmark.reference.stage_counts import FILE
     from matchmark.reference.stages import rows
 
+    _until_written_again(log / FILE)
     return rows(log)
+
+
+def _until_written_again(path: Path) -> None:
+    """What the last orders took is in the next copy; when none comes there was nothing new."""
+    asked, until = time.time(), time.monotonic() + 1.5 * KEPT_EVERY_S
+    while time.monotonic() < until and not (path.exists() and path.stat().st_mtime > asked):
+        time.sleep(0.05)
 
 
 READERS: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {"matchmark": _matchmark}
@@ -52,6 +70,7 @@ def grade(clauses: Iterable[ClauseResult], rows: Iterable[LatencyRow], budgets: 
     by_step = {row.stage.partition(" ")[0]: row for row in rows}
     for clause in clauses:
         row, budget = by_step.get(GRADED.get(clause.id, "")), budgets.get(clause.id)
+        budget = budget or (row.budget_ns if row else None)
         if row is None or not budget or clause.verdict is not Verdict.UNTESTED:
             continue
         met = row.p99_ns <= budget

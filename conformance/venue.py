@@ -21,9 +21,10 @@ from matchmark.conformance.fix.business import Instrument
 from matchmark.conformance.fix.client import Endpoint, FixClient
 from matchmark.conformance.fix.message import FixError, Line
 from matchmark.conformance.fix.numbers import Numbers
+from matchmark.conformance.hooks import StartedEngine, run_hook
 from matchmark.conformance.targets.base import TargetUnavailable
-from matchmark.conformance.targets.exchange_hook import StartedEngine, run_hook
 from matchmark.conformance.targets.profile import Profile
+from matchmark.conformance.targets.profile_fix import SMP_VALUES
 
 TOKEN_TTL_S = 24 * 3600
 """Of the sessions that are kept: longer than any run."""
@@ -72,7 +73,7 @@ class Venue:
         self.instruments = profile.tables.get("instruments", {})
         self.order_fields = {int(tag): str(value) for tag, value in self.table.get("order_fields", {}).items()}
         self.cancel_on_disconnect = {int(t): str(v) for t, v in self.table.get("cancel_on_disconnect", {}).items()}
-        self.smp_tag: int | None = self.table.get("smp_tag")
+        self.smp = _smp(self.table)
         self.durability: str | None = profile.tables.get("audit_log", {}).get("durability")
         self.engine: StartedEngine | None = None
         self._price_decimals: int | None = self.table.get("price_decimals")
@@ -280,6 +281,13 @@ def altered(token: str, claims: Mapping[str, Any]) -> str:
     said = {**json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))), **claims}
     new = base64.urlsafe_b64encode(json.dumps(said, separators=(",", ":")).encode()).rstrip(b"=").decode()
     return f"{head}.{new}.{signature}"
+
+
+def _smp(table: Mapping[str, Any]) -> tuple[int, dict[str, str]] | None:
+    """The tag that asks for self-match prevention, and its value for each way."""
+    if "smp_tag" not in table:
+        return None
+    return table["smp_tag"], {way: table.get(key, default) for way, (key, default) in SMP_VALUES.items()}
 
 
 def _limits(table: Mapping[str, Any] | None, instrument: Callable[[str], Instrument]) -> Limits | None:

@@ -33,6 +33,8 @@ struct mm_writer {
     mm_stages *stages;            /* NULL: not measured */
     run runs[MM_AUDIT_BATCH_MAX]; /* of the batch at hand */
     uint64_t n_runs;
+    uint64_t received_ns[MM_AUDIT_BATCH_MAX]; /* of the new orders of the batch at hand */
+    uint64_t n_received;
     mm_writer_config config;
     char directory[3840];
     int lock, file;
@@ -273,8 +275,10 @@ void mm_writer_close(mm_writer *w)
 
 /* --- writing --- */
 
-static void note_matched(mm_writer *w, const mm_audit_record *r)
+static void note_stamps(mm_writer *w, const mm_audit_record *r)
 {
+    if (r->kind == MM_RECORD_COMMAND && r->command.op == MM_NEW)
+        w->received_ns[w->n_received++] = r->received_ns;
     if (r->kind != MM_RECORD_EVENT)
         return;
     if (!w->n_runs || w->runs[w->n_runs - 1].matched_ns != r->stage_b_ns)
@@ -287,6 +291,8 @@ static void count_runs(mm_writer *w, int stage)
     uint64_t now = w->stages ? mm_now_ns() : 0;
     for (uint64_t i = 0; w->stages && i < w->n_runs; i++)
         mm_stage_span(&w->stages->rows[stage], w->runs[i].matched_ns, now, w->runs[i].n);
+    for (uint64_t i = 0; w->stages && stage == MM_STAGE_DURABLE && i < w->n_received; i++)
+        mm_stage_span(&w->stages->rows[MM_STAGE_ON_DISK], w->received_ns[i], now, 1);
 }
 
 void mm_writer_measure(mm_writer *w, mm_stages *stages)
@@ -297,10 +303,10 @@ void mm_writer_measure(mm_writer *w, mm_stages *stages)
 static void seal(mm_writer *w, uint64_t first, uint64_t n)
 {
     mm_audit_ring *ring = w->p->audit;
-    w->n_runs = 0;
+    w->n_runs = w->n_received = 0;
     for (uint64_t i = 0; i < n; i++) {
         mm_audit_record *r = &ring->slots[(first + i) & (ring->head.slots - 1)];
-        note_matched(w, r);
+        note_stamps(w, r);
         r->batch_index = (uint16_t)i;
         r->zero = 0;
         r->crc = mm_crc32c(0, r, offsetof(mm_audit_record, crc));

@@ -48,7 +48,15 @@ FIX = (
     "fix_report.c",
 )
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
-GATEWAY = ("risk.c", "gateway.c", "gateway_disconnect.c", "gateway_orders.c", "gateway_reports.c", "gateway_tcp.c")
+GATEWAY = (
+    "risk.c",
+    "gateway.c",
+    "gateway_disconnect.c",
+    "gateway_keep.c",
+    "gateway_orders.c",
+    "gateway_reports.c",
+    "gateway_tcp.c",
+)
 SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
 
 

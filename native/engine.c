@@ -1,10 +1,10 @@
 /* The engine's life and its submit loop. Rules are in engine_orders.c and engine_requests.c, queries in
  * engine_query.c. */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "engine_internal.h"
+#include "reserve.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define MAX_SYMBOLS (UINT32_C(1) << 24)
 
@@ -77,16 +77,19 @@ mm_engine *mm_engine_map(const mm_config *config, int kind)
     size_t bytes = mm_engine_size(config);
     if (!bytes)
         return NULL;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    void *memory = kind == MM_MEMORY_SMALL_PAGES ? mm_reserve_small(bytes) : mm_reserve(bytes);
+    if (!memory)
         return NULL;
-    if (kind != MM_MEMORY_SMALL_PAGES)
-        madvise(memory, bytes, MADV_HUGEPAGE); /* a hint: an engine on small pages is slower, not wrong */
     if (kind == MM_MEMORY_RESIDENT)
         memset(memory, 0, bytes);
     mm_engine *e = mm_engine_create(memory, config);
     e->mapped = bytes;
     return e;
+}
+
+void mm_engine_populate(mm_engine *e)
+{
+    mm_populate(e, e->mapped);
 }
 
 void mm_engine_destroy(mm_engine *e)

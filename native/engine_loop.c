@@ -53,6 +53,12 @@ void mm_engine_loop_close(mm_engine_loop *loop)
     free(loop);
 }
 
+void mm_engine_loop_populate(mm_engine_loop *loop)
+{
+    mm_engine_populate(loop->engine);
+    mm_known_populate(&loop->known);
+}
+
 const mm_engine *mm_engine_loop_engine(const mm_engine_loop *loop)
 {
     return loop->engine;

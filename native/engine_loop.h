@@ -42,6 +42,7 @@ typedef struct mm_known_orders {
 } mm_known_orders;
 
 int mm_known_create(mm_known_orders *known, uint32_t max_orders, uint32_t remembered_ids);
+void mm_known_populate(const mm_known_orders *known);
 void mm_known_destroy(mm_known_orders *known);
 void mm_known_clear(mm_known_orders *known);
 /* NULL when there is no such order. */

@@ -37,6 +37,14 @@ int mm_known_create(mm_known_orders *k, uint32_t max_orders, uint32_t remembered
     return 0;
 }
 
+void mm_known_populate(const mm_known_orders *k)
+{
+    mm_populate(k->slots, slots_bytes(k));
+    mm_populate(k->pool, (k->max + UINT64_C(1)) * sizeof *k->pool);
+    mm_populate(k->past, past_bytes(k));
+    mm_populate(k->free_list, (k->max + UINT64_C(1)) * sizeof *k->free_list);
+}
+
 void mm_known_destroy(mm_known_orders *k)
 {
     mm_unreserve(k->slots, slots_bytes(k));

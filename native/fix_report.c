@@ -187,7 +187,8 @@ INLINE void ink_utc(pen *p, mm_fix_envelope *e, uint64_t ns)
     ink(p, three_digits[(uint32_t)since / 1000000], 3);
 }
 
-INLINE void ink_header(pen *p, mm_fix_envelope *e, char type, uint64_t seq, uint64_t sending_ns, uint64_t orig_ns)
+INLINE void ink_header(pen *p, mm_fix_envelope *e, char type, uint64_t seq, uint64_t sending_ns, uint64_t orig_ns,
+                       bool poss_resend)
 {
     INK(p, "35= \001");
     ink_letter(p, 2, type);
@@ -199,6 +200,8 @@ INLINE void ink_header(pen *p, mm_fix_envelope *e, char type, uint64_t seq, uint
     if (orig_ns) {
         INK(p, "\00143=Y\001122=");
         ink_utc(p, e, orig_ns);
+        if (poss_resend)
+            INK(p, "\00197=Y");
     }
     INK(p, "\001");
 }
@@ -316,7 +319,7 @@ const char *mm_fix_write_report_body(mm_fix_envelope *e, const mm_fix_report *r,
                                      uint64_t orig_sending_ns, char *body, uint32_t *length)
 {
     pen p = {.at = body};
-    ink_header(&p, e, r->cancel_response ? '9' : '8', seq, sending_ns, orig_sending_ns);
+    ink_header(&p, e, r->cancel_response ? '9' : '8', seq, sending_ns, orig_sending_ns, r->poss_resend);
     ink_report(&p, e, r);
     return close(e, &p, body, length);
 }

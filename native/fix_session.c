@@ -203,9 +203,14 @@ static const char *logon_fault(mm_session *s, mm_fix_message *m, uint64_t seq, u
 static void reset_numbers(mm_session *s)
 {
     mm_fix_numbers *n = s->store.numbers;
-    n->resets++;
+    uint64_t ceiling =
+        1 + n->capacity / MM_STORE_AHEAD; /* the lowest that the disk can know of: numbers are 1 at least */
+    if (n->ceiling != UINT64_MAX && n->ceiling > ceiling)
+        n->ceiling = ceiling;
+    __atomic_store_n(&n->resets, n->resets + 1, __ATOMIC_RELEASE);
     n->next_in = 1;
     __atomic_store_n(&n->next_out, 1, __ATOMIC_RELEASE);
+    n->unsure_in = 0;
     s->resending = 0;
     s->gap_asked = 0;
     s->gap_high = 0;
@@ -254,10 +259,17 @@ int mm_session_admit(mm_session *s, mm_fix_message *m, const mm_fix_store *store
         logout_and_cut(s, wrong, now_ns);
         return 0;
     }
+    if (seq < n->next_in && n->unsure_in) /* a reset of theirs was lost with the power: they know better */
+        n->next_in = seq;
     if (seq < n->next_in) {
         too_low(s, n->next_in, seq, now_ns);
         return 0;
     }
+    if (n->next_out >= n->ceiling) { /* also the answer would have to wait */
+        mm_session_cut(s, "the session's numbers are not on disk yet");
+        return 0;
+    }
+    n->unsure_in = 0;
     s->state = MM_SESSION_ACTIVE;
     answer_logon(s, m, now_ns);
     if (seq == n->next_in)

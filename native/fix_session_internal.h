@@ -8,6 +8,8 @@
 #include <stdbool.h>
 
 #define MM_JOURNAL_KEY (UINT64_C(1) << 63)
+#define MM_AGAIN_KEY   (UINT64_C(1) << 62) /* of a report that may have been sent before under another number */
+#define MM_STORE_AHEAD 4 /* a part of the capacity: so many numbers may be sent that the disk does not know of yet */
 
 /* A text value of the message at hand; empty when absent. */
 typedef struct mm_text {

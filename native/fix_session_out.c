@@ -4,6 +4,9 @@
 #define _DEFAULT_SOURCE
 #include "fix_session_internal.h"
 
+#include "matchmark/audit.h"
+
+#include <stddef.h>
 #include <stdio.h>
 
 #define JOURNAL_MAX 1024 /* fields of one kept message */
@@ -12,6 +15,8 @@ typedef struct journal_entry {
     uint64_t seq;
     char type[4];
     uint32_t length; /* of the fields, which follow */
+    uint32_t crc;    /* of the fields, then of what is before it: a loss of power may leave half of them */
+    uint32_t zero;
 } journal_entry;
 
 void mm_session_cut(mm_session *s, const char *why)
@@ -62,26 +67,34 @@ static uint64_t claim(mm_fix_store *store, uint64_t key, uint64_t now_ns)
     store->sent[seq & (n->capacity - 1)] = (mm_fix_sent){key, now_ns};
     __atomic_store_n(&n->next_out, seq + 1, __ATOMIC_RELEASE);
     if (key && key < MM_JOURNAL_KEY)
-        n->last_key = key; /* last: mm_fix_store_last_key says why */
+        __atomic_store_n(&n->last_key, key & ~MM_AGAIN_KEY,
+                         __ATOMIC_RELEASE); /* last: mm_fix_store_last_key says why */
     return seq;
 }
 
-void mm_fix_store_keep(mm_fix_store *store, uint64_t key, uint64_t now_ns)
+void mm_fix_store_keep(mm_fix_store *store, uint64_t key, int again, uint64_t now_ns)
 {
-    claim(store, key, now_ns);
+    claim(store, again ? key | MM_AGAIN_KEY : key, now_ns);
 }
 
 uint64_t mm_fix_store_last_key(const mm_fix_store *store)
 {
     const mm_fix_numbers *n = store->numbers;
     uint64_t last = n->next_out > 1 ? store->sent[(n->next_out - 1) & (n->capacity - 1)].key : 0;
-    return last < MM_JOURNAL_KEY && last > n->last_key ? last : n->last_key;
+    last = last < MM_JOURNAL_KEY ? last & ~MM_AGAIN_KEY : 0;
+    return last > n->last_key ? last : n->last_key;
 }
 
 /* Takes a number. 0 when the message is not to be written now: it joined the resend, or nobody is there. */
 static uint64_t number(mm_session *s, uint64_t key, uint64_t now_ns)
 {
     uint64_t seq = claim(&s->store, key, now_ns);
+    if (seq >= __atomic_load_n(&s->store.numbers->ceiling, __ATOMIC_RELAXED)) { /* waits for the disk, as a resend */
+        if (!s->resending)
+            mm_session_begin_resend(s, seq, seq);
+        s->resend_last = seq;
+        return 0;
+    }
     if (s->resending && s->resend_last + 1 == seq) {
         s->resend_last = seq;
         return 0;
@@ -106,6 +119,11 @@ void mm_session_admin(mm_session *s, const char *type, const char *fields, uint3
         write_fields(s, type, fields, length, seq, now_ns, 0);
 }
 
+static uint32_t entry_crc(const journal_entry *entry, const char *fields)
+{
+    return mm_crc32c(mm_crc32c(0, fields, entry->length), entry, offsetof(journal_entry, crc));
+}
+
 /* Entries do not wrap: one that does not fit before the journal's end begins at its start. */
 static uint64_t keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length)
 {
@@ -117,6 +135,7 @@ static uint64_t keep_fields(mm_fix_store *store, const char *type, const char *f
     char *to = store->journal + at % n->journal_bytes;
     journal_entry entry = {.seq = n->next_out, .length = length};
     memcpy(entry.type, type, strnlen(type, 3));
+    entry.crc = entry_crc(&entry, fields);
     memcpy(to, &entry, sizeof entry);
     memcpy(to + sizeof entry, fields, length);
     __atomic_store_n(&n->journal_end, at + bytes, __ATOMIC_RELEASE);
@@ -197,8 +216,9 @@ static bool send_kept(mm_session *s, const mm_fix_sent *sent, uint64_t now_ns)
     const char *from = s->store.journal + at % n->journal_bytes;
     journal_entry entry;
     memcpy(&entry, from, sizeof entry);
-    if (n->journal_end - at > n->journal_bytes || entry.seq != s->resend_next || entry.length > JOURNAL_MAX)
-        return false; /* written over since */
+    if (n->journal_end - at > n->journal_bytes || entry.seq != s->resend_next || entry.length > JOURNAL_MAX ||
+        entry_crc(&entry, from + sizeof entry) != entry.crc)
+        return false; /* written over since, or torn by a loss of power */
     fill_gap(s, now_ns);
     write_fields(s, entry.type, from + sizeof entry, entry.length, s->resend_next, now_ns, sent->sending_ns);
     s->resent++;
@@ -221,6 +241,8 @@ int mm_session_go_on_resending(mm_session *s, uint64_t now_ns)
             s->resending = 0;
             break;
         }
+        if (s->resend_next >= __atomic_load_n(&n->ceiling, __ATOMIC_ACQUIRE))
+            break;                                        /* until the disk knows of it */
         if (n->next_out - s->resend_next > n->capacity) { /* forgotten: passed over in one step */
             pass_over(s);
             s->resend_next =
@@ -233,7 +255,8 @@ int mm_session_go_on_resending(mm_session *s, uint64_t now_ns)
         else if (sent->key >= MM_JOURNAL_KEY)
             s->resend_next++;
         else {
-            s->wanted_key = sent->key;
+            s->wanted_key = sent->key & ~MM_AGAIN_KEY;
+            s->wanted_again = (sent->key & MM_AGAIN_KEY) != 0;
             return MM_EVENT_RESEND;
         }
     }

@@ -187,10 +187,14 @@ int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, 
     char why[256];
     if (mm_fix_store_open(&id->store, store_path, sender, g->config.store_capacity, g->config.store_journal_bytes, why))
         return fail(fault, EIO, why, NULL);
+    if (mm_gateway_settle_store(g, id, store_path, fault)) {
+        mm_fix_store_close(&id->store);
+        return -1;
+    }
     snprintf(id->sender, sizeof id->sender, "%s", sender);
     id->account = account;
     id->sent_key = mm_fix_store_last_key(&id->store);
-    id->known = 1;
+    __atomic_store_n(&id->known, 1, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -210,6 +214,8 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
                     "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
     if (mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
+    if (mm_gateway_keep(g)) /* a session may have been owed more than it had numbers for */
+        return fail(fault, EIO, "session stores cannot be flushed", NULL);
     return mm_gateway_listen(g) ? fail(fault, errno, "epoll", strerror(errno)) : 0;
 }
 
@@ -240,6 +246,8 @@ void mm_gateway_close(mm_gateway *g)
     for (uint32_t i = 0; g->connections && i < g->config.max_connections; i++)
         if (g->connections[i].fd >= 0)
             close(g->connections[i].fd);
+    if (g->identities)
+        mm_gateway_keep_all(g);
     for (uint32_t i = 0; g->identities && i < g->config.max_sessions; i++)
         mm_fix_store_close(&g->identities[i].store);
     if (g->epoll >= 0)
@@ -329,6 +337,10 @@ static void admit(mm_gateway *g, mm_connection *c, const mm_logon_slot *slot)
         g->counters.logon_refusals++;
         mm_session_refuse(&c->fix, id->connection ? "duplicate session: it is logged on already"
                                                   : "the session is another account's");
+        return;
+    }
+    if (id->store.numbers->next_out >= __atomic_load_n(&id->store.numbers->ceiling, __ATOMIC_ACQUIRE)) {
+        c->asked = 0; /* the answer's number is not on disk yet: asked again at the next tick */
         return;
     }
     if (mm_session_admit(&c->fix, &g->message, &id->store, slot->expires_ns, g->now_ns)) {

@@ -1,4 +1,4 @@
-/* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
+/* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_keep.c (session stores onto the disk), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
  * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_tcp.c (sockets). */
 #ifndef MM_GATEWAY_INTERNAL_H
 #define MM_GATEWAY_INTERNAL_H
@@ -19,6 +19,8 @@ typedef struct mm_identity {
     uint32_t account;
     uint64_t cancel_at; /* how far the search for orders to cancel has come */
     uint64_t sent_key;  /* reports up to it were numbered before this process */
+    uint64_t again_key; /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
+    uint64_t kept_ns;   /* when the store was last flushed with all that can be known; the keeper's */
     mm_fix_store store;
     mm_connection *connection; /* NULL: not connected */
 } mm_identity;
@@ -105,6 +107,11 @@ void mm_gateway_mark_dirty(mm_gateway *g, mm_connection *c);
 /* A connection is over: its identity is free again, its orders are cancelled if it asked for that. */
 void mm_gateway_forget(mm_gateway *g, mm_connection *c);
 int32_t mm_gateway_symbol(const mm_gateway *g, mm_text name); /* -1: unknown */
+
+/* gateway_keep.c */
+/* Makes an opened store usable: finds out whether it can be believed, and sees to it that it outlives a loss of power. */
+int mm_gateway_settle_store(mm_gateway *g, mm_identity *id, const char *store_path, mm_fault *fault);
+void mm_gateway_keep_all(mm_gateway *g);
 
 /* gateway_disconnect.c */
 /* Goes on cancelling the orders of a session that is due; true when none is left to cancel. */

@@ -131,9 +131,9 @@ static bool is_mass(const mm_report *r)
 
 static void tell_mass(mm_gateway *g, mm_identity *id, const mm_report *r)
 {
-    char fields[256];
+    char fields[272] = "97=Y\001";
     mm_fix_envelope scratch = {.second = UINT64_MAX};
-    uint32_t n = mass_cancel_fields(g, &scratch, r, fields);
+    uint32_t again = r->key <= id->again_key ? 5 : 0, n = again + mass_cancel_fields(g, &scratch, r, fields + again);
     if (id->connection)
         mm_session_send(&id->connection->fix, "r", fields, n, g->now_ns);
     else
@@ -169,7 +169,7 @@ static void tell(mm_gateway *g, const mm_report *r)
         to_fix(g, r, &out);
         mm_session_report(&id->connection->fix, r->key, &out, g->now_ns);
     } else {
-        mm_fix_store_keep(&id->store, r->key, g->now_ns);
+        mm_fix_store_keep(&id->store, r->key, r->key <= id->again_key, g->now_ns);
         g->counters.reports_kept++;
     }
     if (id->connection)
@@ -356,6 +356,7 @@ bool mm_gateway_resend(mm_gateway *g, mm_connection *c)
     found = found && report.session == c->session && report.account < g->n_accounts;
     if (found)
         to_fix(g, &report, &out);
+    out.poss_resend = c->fix.wanted_again;
     mm_session_resend_report(&c->fix, found ? &out : NULL, g->now_ns);
     return true;
 }

@@ -241,6 +241,10 @@ class EngineLoop:
         if self._loop == _ffi.NULL:
             raise _error(fault)
 
+    def populate(self) -> None:
+        """All of its memory now, so that no order waits for a page; it stays lazy where the system cannot (Linux before 5.14)."""
+        _lib.mm_engine_loop_populate(self._loop)
+
     def poll(self) -> int:
         return int(_lib.mm_engine_loop_poll(self._loop))
 

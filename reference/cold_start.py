@@ -33,6 +33,8 @@ class Start:
     records: int
     records_cut: int
     may_be_missing: dict[str, Any] | None
+    clean: bool
+    """The last run was stopped cleanly: also what no log can tell, such as session numbers, is on disk."""
 
     def recovered(self) -> dict[str, Any]:
         return {
@@ -110,7 +112,7 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
     # Never cut here: behind the durable mark there may be a batch whose confirmation was missed, and the writer knows.
     header = recover(data.log, cut=False)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
-    return Start(pipeline, engine, shm, True, now.sequence, 0, None)
+    return Start(pipeline, engine, shm, True, now.sequence, 0, None, False)
 
 
 def _cold(config: ServeConfig, data: DataDir, shm: Path, last: Run | None) -> Start:
@@ -130,7 +132,9 @@ def _cold(config: ServeConfig, data: DataDir, shm: Path, last: Run | None) -> St
     missing = _missing(extent, last)
     if missing:  # what was not on disk was in the audit ring of the last run, and no more than that
         missing.setdefault("commands", (last.audit_slots if last else 0) or rings.audit_slots)
-    return Start(Pipeline(shm), engine, shm, False, extent.sequence, extent.records_cut, missing)
+    return Start(
+        Pipeline(shm), engine, shm, False, extent.sequence, extent.records_cut, missing, last is not None and last.clean
+    )
 
 
 def _missing(extent: Extent, last: Run | None) -> dict[str, Any] | None:

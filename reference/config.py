@@ -7,7 +7,7 @@ A mistake is a ConfigError that names the file, the line where it can be found, 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation, localcontext
 from pathlib import Path
@@ -47,7 +47,11 @@ class Rings:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """One exchange. `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log."""
+    """One exchange.
+
+    `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log. `populate`: all of the
+    engine's memory is there from the start.
+    """
 
     data_dir: Path = Path("data")
     fix_host: str = "127.0.0.1"
@@ -63,6 +67,7 @@ class ServeConfig:
     rings: Rings = field(default_factory=Rings)
     engine: EngineConfig = field(default_factory=lambda: EngineConfig(symbols=1))
     engine_given: frozenset[str] = frozenset()
+    populate: bool = False
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
 
 
@@ -90,7 +95,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
     symbols = _symbols(symbols_at)
-    accounts = _accounts(accounts_at, {symbol.name for symbol in symbols})
+    accounts = _accounts(accounts_at, _by_name_and_pattern(symbols_at, symbols))
     engine, given = _engine(source, len(symbols))
     return ServeConfig(
         **chosen,
@@ -99,6 +104,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         rings=Rings(**{key: source.integer("engine", None, key, 0) for key in _RINGS if key in source.table("engine")}),
         engine=engine,
         engine_given=given,
+        populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
     )
 
@@ -211,6 +217,14 @@ def _symbols(source: Source) -> tuple[Symbol, ...]:
     return tuple(out.values())
 
 
+def _by_name_and_pattern(source: Source, symbols: Sequence[Symbol]) -> dict[str, list[str]]:
+    out = {symbol.name: [symbol.name] for symbol in symbols}
+    for index, row in enumerate(source.rows("symbols")):
+        if "pattern" in row:
+            out.setdefault(row["pattern"], []).extend(_names(source, "symbols", index, row))
+    return out
+
+
 def _decimal(source: Source, table: str, index: int, key: str, digits: int) -> Decimal | None:
     """A positive price of at most `digits` decimals, None when it is not given."""
     row = source.rows(table)[index]
@@ -226,7 +240,7 @@ def _decimal(source: Source, table: str, index: int, key: str, digits: int) -> D
     return price
 
 
-def _accounts(source: Source, symbols: set[str]) -> tuple[Account, ...]:
+def _accounts(source: Source, symbols: Mapping[str, list[str]]) -> tuple[Account, ...]:
     rows = source.rows("accounts") or [DEFAULT_ACCOUNTS]
     source = source if source.rows("accounts") else Source.of({"accounts": rows})
     out: dict[str, Account] = {}
@@ -234,21 +248,31 @@ def _accounts(source: Source, symbols: set[str]) -> tuple[Account, ...]:
         source.only(("accounts", index), row, tuple(_ACCOUNT_KEYS))
         cash = _cash(source, index)
         each = source.integer("accounts", index, "position_each", 0, 2**62) if "position_each" in row else 0
-        positions = row.get("positions", {})
-        for held, lots in positions.items() if isinstance(positions, dict) else [("", None)]:
-            if held not in symbols or not isinstance(lots, int) or isinstance(lots, bool) or not 0 <= lots < 2**62:
-                where = source.where("accounts", index, "positions")
-                raise ConfigError(
-                    f"{where}: positions is {{symbol = lots}} with symbols that are listed, not {held!r}: {lots!r}"
-                )
+        positions = _positions(source, index, symbols)
         where = source.where("accounts", index, "name" if "name" in row else "pattern")
         for name in _names(source, "accounts", index, row):
             if not (name.isascii() and name.isprintable() and 0 < len(name) <= 64):
                 raise ConfigError(f"{where}: account {name!r}; a name is 1 to 64 printable ASCII characters")
             if name in out:
                 raise ConfigError(f"{where}: account {name!r} is there twice; remove one")
-            out[name] = Account(name, cash, dict(positions), each)
+            out[name] = Account(name, cash, positions, each)
     return tuple(out.values())
+
+
+def _positions(source: Source, index: int, symbols: Mapping[str, list[str]]) -> dict[str, int]:
+    """By symbol. A pattern stands for all symbols of its table; a symbol that is named has its own."""
+    rows = source.rows("accounts")[index].get("positions", {})
+    out: dict[str, int] = {}
+    for held, lots in (
+        sorted(rows.items(), key=lambda row: "{n}" not in row[0]) if isinstance(rows, dict) else [("", None)]
+    ):
+        if held not in symbols or not isinstance(lots, int) or isinstance(lots, bool) or not 0 <= lots < 2**62:
+            raise ConfigError(
+                f"{source.where('accounts', index, 'positions')}: positions is {{symbol = lots}} with "
+                f"symbols that are listed, or patterns of theirs, not {held!r}: {lots!r}"
+            )
+        out.update(dict.fromkeys(symbols[held], lots))
+    return out
 
 
 def _cash(source: Source, index: int) -> Decimal:
@@ -276,7 +300,7 @@ def _window(symbols: int) -> int:
 
 def _engine(source: Source, symbols: int) -> tuple[EngineConfig, frozenset[str]]:
     table = source.table("engine")
-    source.only(("engine",), table, (*_RINGS, *_ENGINE))
+    source.only(("engine",), table, (*_RINGS, *_ENGINE, "populate"))
     given = {key: source.integer("engine", None, key, 0) for key in _ENGINE if key in table}
     sizes: dict[str, Any] = {"symbols": symbols, "window_ticks": _window(symbols), **given}
     return EngineConfig(**sizes), frozenset(given)

@@ -73,6 +73,13 @@ class Source:
             raise ConfigError(f"{self.where(table, index, key)}: {key} is {value!r}; write text in quotes")
         return value
 
+    def boolean(self, table: str, key: str, otherwise: bool) -> bool:
+        """`otherwise` where the table does not have the key."""
+        value = self.table(table).get(key, otherwise)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{self.where(table, None, key)}: {key} is {value!r}; write true or false")
+        return value
+
     def integer(self, table: str, index: int | None, key: str, least: int, most: int = 2**63 - 1) -> int:
         value = self._value(table, index, key)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:

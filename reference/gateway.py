@@ -34,6 +34,7 @@ _log = logging.getLogger("matchmark.gateway")
 
 SECOND_NS = 1_000_000_000
 _CONTROL_POLL_S = 0.001
+_KEEP_POLL_S = 0.02
 _SLICE_NS = 20_000_000
 _SENDER_MAX = 64
 
@@ -150,7 +151,8 @@ class Gateway:
     """A running gateway. PipelineError when it cannot start: the message says what to do.
 
     `pipeline_dir` holds the shared memory, `log_dir` the audit log, `data_dir` keys, session numbers and stores. It listens on
-    host and port, or on a socket that listens already and is the gateway's from then on.
+    host and port, or on a socket that listens already and is the gateway's from then on. `clean`: the run before this one was
+    stopped cleanly; if not, and its memory is gone, sessions go on with numbers above all that they can have seen.
     """
 
     def __init__(
@@ -164,8 +166,10 @@ class Gateway:
         host: str = "127.0.0.1",
         port: int = 0,
         listener: socket.socket | None = None,
+        clean: bool = True,
     ) -> None:
         self.settings = settings or GatewaySettings()
+        self._clean = clean
         self._data = Path(data_dir)
         make_directory(self._data / "sessions")
         self.keys = Keys(self._data / "keys")
@@ -218,6 +222,7 @@ class Gateway:
         ):
             setattr(c, name, getattr(s, name))
         c.gateway, c.listen_fd, c.hash_key, c.log_directory = s.number, descriptor, self._hash_key(), self._log_dir
+        c.life, c.clean = _life(self._pipeline.status().generation), self._clean
         c.session.dictionary = _lib.mm_fix_dictionary_of(s.begin_string.encode())
         if c.session.dictionary == _ffi.NULL:
             raise PipelineError(f"FIX version {s.begin_string!r} is not one that this gateway speaks")
@@ -249,8 +254,8 @@ class Gateway:
         _lib.mm_gateway_drive(self._native, engine.native)
 
     def start(self) -> None:
-        """Starts the two threads; returns at once."""
-        for target in (self._run_data, self._run_control):
+        """Starts the three threads; returns at once."""
+        for target in (self._run_data, self._run_control, self._run_keeper):
             thread = threading.Thread(target=target, name=f"gateway-{target.__name__}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -270,6 +275,13 @@ class Gateway:
         while not self._stopping.is_set():
             if not self._decide_waiting():
                 time.sleep(_CONTROL_POLL_S)
+
+    def _run_keeper(self) -> None:
+        """Gets session numbers onto the disk."""
+        while not self._stopping.wait(_KEEP_POLL_S):
+            if error := _lib.mm_gateway_keep(self._native):
+                _log.error("session numbers cannot be flushed (%s): sessions stop after a while", os.strerror(error))
+                return
 
     def _decide_waiting(self) -> int:
         """Decides on every logon that waits; new sessions are written down once for all of them. Returns how many."""
@@ -351,6 +363,15 @@ class Gateway:
             _lib.mm_risk_free(self._risk)
             self._native = self._risk = _ffi.NULL
             self._pipeline.close()
+
+
+def _life(generation: int) -> int:
+    """A number that is another one when memory was lost: of the shared memory, and of the system since it was started."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        boot = b""
+    return int.from_bytes(hashlib.sha256(boot + generation.to_bytes(8, "little")).digest()[:8], "little") | 1
 
 
 def listen(host: str, port: int) -> socket.socket:

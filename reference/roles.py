@@ -45,13 +45,22 @@ class Plan:
     board: Board
     fix_socket: socket.socket
     admin_socket: socket.socket
+    clean: bool = True
+    """The last run was stopped cleanly."""
 
 
 Ready = Callable[[], None]
 
 
+def _engine(plan: Plan) -> EngineLoop:
+    engine = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine)
+    if plan.config.populate:
+        engine.populate()
+    return engine
+
+
 def run_engine(plan: Plan, ready: Ready) -> int:
-    loop = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine)
+    loop = _engine(plan)
     ready()
     while (result := loop.run(wait=plan.wait)) == 0:
         pass
@@ -82,11 +91,11 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     together = plan.config.placement == "together"
-    engine = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine) if together else None
+    engine = _engine(plan) if together else None
     settings = replace(plan.config.gateway, wait=int(plan.wait))
     gateway = Gateway(
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-        listener=plan.fix_socket.dup(),
+        listener=plan.fix_socket.dup(), clean=plan.clean,
     )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:

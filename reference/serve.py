@@ -53,8 +53,9 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
     board.stages.go_on_from(data.log)
     plan = Plan(
-        config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket
-    )
+        config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
+        clean=start.clean,
+    )  # fmt: skip
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
     try:
         supervisor.start_all()

@@ -56,6 +56,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "price_decimals": "2",
         "avg_px_decimals": "6",
         "smp_tag": "7928",
+        "smp_newest": '"1"',
+        "smp_oldest": '"2"',
         "limits": '{ symbols = "LIM{n}", symbol_count = 100, max_lots = 1000 }',
     },
     "audit_log": {
@@ -71,6 +73,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "kill": '["my-engine-ctl", "kill", "{role}"]',
         "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',
         "token": '["my-engine-ctl", "token", "{account}", "--ttl", "{ttl}"]',
+        "token_outage": '["my-engine-ctl", "stop-tokens"]',
         "ready_timeout_s": "60",
         "env": '{ LOG_LEVEL = "warn" }',
     },

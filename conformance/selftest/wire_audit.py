@@ -23,6 +23,8 @@ from matchmark.native import _native
 FSYNC = "exchange-fsync"
 RECORD, HEADER, CRC_AT = 272, 4096, 268
 COPY_EVERY_S = 0.1
+AFTER_CONTROL = 60
+"""Orders of an exchange: fewer are in the positive control, which a mutant must pass to be judged."""
 
 
 class Shimmed(BrokenWire):
@@ -186,7 +188,7 @@ class AcknowledgedUnlogged(BrokenWire):
         if like is None or m.kind != "D" or m.again or m.get(40) != "2":
             return [m]
         self.count += 1
-        if self.count % 4:
+        if self.count < AFTER_CONTROL or self.count % 4:
             return [m]
         ack = like.copy().set(37, 2**40 + self.count).set(17, 2**62 + 2**41 + self.count).set(151, m.get(38))
         for tag in (11, 55, 54, 38, 44, 59):

@@ -56,6 +56,7 @@ class Promise:
     price: Decimal
     lots: int
     cum: int = 0
+    order_id: str = "NONE"
 
     @property
     def cost(self) -> Decimal:
@@ -191,10 +192,10 @@ class Balances(BrokenWire):
         if not self.replaced(purse, order, price, int(lots)):
             text = f"insufficient {'cash' if order.buys else 'position'}"
             fields = (
-                (37, "NONE"),
+                (37, order.order_id),
                 (11, m.get(11)),
                 (41, m.get(41)),
-                (39, "8"),
+                (39, "1" if order.cum else "0"),
                 (434, "2"),
                 (102, "2"),
                 (60, utc()),
@@ -228,6 +229,7 @@ class Balances(BrokenWire):
         order = purse.orders.get(m.get(11)) or purse.orders.get(m.get(41))
         if not order:
             return
+        order.order_id = m.get(37)
         if is_fill(m):
             self.fill(purse, order, int(number(m, 32)), number(m, 31))
         elif m.get(150) in ("4", "8"):

@@ -264,6 +264,8 @@ class SlowReaderStalls(BrokenWire):
     """Every send waits for as long as the send time-out of the gateway that had this bug."""
 
     def to_client(self, link: Link, m: Message) -> list[Message]:
+        if m.kind == "A":
+            link.send_buffer(STALLED_BYTES)
         if any(other.backlog > STALLED_BYTES for other in link.proxy.links()):
             time.sleep(STALL_S)
         return [m]

@@ -7,8 +7,10 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     wire_fields,
     wire_limits,
     wire_logon,
+    wire_outage,
     wire_reports,
     wire_resend,
+    wire_self_match,
     wire_session,
 )
 from matchmark.conformance.selftest.wire_balance import Balances

@@ -239,6 +239,11 @@ class Link:
         """Bytes that the client has not taken yet, as far as they wait here."""
         return self._to_client.transport.get_write_buffer_size()
 
+    def send_buffer(self, size: int) -> None:
+        """So many bytes wait in the kernel for the client; without it some megabytes."""
+        connection = self._to_client.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
     def ask(self, m: Message) -> None:
         """Sends the exchange a message that the client did not."""
         session = self.session

@@ -137,15 +137,15 @@ class IncomingLost(BrokenWire):
 class AbsentNotKept(Resends):
     def __init__(self) -> None:
         super().__init__()
-        self.told: dict[str, int] = {}
+        self.told: set[tuple[str, int]] = set()
 
     def to_client(self, link: Link, m: Message) -> list[Message]:
-        if link.session and m.kind != "A":
-            self.told[link.session.name] = m.seq
+        if link.session:
+            self.told.add((link.session.name, m.seq))
         return [m]
 
     def again(self, link: Link, m: Message) -> list[Message]:
-        if link.session and m.seq > self.told.get(link.session.name, 0):
+        if link.session and (link.session.name, m.seq) not in self.told:
             fill = Message.make("4", m, (123, "Y"), (36, str(m.seq + 1)))
             return [fill.set(43, "Y").set(122, m.get(52)).numbered(m.seq)]
         return [m]

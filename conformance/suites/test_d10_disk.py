@@ -203,7 +203,7 @@ def _after_repair(lab: Lab, clause: str) -> None:
     lab.instance.stop()
     try:
         lab.restart()
-    except (StartRefused, HookFailed) as error:
+    except HookFailed as error:
         violate(lab, Breach(clause, f"after the disk was repaired the exchange does not start again: {error}"))
     ledger = lab.ledger
     lab.wait_logged(set(ledger.acknowledged), 5.0)

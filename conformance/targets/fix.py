@@ -117,7 +117,7 @@ class FixTarget(Target):
         venue = self.venue
         if self._by_cancel:
             self._symbols = itertools.cycle(self.profile.symbols)
-        self._book = Book(self._symbol, self._names, venue.new_cl, self._listed, venue.order_fields, venue.smp_tag)
+        self._book = Book(self._symbol, self._names, venue.new_cl, self._listed, venue.order_fields, venue.smp)
         self._reports = Reports(self._book)
         self._settled = True
 

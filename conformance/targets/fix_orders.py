@@ -16,7 +16,6 @@ from matchmark.conformance.messages import Cancel, MassCancel, New, Replace, Sta
 SIDES = {"buy": "1", "sell": "2"}
 TYPES = {"market": "1", "limit": "2"}
 TIFS = {"day": "0", "ioc": "3"}
-SMPS = {"cancel_newest": "1", "cancel_oldest": "2"}
 
 
 @dataclass(slots=True, eq=False)
@@ -50,10 +49,10 @@ class Book:
         new_cl: Callable[[], str],
         listed: frozenset[str],
         order_fields: Mapping[int, str],
-        smp_tag: int | None,
+        smp: tuple[int, Mapping[str, str]] | None,
     ) -> None:
         self._fresh_symbol, self._new_cl, self._listed = symbols, new_cl, listed
-        self._accounts, self._order_fields, self._smp_tag = accounts, order_fields, smp_tag
+        self._accounts, self._order_fields, self._smp = accounts, order_fields, smp
         self.orders: dict[str, Order] = {}
         """By ClOrdID on the wire."""
         self._instruments: dict[str, Instrument] = {}
@@ -122,9 +121,7 @@ class Book:
         if c.px is not None:
             fields.append((44, instrument.price(c.px)))
         fields.append((59, TIFS.get(c.tif, c.tif)))
-        if c.smp is not None and self._smp_tag is not None:
-            fields.append((self._smp_tag, SMPS.get(c.smp, c.smp)))
-        return account, fields
+        return account, fields + self._prevention(c.smp)
 
     def cancel(self, c: Cancel) -> list[Field]:
         instrument = self.instrument(c.sym)
@@ -141,9 +138,7 @@ class Book:
         fields: list[Field] = [(41, self.wire(c.orig)), (11, self.wire(c.cl)), *self._extra(account)]
         fields += [(55, instrument.symbol), (54, self._side(c.orig)), (60, utc()), (38, instrument.quantity(qty))]
         fields += [(40, "2"), (44, instrument.price(px)), (59, "0")]
-        if c.smp is not None and self._smp_tag is not None:
-            fields.append((self._smp_tag, SMPS.get(c.smp, c.smp)))
-        return fields
+        return fields + self._prevention(c.smp)
 
     def mass_cancel(self, c: MassCancel) -> list[Field]:
         scope: list[Field] = [(530, "7")] if c.sym is None else [(530, "1"), (55, self.instrument(c.sym).symbol)]
@@ -155,6 +150,12 @@ class Book:
     def _side(self, cl: str) -> str:
         order = self.orders.get(self.wire(cl))
         return SIDES.get(order.side, "1") if order else "1"
+
+    def _prevention(self, smp: str | None) -> list[Field]:
+        if smp is None or self._smp is None:
+            return []
+        tag, values = self._smp
+        return [(tag, values.get(smp, smp))]
 
     def _extra(self, account: str) -> list[Field]:
         return [(tag, value.replace("{account}", account)) for tag, value in self._order_fields.items()]

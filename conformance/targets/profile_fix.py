@@ -32,9 +32,13 @@ ORDER_ENTRY: dict[str, Key] = {
     "tokens": Key(dict, 'tokens by account where no hook makes them: {ACC1 = "${TOKEN_ACC1}"}'),
     "price_decimals": Key(int, "decimals of prices on the wire (default: those of tick_size)"),
     "avg_px_decimals": Key(int, "decimals of AvgPx (default price_decimals + 4)"),
-    "smp_tag": Key(int, "tag that asks for self-match prevention; 1 cancels the newest, 2 the oldest"),
+    "smp_tag": Key(int, "tag that asks for self-match prevention"),
+    "smp_newest": Key(str, 'its value that cancels the incoming order (default "1")'),
+    "smp_oldest": Key(str, 'its value that cancels the resting order (default "2")'),
     "limits": Key(dict, "what the gateway refuses: table [order_entry.limits]"),
 }
+SMP_VALUES = {"cancel_newest": ("smp_newest", "1"), "cancel_oldest": ("smp_oldest", "2")}
+"""Of each way to prevent self-matches: the key of its value, and the default."""
 LIMITS: dict[str, Key] = {
     "symbols": Key(str, 'pattern of the symbols that the limits hold for, with {n}, such as "LIM{n}"', required=True),
     "symbol_count": Key(int, "how many there are; each test takes fresh ones", required=True),
@@ -63,10 +67,11 @@ HOOKS: dict[str, Key] = {
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
     "token": Key(list, "prints a token of {account} that lives for {ttl} s, for role {role}"),
+    "token_outage": Key(list, "takes whatever issues or verifies tokens out of reach of the engine on {folder}"),
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token")
+COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token", "token_outage")
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
@@ -74,6 +79,7 @@ PLACES = {
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},
     "token": {"folder", "account", "ttl", "role"},
+    "token_outage": {"folder", "pid"},
 }
 ANYWHERE = {"python", "profile"}
 """Placeholders of every hook: the interpreter that runs the kit, and the folder of the profile."""
@@ -135,6 +141,11 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
         fail("order_entry", None, "lacks cancel_on_disconnect, but the target declares it: the fields that ask for it")
     if ("smp_cancel_newest" in has or "smp_cancel_oldest" in has) and "smp_tag" not in table:
         fail("order_entry", None, f"lacks smp_tag, but the target declares it: {ORDER_ENTRY['smp_tag'].help}")
+    newest, oldest = (table.get(key, default) for key, default in SMP_VALUES.values())
+    if not newest or newest == oldest:
+        fail(
+            "order_entry", "smp_newest" if "smp_newest" in table else "smp_oldest", "must be another than the other one"
+        )
     tick = tables.get("instruments", {}).get("tick_size", "0.01")
     if (price := _decimal(tick)) is None or price <= 0:
         fail("instruments", "tick_size", f'must be a positive decimal in quotes, such as "0.01", not {tick!r}')
@@ -175,6 +186,8 @@ def _audit_log(table: dict[str, Any] | Any, has: set[str], fail: Fail) -> None:
         fail("audit_log", "durability", f"must be one of {', '.join(DURABILITIES)}, not {mode!r}")
     if table.get("format", "matchmark") != "matchmark":
         fail("audit_log", "format", f'the kit reads "matchmark" (docs/audit-log.md), not {table["format"]!r}')
+    if table.get("battery_backed", False) != ("battery_backed" in has):
+        fail("audit_log", "battery_backed", "and the capability battery_backed are declared together, or neither is")
     if "audit_log" in has and f"{mode}_durability" not in has:
         fail("target", "capabilities", f'lack "{mode}_durability", which [audit_log] durability says')
     for other in DURABILITIES:

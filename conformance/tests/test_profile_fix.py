@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matchmark.conformance.targets.profile import Profile, ProfileError, load
+from matchmark.conformance.venue import Venue
 
 GOOD = """[target]
 name = "venue"
@@ -107,3 +108,13 @@ def test_a_target_that_declares_risk_checks_must_say_its_limits(tmp_path):
     start, end = GOOD.index("[order_entry.limits]"), GOOD.index("[instruments]")
     with pytest.raises(ProfileError, match=r"lacks \[order_entry.limits\]"):
         loaded(tmp_path, GOOD[:start] + GOOD[end:])
+
+
+def test_the_values_that_ask_for_self_match_prevention_are_the_profiles(tmp_path):
+    with_tag = GOOD.replace("[order_entry]\n", "[order_entry]\nsmp_tag = 8000\n")
+    assert Venue(loaded(tmp_path)).smp is None
+    assert Venue(loaded(tmp_path, with_tag)).smp == (8000, {"cancel_newest": "1", "cancel_oldest": "2"})
+    named = with_tag.replace("8000\n", '8000\nsmp_newest = "N"\nsmp_oldest = "O"\n')
+    assert Venue(loaded(tmp_path, named)).smp == (8000, {"cancel_newest": "N", "cancel_oldest": "O"})
+    with pytest.raises(ProfileError, match="smp_oldest"):
+        loaded(tmp_path, with_tag.replace("8000\n", '8000\nsmp_oldest = "1"\n'))

@@ -329,6 +329,7 @@ def _group_lives(group: int) -> bool:
     return True
 
 
+@pytest.mark.soak  # `matchmark selftest`, which `make test` runs too, has them all
 def test_every_broken_process_gets_the_verdict_that_it_deserves() -> None:
     plan = Plan((), tuple(PROCESSES), (), seed=2, seeds=1, examples=FEW, jobs=2)
     assert [line for line in report.summary(carry_out(plan)) if "wrong verdict" in line] == []

@@ -40,7 +40,9 @@ def failing(clause: str) -> ClauseResult:
     answer = {"ev": "cancelled", "cl": "c1", "leaves": 0, "cum": 5}
     transcript = [{"sent_ns": 1, "done_ns": 2, "command": sent, "events": [answer]}]
     evidence = Evidence(clause, "test_x", "it is filled", ["cancel_rejected cl=c2"], ["cancelled cl=c1"], transcript)
-    return ClauseResult(clause, "MUST", Verdict.FAIL, "it is filled", ["test_x"], evidence=[evidence])
+    return ClauseResult(
+        clause, "MUST", Verdict.FAIL, "it is filled", ["test_x"], evidence=[evidence], levels=["matching"]
+    )
 
 
 def results(*clauses: ClauseResult, **values: object) -> Results:

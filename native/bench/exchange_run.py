@@ -42,10 +42,12 @@ count = 16
 cash = "1000000000000"
 position_each = 1000000000
 [engine]
+populate = true
 order_slots = 1024
 report_slots = 4096
 [gateway]
 output_bytes = 4194304
+store_capacity = 1048576
 max_connections = 64
 max_sessions = 256
 """

@@ -12,7 +12,7 @@ out=$(dirname "$native")/build/fuzz/$what
 cc=${CLANG:-clang}
 book="book.c book_check.c far_tree.c"
 engine="engine.c engine_orders.c engine_requests.c engine_query.c $book"
-fix="fix_tables_44.c fix_dictionary.c fix_codec.c fix_shape.c fix_values.c fix_check.c fix_write.c fix_report.c fix_session.c fix_session_out.c fix_store.c"
+fix="fix_tables_44.c fix_dictionary.c fix_codec.c fix_shape.c fix_values.c fix_check.c fix_write.c fix_report.c fix_session.c fix_session_out.c fix_store.c crc32c.c"
 case $what in
 engine) sources="fuzz/fuzz_engine.c fuzz/naive_engine.c $engine" length=2054 ;;
 fix) sources="fuzz/fuzz_fix.c $fix" length=2048 ;;

@@ -204,3 +204,12 @@ def wait_until(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.002)
+
+
+def said(messages: list[dict[int, str]], *tags: int) -> list[tuple[str | None, ...]]:
+    return [tuple(m.get(tag) for tag in (35, *tags)) for m in messages]
+
+
+def alive(p: Peer) -> bool:
+    """A TestRequest in sequence is answered: the session took no harm and no number."""
+    return ("0", "ok?") in said(p.send("1", "112=ok?|"), 112)

@@ -51,6 +51,12 @@ def test_accounts_hold_cash_beyond_64_bits_and_positions_everywhere(tmp_path: Pa
     assert account.cash == Decimal(10) ** 27 and account.positions == {"SYM1": 5} and account.position_each == 7
 
 
+def test_a_position_may_be_of_all_symbols_of_a_pattern(tmp_path: Path) -> None:
+    symbols = '[[symbols]]\npattern = "A{n}"\ncount = 3\n[[symbols]]\nname = "B"\n'
+    config = read(tmp_path, symbols + '[[accounts]]\nname = "X"\npositions = { A2 = 7, "A{n}" = 5 }\n')
+    assert config.accounts[0].positions == {"A1": 5, "A2": 7, "A3": 5}
+
+
 def test_lists_may_be_in_files_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('[[symbols]]\nname = "ONE"\n')
     (tmp_path / "a.toml").write_text('[[accounts]]\nname = "A"\n')
@@ -63,6 +69,7 @@ def test_lists_may_be_in_files_of_their_own(tmp_path: Path) -> None:
     [
         ("[serve]\n\nfix_port = 70000\n", 3, "fix_port is 70000; write 0 (any free port) to 65535"),
         ('[serve]\ndurability = "maybe"\n', 2, "write one of async, fsync"),
+        ("[engine]\npopulate = 1\n", 2, "populate is 1; write true or false"),
         ("[serve]\nport = 1\n", 2, "unknown key 'port'; known are"),
         ("[server]\nfix_port = 1\n", 1, "unknown key 'server'"),
         ('[[symbols]]\nname = "A"\n[[symbols]]\nname = "A"\n', 4, "'A' is there twice"),

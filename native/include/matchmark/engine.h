@@ -72,6 +72,8 @@ mm_engine *mm_engine_create(void *memory, const mm_config *config);
 enum mm_memory { MM_MEMORY_SMALL_PAGES = 0, MM_MEMORY_RESIDENT = 1, MM_MEMORY_HUGE_PAGES = 2 };
 /* The same on memory of our own, from the system; destroy only what map made. NULL when there is no memory. */
 mm_engine *mm_engine_map(const mm_config *config, int memory);
+/* All of a mapped engine's memory is there from now on. A hint: the system may not be able to. */
+void mm_engine_populate(mm_engine *engine);
 void mm_engine_destroy(mm_engine *engine);
 void mm_engine_reset(mm_engine *engine);
 

@@ -136,6 +136,7 @@ typedef struct mm_fix_report {
     uint8_t cancel_response;                                /* OrderCancelReject: '1' cancel, '2' replace */
     uint16_t reject_reason;                                 /* 103 (or 102), only when has_reason */
     uint8_t has_reason, has_price, has_last, average_extra; /* average_extra: decimals of AvgPx beyond a price's */
+    uint8_t poss_resend;                                    /* with orig_sending_ns: PossResend=Y */
     uint32_t order_lots, leaves_lots, cum_lots, last_lots;
     uint64_t order_id, exec_id, transact_ns;
     int64_t price_units, last_units; /* of 10^-price_digits */

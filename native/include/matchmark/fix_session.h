@@ -45,21 +45,36 @@ enum mm_session_event {
 
 /* The persistent part: numbers, what was sent under each, and messages that no log can rebuild. */
 typedef struct mm_fix_numbers {
-    uint64_t magic, next_in, next_out, journal_end;
+    uint64_t magic, next_in, next_out;
+    uint64_t ceiling; /* numbers from it on are given, but not sent: the disk does not know of them yet */
     uint32_t capacity, journal_bytes;
     uint64_t resets;
-    char sender[64];          /* the counterparty's CompID, zero-padded */
-    uint64_t last_key, spare; /* last_key: of the last report numbered */
+    char sender[64];   /* the counterparty's CompID, zero-padded */
+    uint64_t last_key; /* of the last report numbered */
+    uint64_t life;     /* of the memory: while it is the same, the file is what the last process left */
+    uint64_t journal_end;
+    uint64_t kept;      /* serial of the newest of the two copies on disk */
+    uint64_t unsure_in; /* 1 from a loss of power to the next logon: a reset of theirs may have been lost with it */
+    uint64_t zero[5];
 } mm_fix_numbers;
 
-/* key: 0 an administrative message; below 2^63 the report of that key; else 2^63 + position in the journal. */
+/* What of the numbers is known to be on disk: two copies, written in turn. */
+typedef struct mm_fix_kept {
+    uint64_t serial, next_in, next_out, ceiling, resets, last_key, journal_end;
+    uint64_t exact, exact_in; /* 1: nothing was sent after it, if the exchange stopped cleanly; and next_in then */
+    uint32_t zero, crc;       /* CRC32C of all before it */
+} mm_fix_kept;
+
+/* key: 0 an administrative message; below 2^62 the report of that key; 2^62 more: it may have been sent before under another
+ * number; 2^63 + position in the journal. */
 typedef struct mm_fix_sent {
     uint64_t key, sending_ns;
 } mm_fix_sent;
 
 typedef struct mm_fix_store {
     mm_fix_numbers *numbers;
-    mm_fix_sent *sent; /* of number n at n & (capacity - 1) */
+    mm_fix_kept *kept[2]; /* NULL in memory of the caller's */
+    mm_fix_sent *sent;    /* of number n at n & (capacity - 1) */
     char *journal;
     uint64_t bytes; /* mapped; 0: memory of the caller's */
 } mm_fix_store;
@@ -79,7 +94,8 @@ typedef struct mm_session {
     mm_fix_store store; /* numbers NULL until a logon was admitted */
     mm_fix_envelope envelope;
     int32_t state;
-    uint8_t gap_asked, resending, test_request_open, pad;
+    uint8_t gap_asked, resending, test_request_open;
+    uint8_t wanted_again; /* the report wanted now may have been sent before under another number: PossResend */
     uint64_t connected_ns, received_ns, sent_ns, gap_asked_ns, test_request_ns, logout_ns, expires_ns;
     uint64_t heartbeat_ns;
     uint64_t resend_next, resend_last, wanted_key,
@@ -101,6 +117,16 @@ int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender,
 uint64_t mm_fix_store_size(uint32_t capacity, uint32_t journal_bytes);
 void mm_fix_store_in(mm_fix_store *store, void *memory, const char *sender, uint32_t capacity, uint32_t journal_bytes);
 void mm_fix_store_close(mm_fix_store *store);
+/* Whether the file can be believed. `life` is that of the shared memory: the same as in the file, and it is what the last process
+ * left, however that ended. Else it is after a clean stop when `clean` and the store was flushed as exact; else the power may have
+ * gone, and the numbers go on above all that can have been sent. `log_key`: of the last report in the audit log.
+ * 1: brought forward, 0: believed, -1 and `why`: damaged. */
+int mm_fix_store_trust(mm_fix_store *store, uint64_t life, int clean, uint64_t log_key, char *why);
+/* From a thread beside the session's: gets what was sent onto the disk, and then the numbers, so that more may be sent. `next_in`:
+ * theirs up to it are in the log; 0: as it was on disk. `exact`: no more is sent from now on. 0 or an errno. */
+int mm_fix_store_flush(mm_fix_store *store, uint64_t next_in, int exact);
+/* Whether a flush is due: 2 at once, 1 some time, 0 all is on disk. */
+int mm_fix_store_due(const mm_fix_store *store);
 
 /* `out`: config->output_bytes of memory that stays the session's. */
 void mm_session_create(mm_session *s, const mm_session_config *config, char *out);
@@ -113,8 +139,8 @@ void mm_session_sent(mm_session *s, uint32_t n);
 int mm_session_next(mm_session *s, mm_fix_message *message, uint64_t now_ns);
 int mm_session_tick(mm_session *s, uint64_t now_ns);
 
-/* Numbers a message and keeps its key, for a counterparty that is not connected. */
-void mm_fix_store_keep(mm_fix_store *store, uint64_t key, uint64_t now_ns);
+/* Numbers a message and keeps its key, for a counterparty that is not connected. `again`: it may have been sent before. */
+void mm_fix_store_keep(mm_fix_store *store, uint64_t key, int again, uint64_t now_ns);
 
 void mm_fix_store_keep_fields(mm_fix_store *store, const char *type, const char *fields, uint32_t length,
                               uint64_t now_ns);

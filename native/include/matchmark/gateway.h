@@ -29,6 +29,9 @@ typedef struct mm_gateway_config {
     uint32_t recent_reports; /* kept for resends before the log is asked; a power of two */
     uint64_t hash_key[2];    /* of ClOrdIDs: the same for every gateway and every restart on a log */
     const char *log_directory;
+    uint64_t life;  /* of the machine's memory and this pipeline's: another one after every loss of power. Not 0 */
+    uint32_t clean; /* 1: the last run was stopped cleanly, and nothing ran since */
+    uint32_t zero;
     mm_session_config session;
 } mm_gateway_config;
 
@@ -66,6 +69,10 @@ void mm_gateway_stop(mm_gateway *g);
 void mm_gateway_close(mm_gateway *g);
 const char *mm_gateway_failure(const mm_gateway *g);
 mm_gateway_counters mm_gateway_counters_of(const mm_gateway *g);
+
+/* A thread of its own, again and again: gets session numbers onto the disk, which is asked for a few at a time. 0, or an errno: then
+ * no more, for what a failed flush has lost no later one brings back; the sessions stop when they have used up what is there. */
+int mm_gateway_keep(mm_gateway *g);
 
 /* Control thread. 1 and *request, or 0 when nobody waits. */
 int mm_gateway_next_logon(mm_gateway *g, mm_logon_request *request);

@@ -203,6 +203,8 @@ typedef struct mm_engine_loop mm_engine_loop;
  * reports that a killed predecessor owed. `config` must be the log's. NULL and `fault` when anything disagrees. */
 mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config,
                                     mm_fault *fault);
+/* All of its memory is there from now on, so that no order waits for a page. A hint: the system may not be able to. */
+void mm_engine_loop_populate(mm_engine_loop *loop);
 /* Takes what is in the order ring, at most one batch, and publishes what it caused: commands taken. Never blocks, but for a full audit ring. */
 uint64_t mm_engine_loop_poll(mm_engine_loop *loop);
 /* Polls until `slice_ns` have passed or the pipeline stops, waiting as `wait` says. 0: the slice is over; 1: stopped and drained; -1: failed. */

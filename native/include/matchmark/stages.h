@@ -30,7 +30,8 @@ enum mm_stage {
     MM_STAGE_COPY = 10,
     MM_STAGE_WRITTEN = 11,
     MM_STAGE_DURABLE = 12,
-    MM_STAGES = 13
+    MM_STAGE_ON_DISK = 13, /* of a new order's command, from its receipt to the end of the fdatasync */
+    MM_STAGES = 14
 };
 
 typedef struct mm_stage_row {
@@ -39,7 +40,7 @@ typedef struct mm_stage_row {
 } mm_stage_row;
 
 typedef struct mm_stages {
-    mm_stage_row rows[13];
+    mm_stage_row rows[14];
 } mm_stages;
 
 /* The longest time that the bucket holds. */
