@@ -44,13 +44,10 @@ KEEPS = (Keep.NOTHING, Keep.TORN, Keep.REORDERED, Keep.PREFIX)
 EXAMPLES_PER_ROUND = 800
 LOAD = 60
 ROTATION_S = 60.0
-<<<<<<< HEAD
 BEYOND_DOUBT_NS = 1_000_000_000
 """So much later than twice the time that this machine stood still: that is no hiccup of its."""
-=======
 STALLED_S = 2.0
 """How long the load may go on while the disk takes nothing; in mode fsync nobody is answered then."""
->>>>>>> main
 
 
 @dataclass
