@@ -384,7 +384,7 @@ class IdsForgotten(Again, Restarts):
 
 @wire_mutant(
     "exec-ids-begin-again-at-restart",
-    breaks=("D10.X12", "D02.X20"),
+    breaks=("D02.X20", "D10.X12"),
     story="Execution ids were counted from the start of the process.",
 )
 class ExecIdsBeginAgain(BrokenWire):

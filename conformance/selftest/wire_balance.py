@@ -147,6 +147,7 @@ class Balances(BrokenWire):
                     row.get("collar_bps", 0),
                     reference,
                 )
+        patterns = {row["pattern"]: list(names_of(row)) for row in tables.get("symbols", []) if "pattern" in row}
         for row in tables.get("accounts", []):
             cash = Decimal(str(row.get("cash", 0)))
             if cash >= LIMITED_BELOW:
@@ -154,7 +155,11 @@ class Balances(BrokenWire):
             each = (
                 {name: Decimal(row.get("position_each", 0)) for name in self.traded} if "position_each" in row else {}
             )
-            held = {name: Decimal(lots) for name, lots in row.get("positions", {}).items()}
+            held = {
+                name: Decimal(lots)
+                for symbol, lots in row.get("positions", {}).items()
+                for name in patterns.get(symbol, [symbol])
+            }
             for name in names_of(row):
                 self.purses[name] = Purse({"": cash, **each, **held})
             row.pop("position_each", None)
