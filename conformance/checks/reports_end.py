@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from matchmark.conformance.checks.finding import Finding
 from matchmark.conformance.checks.reports_order import Order
-from matchmark.conformance.checks.reports_read import BUY, SELL, Report
+from matchmark.conformance.checks.reports_read import BUY, SELL, Report, Request
 from matchmark.conformance.checks.reports_seen import StreamsEnd, finding, stream_rule
 
 
@@ -60,6 +60,25 @@ def fills_and_what_was_cancelled_make_up_the_order(end: StreamsEnd) -> Iterator[
                 "D04.X21",
                 f"{order.cl} of {order.qty}: fills of {filled}, CumQty {order.cum}, OrdStatus {order.status}",
             )
+
+
+@stream_rule("D04.X14", on=StreamsEnd)
+def a_mass_cancel_leaves_nothing_open(end: StreamsEnd) -> Iterator[Finding]:
+    """What its account knew to rest when it was sent, in the symbol that it names or in all, was cancelled or filled."""
+    for order in end.seen.orders:
+        if not order.is_open or order.broken or not order.stays:
+            continue
+        for request in end.seen.account(order.account).mass:
+            if request.answered == "r" and order.stays[0].from_ns < request.said.at_ns and _in_scope(request, order):
+                order.broken = True
+                message = f"{request.name} was carried out, and no report says that {order.cl} ended"
+                yield finding(order.last or request.said, "D04.X14", message, ["39=4 or 39=2"])
+                break
+
+
+def _in_scope(request: Request, order: Order) -> bool:
+    whole = request.said.message.get(530) == "7"
+    return (whole or order.symbol == request.symbol) and request.side in ("", order.side)
 
 
 @stream_rule("D02.X20", on=StreamsEnd)

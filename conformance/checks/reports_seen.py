@@ -249,7 +249,7 @@ class Streams:
             account = self.account_of(said.session)
             request = self.pending(account, m.get(11, "") or "", "q")
             yield from _shown(MassCancelSeen(self, said, account, request))
-            self._answer(request, "r")
+            self._answer(request, "9" if m.get(531) == "0" else "r")  # MassCancelResponse 0: refused
         elif m.type in ("3", "j"):
             self._answer(self._named_by(said.session, m), m.type)
 

@@ -121,7 +121,13 @@ class Sound:
                     session,
                     False,
                     "r",
-                    [(37, f"M{next(self._ids)}"), (11, cl), (530, "7"), (531, "7"), (533, str(count))],
+                    [
+                        (37, f"M{next(self._ids)}"),
+                        (11, cl),
+                        *_scope(command),
+                        (531, _scope(command)[0][1]),
+                        (533, str(count)),
+                    ],
                 )
             case StatusReport(_, orig, state, leaves, cum):
                 assert isinstance(command, Status)
@@ -227,7 +233,7 @@ class Sound:
             case Status():
                 return "H", [(11, command.orig), (55, command.sym), (54, side)]
             case MassCancel():
-                return "q", [(11, command.cl), (530, "7")]
+                return "q", [(11, command.cl), *_scope(command)]
         raise AssertionError(command)
 
     # --- asking, in short ---
@@ -249,6 +255,11 @@ class Sound:
 
     def mass_cancel(self, session: str, cl: str) -> None:
         self.send(session, MassCancel(cl, session))
+
+
+def _scope(command: Command) -> list[Field]:
+    sym = command.sym if isinstance(command, MassCancel) else None
+    return [(530, "7")] if sym is None else [(530, "1"), (55, sym)]
 
 
 # --- bending ---

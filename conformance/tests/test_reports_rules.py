@@ -336,6 +336,7 @@ CASES: dict[str, dict[str, list[tuple[Callable[[Sound], None], Bend]]]] = {
     "reports_end.fills_and_what_was_cancelled_make_up_the_order": {
         "D04.X21": [(fills, lose("A", 1, t150="F")), (part, change("A", FILL, t14="3", t151="7"))],
     },
+    "reports_end.a_mass_cancel_leaves_nothing_open": {"D04.X14": [(resting, lose("A", 0, t150="4"))]},
     "reports_end.every_fill_has_another_side": {
         "D02.X20": [
             (part, change("A", FILL, t31="100.49", t6="100.49")),
