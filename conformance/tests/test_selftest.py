@@ -343,7 +343,10 @@ def matchmark(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
-@pytest.mark.parametrize("name", ["process_dies_in_a_walk", "process_dies_seldom", "process_says_nothing"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("process_dies_in_a_walk", marks=pytest.mark.soak), "process_dies_seldom", "process_says_nothing"],
+)
 def test_certify_says_of_a_broken_process_what_it_deserves(name: str, tmp_path: Path) -> None:
     words = ["certify", "--target", f"mutant:{name}", "--clause", "D01.X8", "--examples", str(FEW), "--out", "run"]
     done = matchmark(*words, cwd=tmp_path)
