@@ -220,12 +220,25 @@ static enum mm_reason find_own(naive_engine *n, const mm_command *c, naive_order
     return rests(*out) ? MM_REASON_NONE : MM_REASON_TOO_LATE;
 }
 
+/* A cancel or replace. The owner of the order is told which it is and where it stands. */
+static void refuse_request(naive_engine *n, const mm_command *c, enum mm_reason reason)
+{
+    naive_order *o;
+    refuse(n, c, MM_EV_CANCEL_REJECTED, reason);
+    if (find_own(n, c, &o) == MM_REASON_UNKNOWN_ORDER)
+        return;
+    mm_event *e = &n->events[n->n_events - 1];
+    e->order_id = o->id;
+    e->state = (uint8_t)(rests(o) && o->cum ? MM_PARTIALLY_FILLED : o->state);
+    e->cum_lots = o->cum;
+}
+
 static void take_cancel(naive_engine *n, const mm_command *c)
 {
     naive_order *o;
     enum mm_reason reason = c->symbol >= n->config.n_symbols ? MM_REASON_UNKNOWN_SYMBOL : find_own(n, c, &o);
     if (reason)
-        refuse(n, c, MM_EV_CANCEL_REJECTED, reason);
+        refuse_request(n, c, reason);
     else
         cancel_order(n, o, MM_REASON_REQUESTED);
 }
@@ -258,7 +271,7 @@ static void take_replace(naive_engine *n, const mm_command *c)
     naive_order *o;
     enum mm_reason reason = check_replace(n, c, &o);
     if (reason) {
-        refuse(n, c, MM_EV_CANCEL_REJECTED, reason);
+        refuse_request(n, c, reason);
         return;
     }
     naive_order in = *o;
