@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "operator": (
+        "matchmark.conformance.commands.operator",
+        "give the reference exchange an operator's command: status, halt, resume, calm",
+    ),
     "doctor": (
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",

@@ -65,6 +65,7 @@ GATEWAY = (
     "gateway_orders.c",
     "gateway_reports.c",
     "gateway_tcp.c",
+    "gateway_trading.c",
 )
 SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
 

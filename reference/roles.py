@@ -18,11 +18,12 @@ from pathlib import Path
 
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
 from matchmark.native.pipeline_records import ExchangeState, Wait
-from matchmark.reference import admin
+from matchmark.reference import admin, breaker_role
 from matchmark.reference.board import Board
+from matchmark.reference.clock import Clock
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.gateway import Gateway, instruments_hash
-from matchmark.reference.tokens import TokenError
+from matchmark.reference.tokens import Keys, TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
 """Of a role's process: it ended as told; it cannot start and said why; the exchange has failed; a fault of its own."""
@@ -45,6 +46,8 @@ class Plan:
     board: Board
     fix_socket: socket.socket
     admin_socket: socket.socket
+    operator_socket: socket.socket
+    """From the admin page to the breaker."""
     clean: bool = True
     """The last run was stopped cleanly."""
 
@@ -92,7 +95,8 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     together = plan.config.placement == "together"
     engine = _engine(plan) if together else None
-    settings = replace(plan.config.gateway, wait=int(plan.wait))
+    rate, over_rate = plan.config.breaker.rate_per_s, plan.config.breaker.over_rate
+    settings = replace(plan.config.gateway, wait=int(plan.wait), rate_per_s=rate, rate_defers=over_rate == "defer")
     gateway = Gateway(
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
         listener=plan.fix_socket.dup(), clean=plan.clean,
@@ -125,14 +129,39 @@ def _drain(engine: EngineLoop, plan: Plan) -> int:
 
 def run_admin(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    server = admin.Server(plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid())
+    server = admin.Server(
+        plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid(), plan.operator_socket.getsockname()
+    )
     threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
     ready()
     server.serve_forever()
     return EXIT_DONE
 
 
-BODIES = {"writer": run_writer, "engine": run_engine, "gateway": run_gateway, "admin": run_admin}
+def run_breaker(plan: Plan, ready: Ready) -> int:
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    breaker, pipeline = plan.config.breaker, Pipeline(plan.shm)
+    desk = breaker_role.Desk(
+        pipeline, plan.log, Keys(plan.data / "keys"), plan.config.symbols, breaker.symbols, breaker.rules,
+        Clock(plan.config.clock), breaker_role.same_boot(plan.data),
+    )  # fmt: skip
+    ready()
+    breaker_role.run(
+        desk,
+        plan.operator_socket,
+        lambda: told.is_set() or pipeline.state in (ExchangeState.STOPPING, ExchangeState.FAILED),
+    )
+    return EXIT_DONE if told.is_set() or pipeline.state == ExchangeState.STOPPING else EXIT_EXCHANGE_FAILED
+
+
+BODIES = {
+    "writer": run_writer,
+    "engine": run_engine,
+    "gateway": run_gateway,
+    "admin": run_admin,
+    "breaker": run_breaker,
+}
 
 
 def start(role: str, plan: Plan, close_first: tuple[int, ...]) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from matchmark.reference.board import Board
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.data_dir import EXIT_FAULT, DataDir, Run, StartError, remove_shared_memory, start_error
 from matchmark.reference.gateway import listen
+from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
 
@@ -46,6 +47,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
+    operator_socket = listen_for_operators()
     start = cold_start.prepare(config, data, _say)
     if start.may_be_missing:
         _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
@@ -54,6 +56,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board.stages.go_on_from(data.log)
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
+        operator_socket,
         clean=start.clean,
     )  # fmt: skip
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
@@ -74,6 +77,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         supervisor.close()
         fix_socket.close()
         admin_socket.close()
+        operator_socket.close()
 
 
 def _writer_wait(wait: Wait, busy_threads: int) -> Wait:
