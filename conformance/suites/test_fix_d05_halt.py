@@ -7,7 +7,8 @@ import pytest
 from matchmark.conformance.fix import business
 from matchmark.conformance.fix.message import FixError
 from matchmark.conformance.lab import Lab
-from matchmark.conformance.suites._breaker import PATIENCE_S, TICKS, Market, Trader
+from matchmark.conformance.suites._breaker import PATIENCE_S, Market, Trader
+from matchmark.conformance.targets.profile_breaker import TICKS
 from matchmark.conformance.trading_messages import Trading
 
 pytestmark = pytest.mark.needs("breaker", "fix", "restart")

@@ -10,8 +10,9 @@ import pytest
 
 from matchmark.conformance.checks.audit_format import Happened, Op
 from matchmark.conformance.lab import Lab
-from matchmark.conformance.suites._breaker import TICKS, Market
+from matchmark.conformance.suites._breaker import Market
 from matchmark.conformance.suites._durability import read_steps
+from matchmark.conformance.targets.profile_breaker import TICKS
 from matchmark.conformance.trading_messages import Trading
 
 pytestmark = pytest.mark.needs("breaker", "operator", "fix", "restart")

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from matchmark.conformance.lab import Lab
-from matchmark.conformance.suites._breaker import BULK, PATIENCE_S, TICKS, Market
+from matchmark.conformance.suites._breaker import BULK, PATIENCE_S, Market
+from matchmark.conformance.targets.profile_breaker import TICKS
 from matchmark.conformance.trading_messages import Trading
 
 pytestmark = pytest.mark.needs("breaker", "fix", "restart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -209,3 +210,10 @@ def test_the_table_has_every_check_once_and_says_what_the_engine_does() -> None:
             if rows:
                 assert getattr(event, "state", None) == rows[0].to
             engine.close()
+
+
+def test_the_page_shows_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "breaker.md").read_text(encoding="utf-8")
+    shown = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in page.splitlines() if "| " in line]
+    rows = [(str(row.state), str(row.when), str(row.act or ""), str(row.to)) for row in TABLE]
+    assert [cells for cells in shown if cells in rows] == rows
