@@ -60,7 +60,19 @@ GATEWAY = (
     "gateway_takeover.c",
     "gateway_tcp.c",
 )
-SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *REPLICA, *FIX, *SESSION, *GATEWAY)
+SOURCES = (
+    *ENGINE,
+    "log_replay.c",
+    "shm.c",
+    "stages.c",
+    "pipeline.c",
+    *AUDIT,
+    *LOOP,
+    *REPLICA,
+    *FIX,
+    *SESSION,
+    *GATEWAY,
+)
 
 
 def cdef_of(header: str) -> str:

@@ -60,6 +60,14 @@ void mm_pipeline_fence(mm_pipeline *p, uint32_t epoch)
     mm_pipeline_fail(p, 0, text);
 }
 
+void mm_pipeline_retire(mm_pipeline *p)
+{
+    mm_pipeline_clear_failure(p);
+    mm_store(&p->control->fenced_by.word, 0);
+    mm_store(&p->control->lease_until_ns.word, UINT64_MAX);
+    mm_store(&p->control->state.word, MM_STARTING);
+}
+
 void mm_pipeline_set_epoch(mm_pipeline *p, uint32_t epoch)
 {
     mm_store(&p->control->epoch.word, epoch);

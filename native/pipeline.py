@@ -187,6 +187,10 @@ class Pipeline:
         """Another member is primary under this epoch: it is over here."""
         _lib.mm_pipeline_fence(self.native, epoch)
 
+    def retire(self) -> None:
+        """With no role running: what was fenced or failed may be read and written out, not traded on."""
+        _lib.mm_pipeline_retire(self.native)
+
     def set_epoch(self, epoch: int) -> None:
         _lib.mm_pipeline_set_epoch(self.native, epoch)
 

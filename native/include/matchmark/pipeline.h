@@ -174,6 +174,8 @@ int mm_pipeline_state(const mm_pipeline *p);
 void mm_pipeline_set_lease(mm_pipeline *p, uint64_t until_ns);
 /* Another primary has begun under `epoch`: this one is over for good. Also the successor's word to a predecessor's memory. */
 void mm_pipeline_fence(mm_pipeline *p, uint32_t epoch);
+/* With no role running: the fence, the failure and the lease are taken back, so that a writer can write what is left. */
+void mm_pipeline_retire(mm_pipeline *p);
 /* Of the records made from now on. Nothing may be on its way through the engine. */
 void mm_pipeline_set_epoch(mm_pipeline *p, uint32_t epoch);
 void mm_pipeline_set_role(mm_pipeline *p, int role);
