@@ -61,7 +61,7 @@ def hello(
         "version": VERSION,
         "cluster": cluster,
         "member": member,
-        "engine": vars(engine),
+        "engine": _settings(engine),
         "instruments": instruments,
         "next": following,
         "running_hash": running_hash,
@@ -79,7 +79,7 @@ def answer(
             return _no(f"the standby speaks version {row.get('version')} of replication, the primary {VERSION}")
         if row["cluster"] != cluster:
             return _no("the standby is of another cluster")
-        if row["engine"] != vars(engine) or int(row["instruments"]) != instruments:
+        if row["engine"] != _settings(engine) or int(row["instruments"]) != instruments:
             return _no("the standby has another engine configuration or instrument list: give it the primary's")
     except (KeyError, TypeError, ValueError):
         return _no("the standby's first message cannot be read")
@@ -93,6 +93,11 @@ def answer(
             f"the standby has diverged at record {first_difference(row, last)}: the primary has another record {last}"
         )
     return {"go": now.epoch, "tail": now.sequence}
+
+
+def _settings(engine: EngineConfig) -> dict[str, Any]:
+    """With all defaults filled in, as a log's header has them."""
+    return vars(EngineConfig.of(engine.native()[0]))
 
 
 def first_difference(row: dict[str, Any], last: int) -> int:
