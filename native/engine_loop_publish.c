@@ -63,6 +63,12 @@ bool mm_loop_publish(mm_engine_loop *loop)
         uint64_t n = room(ring, tail);
         if (!n && !wait_for_room(loop, tail))
             return false;
+        if (mm_pipeline_state(loop->p) == MM_FAILED) {
+            /* Where the disk has no room for another file, there is room for one lap behind the durable mark that we have just read,
+             * or, if that has moved since, none at all: a mark that was moved after the failure comes with the failure. */
+            loop->broken = true;
+            return false;
+        }
         n = n < loop->n_staged - at ? n : loop->n_staged - at;
         for (uint64_t i = 0; i < n; i++) {
             mm_audit_record *r = &loop->staged[at + i];
