@@ -105,8 +105,8 @@ def _address(row: Any) -> tuple[str, int]:
 def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Callable[[str], None]) -> tuple[Role, int]:
     """What this member is to be, and the epoch that it has taken as primary (as standby 0).
 
-    Who was primary last may be primary again: it has all that was acknowledged. Everybody else follows, and takes over when the monitor
-    finds that nobody is primary. StartError: the epoch is no ground to be primary on, or the storage is not there.
+    Who was primary last may be primary again: it has all that was acknowledged. Everybody else follows, and takes over when the
+    monitor finds that nobody is primary. StartError: the epoch is no ground to be primary on, or the storage is not there.
     """
     assert config.cluster
     cluster = Cluster(config.cluster, config.member)

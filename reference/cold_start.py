@@ -130,7 +130,7 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
 
 
 def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir) -> None:
-    """What the last run made and did not write is written. Orders that it had not executed are forgotten: nobody was told of them."""
+    """What the last run made and did not write is written. Orders that it had not executed are dropped: nobody knows of them."""
     pipeline.retire()
     header = recover(data.log, cut=False)
     engine = _engine(config, header.config, header.instruments_hash, data.log)

@@ -50,7 +50,7 @@ class ServeConfig:
     """One exchange.
 
     `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log. `populate`: all of the
-    engine's memory is there from the start. `cluster`: the directory on shared storage of which this is one `member` (cluster.py).
+    engine's memory is there from the start. `cluster`: the directory on shared storage whose `member` this is (cluster.py).
     """
 
     data_dir: Path = Path("data")

@@ -1,7 +1,7 @@
-"""The role `cluster` of a member: as standby it follows the primary and watches it, as primary it keeps the lease and feeds standbys.
+"""The role `cluster` of a member: a standby follows the primary and watches it, a primary keeps the lease and feeds standbys.
 
-One process for both, so that a standby that takes over has the lease from its first moment on. What is decided here is decided by the state
-machines of `control`; this carries it out. docs/cluster.md.
+One process for both, so that a standby that takes over has the lease from its first moment on. What is decided here is decided
+by the state machines of `control`; this carries it out. docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from matchmark.native.pipeline import NO_LEASE, Pipeline, PipelineError, now_ns
 from matchmark.native.pipeline_records import Durability, ExchangeState, Role
-from matchmark.native.replication import PEERS_MAX, Replica, Result, Sender
+from matchmark.native.replication import PEERS_MAX, Replica, Result, Sender, hash_at
 from matchmark.reference import member_link as link
 from matchmark.reference.cluster import Cluster, Member
 from matchmark.reference.control.epoch import EpochError
@@ -35,6 +35,7 @@ from matchmark.reference.control.monitor import (
     StandbyStatus,
     TakeEpoch,
 )  # fmt: skip
+from matchmark.reference.control.replication import Go, Primary, ProtocolError, Refused
 from matchmark.reference.control.storage import StorageUnreadable
 from matchmark.reference.durable_files import sync_directory
 from matchmark.reference.gateway import instruments_hash, life
@@ -160,7 +161,8 @@ class Feeding:
         self._role, self._ready = role, ready
         self._names: dict[int, str] = {}
         self._in_step: int | None = None
-        self._noted: str | None = None
+        self._owed: int | None = None
+        """The standby in step is noted on storage when it has the records up to here; None: it is, or there is none."""
         self._replicated = role.config.durability == Durability.REPLICATED
         stages = role.plan.board.stages.memory
         self._sender = Sender(role.pipeline, role.plan.log, role.settings.heartbeat_ns // 2, stages)
@@ -169,7 +171,8 @@ class Feeding:
     def run(self, keeper: Keeper) -> None:
         role = self._role
         if self._replicated:
-            self._nobody("no standby is in step yet: what is on this member's disk is acknowledged")
+            self._nobody()
+        assert role.listener
         role.listener.listen(8)
         role.listener.settimeout(0.02)
         threading.Thread(target=self._send, daemon=True).start()
@@ -190,64 +193,71 @@ class Feeding:
             self._failed = error
 
     def _greet(self, line: socket.socket) -> None:
-        role = self._role
-        line.settimeout(link.PATIENCE_S)
+        role, now = self._role, self._role.pipeline.status()
+        mine = Primary(
+            role.cluster.epochs.cluster_id(), role.config.member, role.instruments, link.engine_words(role.plan.engine),
+            now.epoch, 1, now.sequence,
+        )  # fmt: skip
         try:
-            row = link.receive(line)
-            said = link.answer(
-                row, role.cluster.epochs.cluster_id(), role.plan.engine, role.instruments, role.pipeline, role.plan.log
-            )
-            link.send(line, said)
-            name = str(row.get("member"))
-            if "go" not in said:
-                role.alerts.raise_("standby-refused", f"standby {name} is refused: {said['refused']}")
-                line.close()
-                return
+            said, answer = link.receive(line, mine, lambda n: hash_at(role.pipeline, role.plan.log, n) if n else 0)
+        except (OSError, ProtocolError):
+            line.close()
+            return
+        number = -1
+        if isinstance(answer, Go):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             line.setblocking(False)
-            number = self._sender.add(line.detach(), int(row["next"]))
-            if number < 0:
-                role.alerts.raise_("standby-refused", f"standby {name} is refused: there are {PEERS_MAX} already")
-                return
-            self._names[number] = name
-            role.alerts.raise_("standby-joined", f"standby {name} follows from record {row['next']}")
-        except (OSError, ValueError):
+            number = self._sender.add(line.fileno(), answer.sequence)
+        if number < 0:
             line.close()
+            why = answer.text if isinstance(answer, Refused) else f"there are {PEERS_MAX} already"
+            role.alerts.raise_("standby-refused", f"standby {said.member} is refused: {why}")
+            return
+        line.detach()
+        self._names[number] = said.member
+        role.alerts.raise_("standby-joined", f"standby {said.member} follows from record {said.next_sequence}")
 
     def _look(self) -> None:
         """Who is still there, and whose word counts."""
         tail = self._role.pipeline.status().sequence
         for number, name in list(self._names.items()):
             peer = self._sender.peer(number)
-            silent = now_ns() - peer.heard_ns > self._role.settings.silence_ns
-            if peer.connected and not silent:
+            if peer.connected and now_ns() - peer.heard_ns < self._role.settings.silence_ns:
                 if self._in_step is None and tail - peer.received <= IN_STEP_RECORDS:
-                    self._take_in(number, name)
+                    self._take_in(number)
                 continue
             del self._names[number]
             if peer.connected:
                 self._sender.drop(number)
             if self._in_step == number:
-                self._sender.in_step(-1)
-                self._in_step = None
-            self._nobody(f"standby {name} is gone")
+                self._in_step, self._owed = None, None
+                self._sender.in_step(-1)  # from here on nothing is acknowledged, until the disk counts
+                self._nobody()
+            self._role.alerts.raise_(
+                "standby-lost", f"standby {name} is gone, it had the records up to {peer.received}"
+            )
+        self._note()
 
-    def _take_in(self, number: int, name: str) -> None:
-        if self._replicated:
-            try:
-                self._role.cluster.note_in_step(self._role.pipeline.status().epoch, name)
-            except OSError:
-                return  # the next look tries again
-            self._noted = name
+    def _take_in(self, number: int) -> None:
+        """From now on acknowledgements wait for it. What was acknowledged before, it may still be owed."""
         self._in_step = number
         self._sender.in_step(number)
-        if self._replicated:
-            self._role.pipeline.set_alone(False)
+        self._role.pipeline.set_alone(False)
+        now = self._role.pipeline.status()
+        self._owed = max(now.durable_sequence, now.replicated_sequence)
 
-    def _nobody(self, why: str) -> None:
-        """In mode replicated: from now on the disk counts, and no standby may take over without this member's log."""
-        self._role.alerts.raise_("standby-lost", f"{why}; trading goes on without a standby")
-        if not self._replicated or self._in_step is not None:
+    def _note(self) -> None:
+        """Once it has all that was ever acknowledged, shared storage says so: it may take over without this member's log."""
+        if not self._replicated or self._in_step is None or self._owed is None:
+            return
+        if self._sender.peer(self._in_step).received >= self._owed:
+            with contextlib.suppress(OSError):  # the next look tries again
+                self._role.cluster.note_in_step(self._role.pipeline.status().epoch, self._names[self._in_step])
+                self._owed = None
+
+    def _nobody(self) -> None:
+        """Nobody may take over without this member's log; when that is on storage, what is on this member's disk counts."""
+        if not self._replicated:
             return
         while not self._role.over.is_set():
             with contextlib.suppress(OSError):
@@ -267,6 +277,7 @@ class Following:
         self._replica = Replica(role.pipeline, role.plan.log)
         self._line: socket.socket | None = None
         self._unfit: str | None = None
+        self._refusal = ""
         self._heard_ns = 0
         self._looked_ns = 0
         self._tried_s = 0.0
@@ -305,13 +316,14 @@ class Following:
             try:
                 self._introduce(line)
                 return
-            except (OSError, ValueError):
+            except (OSError, ProtocolError):
                 line.close()
-            except link.Refused as error:
+            except link.NotTaken as error:
                 line.close()
-                if str(error) != self._unfit:
+                if str(error) != self._refusal:
                     role.alerts.raise_("not-followed", f"{name} does not take this member as its standby: {error}")
-                self._unfit = str(error) if error.for_good else self._unfit
+                self._refusal = str(error)
+                self._unfit = str(error) if error.unfit else self._unfit
                 return
 
     def _candidates(self) -> Sequence[str]:
@@ -325,22 +337,15 @@ class Following:
 
     def _introduce(self, line: socket.socket) -> None:
         role = self._role
-        line.settimeout(link.PATIENCE_S)
         following, running_hash = self._replica.next()
-        link.send(
+        epoch = role.pipeline.status().epoch
+        cluster = role.cluster.epochs.cluster_id()
+        link.introduce(
             line,
-            link.hello(
-                role.config.member,
-                role.cluster.epochs.cluster_id(),
-                role.plan.engine,
-                role.instruments,
-                following,
-                running_hash,
-            ),
+            link.hello(cluster, role.config.member, role.instruments, role.plan.engine, epoch, following, running_hash),
+            role.pipeline,
+            role.plan.log,
         )
-        said = link.receive(line)
-        if "refused" in said:
-            raise link.Refused(str(said["refused"]), bool(said.get("for_good")))
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line.setblocking(False)
         self._unfit = None
@@ -501,7 +506,7 @@ class Following:
                 if lost
                 else None,
             )
-        epoch, standby = self._role.cluster.in_step()
+        _, standby = self._role.cluster.in_step()
         mode = self._role.config.durability
         if mode == Durability.REPLICATED and standby == self._role.config.member:
             return 0, None

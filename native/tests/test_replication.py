@@ -1,4 +1,4 @@
-"""A standby made from the primary's records: the same log, byte for byte but for stamps; what differs is found; the gap is taken once."""
+"""A standby made from the primary's records has the same log but for stamps; what differs is found; the gap is taken once."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_another_log_is_refused_where_it_differs(make_pair: Callable[..., Pair],
         gateway.put_all(orders(200, 1, 99))
         assert waited(lambda: not other.p.status().orders_waiting) and flushed(other)
         other.die()
-        with pytest.raises(pl.PipelineError, match="diverged at record .* another record"):
+        with pytest.raises(pl.PipelineError, match=r"diverged at record .* another record"):
             pair.replica.gap(other.p, other.log)
         other.p.close()
     assert pair.replica.status().diverged

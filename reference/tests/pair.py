@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from matchmark.native.pipeline_records import AUDIT_RECORD, OP_SHIFT, RecordKind
+from matchmark.native.pipeline_records import OP_SHIFT, RecordKind
 from matchmark.reference.audit_log import open_log
 
 from .serving import SMALL, Serve, Trader

@@ -1,5 +1,5 @@
-"""A primary dies, stands still or is cut off, and its standby goes on: nothing acknowledged is lost, nothing is executed twice, and
-clients need nothing but FIX and both addresses."""
+"""A primary dies, stands still or is cut off, and its standby goes on: nothing acknowledged is lost, nothing is executed twice,
+and clients need nothing but FIX and both addresses."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair
     load.stop()
     assert "zombie" not in logged(pair.members["a"].data)
     pair.connect(stays)
-    assert stays.read_until(lambda: any(m.get(11) == "zombie" for m in stays.reports)), "the order was sent again and not answered"
+    assert stays.read_until(lambda: any(m.get(11) == "zombie" for m in stays.reports)), (
+        "it was sent again and not answered"
+    )
     judge(pair, [load], "b")
 
 
