@@ -28,7 +28,16 @@ HEADERS = (
     "gateway.h",
     "replay.h",
 )
-ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
+ENGINE = (
+    "engine.c",
+    "engine_orders.c",
+    "engine_requests.c",
+    "engine_trading.c",
+    "engine_query.c",
+    "book.c",
+    "book_check.c",
+    "far_tree.c",
+)
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
 LOOP = (
     "engine_loop.c",

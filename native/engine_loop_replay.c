@@ -75,6 +75,7 @@ void mm_order_of_record(const mm_audit_record *r, mm_order_message *o)
     };
     memcpy(o->text, r->text, sizeof o->text);
     memcpy(o->orig_text, r->other_text, sizeof o->orig_text);
+    memcpy(o->notional, r->notional, sizeof o->notional);
 }
 
 static int replay_commands(mm_engine_loop *loop, source *s)

@@ -101,7 +101,8 @@ ORDER = np.dtype(
         ("received_ns", "<u8"),
         ("validated_ns", "<u8"),
         ("enqueued_ns", "<u8"),
-        ("spare", "<u8", (9,)),
+        ("notional", "<u8", (2,)),
+        ("spare", "<u8", (7,)),
     ]
 )
 

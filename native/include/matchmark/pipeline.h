@@ -27,12 +27,14 @@
  *      152  received_ns    u64   the gateway had its bytes
  *      160  validated_ns   u64   its checks were done
  *      168  enqueued_ns    u64   it was put; 0: stamped by mm_orders_put
- *      176  spare          72 B  zeros
+ *      176  notional       2xu64 warn to resume: sum of price x quantity of the trades in the average; goes into the record
+ *      192  spare          56 B  zeros
  *
  * Report, what a gateway takes (256 bytes): one side of one event, for the session that is to be told
  *   offset  field          type  meaning
  *        0  key            u64   2 x audit sequence of the event + 1 for the resting side of a trade, else + 0; only rises
- *        8  kind           u8    mm_event_kind
+ *        8  kind           u8    mm_event_kind; state goes to every gateway: state and side are mm_trading after and before, last
+ *                                the price and contra_order_id the lots of the command, notional its
  *        9  reason         u8    mm_reason
  *       10  side           u8    mm_side of the order
  *       11  state          u8    mm_state of the order after the event (MM_UNKNOWN in rejects)
@@ -114,7 +116,8 @@ typedef struct mm_order_message {
     uint32_t session;
     uint16_t gateway, zero;
     uint64_t received_ns, validated_ns, enqueued_ns;
-    uint64_t spare[9];
+    uint64_t notional[2];
+    uint64_t spare[7];
 } mm_order_message;
 
 typedef struct mm_report {
