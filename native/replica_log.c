@@ -55,7 +55,7 @@ uint64_t mm_hash_at(mm_pipeline *p, const char *log_directory, uint64_t sequence
 {
     mm_audit_record record;
     bool in_log;
-    if (mm_ring_copy(p->audit, sequence, &record, 1, &in_log) && record.sequence == sequence)
+    if (p && mm_ring_copy(p->audit, sequence, &record, 1, &in_log) && record.sequence == sequence)
         return record.running_hash;
     mm_log_place place = {0};
     mm_fault fault;

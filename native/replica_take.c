@@ -333,34 +333,41 @@ static const mm_audit_record *next_of_old(mm_replica *r, mm_pipeline *old, mm_lo
     return NULL;
 }
 
-/* The last record that both have must be the same one. */
+/* Of the last record that both have: it must be the same one. */
 static int check_join(mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault)
 {
-    uint64_t last = r->next - 1, theirs = 0;
-    if (!last)
-        return 0;
-    if (old && mm_load(&old->audit->tail.word) < last)
-        last = mm_load(&old->audit->tail.word);
-    mm_log_place place = {0};
-    bool in_log = true;
-    mm_audit_record copy;
-    if (old && last && mm_ring_copy(old->audit, last, &copy, 1, &in_log) && copy.sequence == last)
-        theirs = copy.running_hash;
-    for (; !theirs && last; last--) { /* it may have less than we: a loss of power took its end */
-        const mm_audit_record *found = mm_log_record(&place, old_log, last, fault);
-        if (fault->text[0]) {
-            mm_log_place_close(&place);
-            return -1;
-        }
-        if (found && mm_crc32c(0, found, offsetof(mm_audit_record, crc)) == found->crc)
-            theirs = found->running_hash;
-        if (theirs)
-            break;
-    }
-    mm_log_place_close(&place);
-    if (theirs && theirs != mm_hash_at(r->p, r->directory, last))
+    uint64_t last = mm_replica_end_of(r, old, old_log, fault);
+    if (last == UINT64_MAX)
+        return -1;
+    last = last < r->next - 1 ? last : r->next - 1;
+    if (last && mm_hash_at(old, old_log, last) != mm_hash_at(r->p, r->directory, last))
         return diverged(r, fault, last, "the old primary's log has another record there");
     return 0;
+}
+
+uint64_t mm_replica_end_of(const mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault)
+{
+    if (old)
+        return mm_load(&old->audit->tail.word);
+    mm_log_place place = {0};
+    uint64_t last = r->next - 1, hash = r->hash;
+    const mm_audit_record *found;
+    const char *wrong = NULL;
+    while ((found = mm_log_record(&place, old_log, last + 1, fault)) != NULL &&
+           !(wrong = mm_audit_record_error(found, last, hash, 1))) {
+        last = found->sequence;
+        hash = found->running_hash;
+    }
+    int refused = fault->text[0] ? -1 : 0;
+    bool whole = found && mm_crc32c(0, found, offsetof(mm_audit_record, crc)) == found->crc;
+    if (!refused && whole && last == r->next - 1)
+        last++; /* it does not follow from ours: so ours is another one, which comparing will tell */
+    else if (!refused && wrong)
+        refused = ended_or_damaged(&place, old_log, last + 1, fault);
+    while (!refused && last && last < r->next && !mm_log_record(&place, old_log, last, fault))
+        last--; /* it has less than we: a loss of power took its end */
+    mm_log_place_close(&place);
+    return refused ? UINT64_MAX : last;
 }
 
 static int wait_applied(mm_replica *r, uint64_t up_to, mm_fault *fault)

@@ -121,6 +121,14 @@ class Replica:
             s.received, s.applied, s.primary_tail, s.heard_ns, s.engine_age_ns, s.epoch, bool(s.diverged)
         )
 
+    def end_of(self, old: Pipeline | None, old_log: Path | str) -> int:
+        """The last record to be had of an old primary's log. PipelineError when it is damaged."""
+        native = _ffi.NULL if old is None else old.native
+        last = int(_lib.mm_replica_end_of(self._native, native, str(old_log).encode(), self._fault))
+        if last == 2**64 - 1:
+            raise _error(self._fault)
+        return last
+
     def gap(self, old: Pipeline | None, old_log: Path | str) -> int:
         """Takes the rest of an old primary's log and waits until it is executed; how many records that were."""
         native = _ffi.NULL if old is None else old.native
@@ -134,9 +142,10 @@ class Replica:
         self._native = _ffi.NULL
 
 
-def hash_at(pipeline: Pipeline, log_directory: Path | str, sequence: int) -> int:
+def hash_at(pipeline: Pipeline | None, log_directory: Path | str, sequence: int) -> int:
     """The running hash of a record of this exchange; 0: it is not there."""
-    return int(_lib.mm_hash_at(pipeline.native, str(log_directory).encode(), sequence))
+    native = _ffi.NULL if pipeline is None else pipeline.native
+    return int(_lib.mm_hash_at(native, str(log_directory).encode(), sequence))
 
 
 def copy_store(source: Path, target: Path) -> None:

@@ -21,9 +21,9 @@ from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pip
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin
 from matchmark.reference.board import Board
+from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
-from matchmark.reference.member import run_cluster
 from matchmark.reference.tokens import TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
@@ -51,6 +51,8 @@ class Plan:
     replication_socket: socket.socket | None = None
     clean: bool = True
     """The last run was stopped cleanly."""
+    may_be_missing: str | None = None
+    """In words, what the start could not recover."""
 
     @property
     def keys(self) -> Path:

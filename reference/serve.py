@@ -16,7 +16,7 @@ from matchmark.native.pipeline import PipelineError, pick_wait, recover
 from matchmark.native.pipeline_records import Durability, Role, Wait
 from matchmark.reference import cold_start
 from matchmark.reference.board import Board
-from matchmark.reference.cluster import Cluster, Member, role_at_start
+from matchmark.reference.cluster.directory import Cluster, Member, role_at_start
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.data_dir import (
     EXIT_BLOCKED,
@@ -70,6 +70,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
         replication_socket, clean=start.clean,
+        may_be_missing=start.may_be_missing["why"] if start.may_be_missing else None,
     )  # fmt: skip
     if config.cluster:
         _announce(plan, start)

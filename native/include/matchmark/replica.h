@@ -77,10 +77,13 @@ void mm_replica_connect(mm_replica *r, int fd);
 /* For `slice_ns`: mm_replica_result; LOST: the connection has ended, FAULT: `fault` says what differs and where. */
 int mm_replica_run(mm_replica *r, uint64_t slice_ns, int wait, mm_fault *fault);
 void mm_replica_status_of(const mm_replica *r, mm_replica_status *status);
+/* The last record of a primary's log that is over and can be had, from its shared memory or (`old` NULL) from its files, which are read from
+ * where the replica is. UINT64_MAX and `fault` when it cannot be read whole. */
+uint64_t mm_replica_end_of(const mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault);
 /* The rest of a primary's log that is over: from its shared memory, where that can be reached (`old` may be NULL), and from its files.
  * Returns when all of it is executed: records taken, or -1 and `fault`. */
 int64_t mm_replica_gap(mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault);
-/* The running hash of a record, from the ring or the files; 0: it is not there. */
+/* The running hash of a record, from the ring (`p` may be NULL) or the files; 0: it is not there. */
 uint64_t mm_hash_at(mm_pipeline *p, const char *log_directory, uint64_t sequence);
 /* cdef end */
 

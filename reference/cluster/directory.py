@@ -105,7 +105,7 @@ def _address(row: Any) -> tuple[str, int]:
 def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Callable[[str], None]) -> tuple[Role, int]:
     """What this member is to be, and the epoch that it has taken as primary (as standby 0).
 
-    Who was primary last may be primary again: it has all that was acknowledged. Everybody else follows, and takes over when the
+    Who opened last may be primary again: it has all that was acknowledged. Everybody else follows, and takes over when the
     monitor finds that nobody is primary. StartError: the epoch is no ground to be primary on, or the storage is not there.
     """
     assert config.cluster
@@ -113,10 +113,11 @@ def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Calla
     try:
         _belong(cluster, data, config, log_epoch, log)
         stored = cluster.epochs.read()
-        holder = cluster.epochs.holder(stored.epoch) or stored.record.member
-        if config.standby or holder != config.member:
+        opened = cluster.epochs.opened()
+        last = opened[1] if opened else stored.record.member
+        if config.standby or last != config.member:
             return Role.STANDBY, 0
-        if stored.epoch == stored.record.epoch > log_epoch and not cluster.lease.read():
+        if opened is None and stored.epoch == stored.record.epoch > log_epoch:
             return Role.PRIMARY, stored.epoch  # founded just now, or never used
         taken = stored.epoch + 1
         if cluster.epochs.take(taken, config.member, max(log_epoch, stored.epoch)):
