@@ -13,6 +13,7 @@ from matchmark.native.pipeline import PipelineError, now_ns
 from matchmark.native.pipeline_records import Durability
 from matchmark.native.replication import PEERS_MAX, Sender, hash_at
 from matchmark.reference.cluster import link
+from matchmark.reference.cluster.lag import Lag
 from matchmark.reference.control.replication import Go, Primary, ProtocolError, Refused
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Feeding:
         stages = role.plan.board.stages.memory
         self._sender = Sender(role.pipeline, role.plan.log, role.settings.heartbeat_ns // 2, stages)
         self._failed: PipelineError | None = None
+        self._lag = Lag(stages, lambda alert: role.alerts.raise_(alert.code, alert.text))
 
     def run(self, keeper: Keeper) -> None:
         role = self._role
@@ -105,6 +107,16 @@ class Feeding:
                 "standby-lost", f"standby {name} is gone, it had the records up to {peer.received}"
             )
         self._note()
+        self._show(tail)
+
+    def _show(self, tail: int) -> None:
+        board = self._role.plan.board
+        if self._in_step is None:
+            board.set_replication(0, 0, 0, 0)
+            return
+        peer = self._sender.peer(self._in_step)
+        self._lag.look(now_ns() - peer.heard_ns if peer.applied < tail else 0)
+        board.set_replication(1, peer.applied, self._lag.p99_ns, peer.round_trip_ns)
 
     def _take_in(self, number: int) -> None:
         """From now on acknowledgements wait for it. What was acknowledged before, it may still be owed."""
