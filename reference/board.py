@@ -14,7 +14,7 @@ from typing import Any
 from matchmark.reference.stage_counts import StageCounts
 
 ROLES = ("writer", "engine", "gateway", "admin", "cluster")
-_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _WORDS = 8, 16, 256, 512
+_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _WORDS = 8, 16, 256, 264, 512
 ALERTS_SHOWN = 50
 REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")
 """Of the standby in step, as the primary knows it: sequence that it has executed; lag of the last second."""
@@ -42,6 +42,14 @@ class Board:
 
     def restarts(self) -> dict[str, int]:
         return {role: int(self._words[_RESTARTS_AT + n]) for n, role in enumerate(ROLES)}
+
+    def ask_switchover(self) -> int:
+        """The number of the request."""
+        self._words[_SWITCHOVER_AT] += 1
+        return int(self._words[_SWITCHOVER_AT])
+
+    def switchovers_asked(self) -> int:
+        return int(self._words[_SWITCHOVER_AT])
 
     def alerts(self) -> list[dict[str, Any]]:
         """The newest ones of this data directory, oldest first."""

@@ -1,5 +1,5 @@
-"""How far the standby in step is behind: of each second what 99 of 100 records took from the match to its word that it has executed
-them, and an alert when that is more than the bound."""
+"""How far the standby in step is behind: of each second what 99 of 100 records took from the match to its word that they are
+executed, and an alert when that is more than the bound."""
 
 from __future__ import annotations
 
