@@ -149,19 +149,3 @@ def test_the_loss_of_the_standby_stops_nobody_and_is_told(make_pair: MakePair) -
     pair.members["a"].wait_for(lambda s: not s["without_standby"])
     client.new("three", 1, 1, "99.00")
     assert client.next()[39] == "0"
-
-
-def test_a_planned_switchover_loses_nothing_and_takes_no_timeout(make_pair: MakePair) -> None:
-    pair = make_pair("async")
-    load = Load(pair)
-    time.sleep(0.4)
-    pair.members["b"].operator("switchover")
-    pair.wait_alert("b", "took-over")
-    assert not [row for row in pair.alerts("b") if row["code"] == "primary-dead"]
-    a = pair.members["a"].process
-    assert a and a.wait(20) == 3
-    pair.members["a"]._forget()
-    time.sleep(0.4)
-    load.stop()
-    assert pair.members["b"].status()["epoch"] == 2
-    judge(pair, [load], "b")
