@@ -26,6 +26,7 @@ HEADERS = (
     "risk.h",
     "gateway.h",
     "replay.h",
+    "load.h",
 )
 ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
@@ -57,7 +58,8 @@ GATEWAY = (
     "gateway_reports.c",
     "gateway_tcp.c",
 )
-SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
+LOAD = ("load.c", "load_in.c", "load_out.c")
+SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY, *LOAD)
 
 
 def cdef_of(header: str) -> str:
@@ -73,7 +75,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n',
+    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/load.h"\n',
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],
