@@ -69,6 +69,8 @@ class New:
     px: int | None = None
     tif: str = Tif.DAY
     smp: str | None = None
+    defer: bool | None = None
+    """True: where the symbol is warned, it is accepted now and decided at its release (trading_messages.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ HEADERS = (
     "engine.h",
     "audit.h",
     "pipeline.h",
+    "replica.h",
     "fix.h",
     "fix_session.h",
     "risk.h",
@@ -28,7 +29,16 @@ HEADERS = (
     "replay.h",
     "load.h",
 )
-ENGINE = ("engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c", "book.c", "book_check.c", "far_tree.c")
+ENGINE = (
+    "engine.c",
+    "engine_orders.c",
+    "engine_requests.c",
+    "engine_trading.c",
+    "engine_query.c",
+    "book.c",
+    "book_check.c",
+    "far_tree.c",
+)
 AUDIT = ("crc32c.c", "audit_file.c", "audit_recover.c", "audit_writer.c")
 LOOP = (
     "engine_loop.c",
@@ -48,6 +58,7 @@ FIX = (
     "fix_write.c",
     "fix_report.c",
 )
+REPLICA = ("replica_log.c", "replica_send.c", "replica_take.c")
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = (
     "risk.c",
@@ -56,10 +67,24 @@ GATEWAY = (
     "gateway_keep.c",
     "gateway_orders.c",
     "gateway_reports.c",
+    "gateway_takeover.c",
     "gateway_tcp.c",
 )
 LOAD = ("load.c", "load_in.c", "load_out.c")
-SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY, *LOAD)
+SOURCES = (
+    *ENGINE,
+    "log_replay.c",
+    "shm.c",
+    "stages.c",
+    "pipeline.c",
+    *AUDIT,
+    *LOOP,
+    *REPLICA,
+    *FIX,
+    *SESSION,
+    *GATEWAY,
+    *LOAD,
+)
 
 
 def cdef_of(header: str) -> str:
@@ -75,7 +100,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/load.h"\n',
+    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/replica.h"\n#include "matchmark/load.h"\n',
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

@@ -20,8 +20,8 @@ _lib: Any = _native.lib
 
 Records = npt.NDArray[np.void]
 
-_COMMAND = struct.Struct("<5B3xIIQQqqQQ")
-_COMMAND_RANGES = ((0, 255),) * 5 + ((0, 2**32 - 1),) * 2 + ((0, 2**64 - 1),) * 2 + ((-(2**63), 2**63 - 1),) * 2
+_COMMAND = struct.Struct("<6B2xIIQQqqQQ")
+_COMMAND_RANGES = ((0, 255),) * 6 + ((0, 2**32 - 1),) * 2 + ((0, 2**64 - 1),) * 2 + ((-(2**63), 2**63 - 1),) * 2
 _EVENT = struct.Struct("<4BI3Qq4IQ")
 _TOP = struct.Struct("<B3xIqQqQ24x")
 _TOP_KIND = int(EventKind.TOP)
@@ -200,6 +200,7 @@ class Engine:
         quantity_lots: int | None = None,
         time_ns: int = 0,
         tag: int = 0,
+        defer: int = 0,
     ) -> list[Event | Top]:
         """Takes one command; returns its events.
 
@@ -212,11 +213,11 @@ class Engine:
             engine = self._engine or self._open()
             try:
                 _COMMAND.pack_into(
-                    self._command_bytes, 0, op, side, type, tif, smp, account, symbol, cl_ord_id, orig_cl_ord_id,
+                    self._command_bytes, 0, op, side, type, tif, smp, defer, account, symbol, cl_ord_id, orig_cl_ord_id,
                     price, quantity, time_ns, tag,
                 )  # fmt: skip
             except struct.error:
-                fields = (op, side, type, tif, smp, account, symbol, cl_ord_id, orig_cl_ord_id, price, quantity)
+                fields = (op, side, type, tif, smp, defer, account, symbol, cl_ord_id, orig_cl_ord_id, price, quantity)
                 _COMMAND.pack_into(self._command_bytes, 0, *_nearest(fields), time_ns, tag)
             done, view = self._progress, self._event_bytes
             code = _submit(engine, self._command, 1, self._events, _ONE_BUFFER, done)

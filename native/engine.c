@@ -44,6 +44,9 @@ static mm_engine layout(const mm_config *c)
     e.finished_at = part(&at, c->remembered_ids ? (c->remembered_ids + UINT64_C(1)) * sizeof(mm_finished) : 0);
     e.order_ids_at = part(&at, (c->max_orders + UINT64_C(1)) * sizeof(uint64_t));
     e.tops_at = part(&at, c->emit_top ? c->n_symbols * sizeof(mm_published_top) : 0);
+    e.states_at = part(&at, c->n_symbols * sizeof(mm_symbol_state));
+    e.max_deferred = c->max_orders < MM_DEFERRED_MAX ? c->max_orders : MM_DEFERRED_MAX;
+    e.deferred_at = part(&at, (e.max_deferred + UINT64_C(1)) * sizeof(mm_deferred));
     e.bytes = at;
     return e;
 }
@@ -109,6 +112,8 @@ mm_run mm_run_open(const mm_engine *engine)
         .finished = (mm_finished *)(at + e->finished_at),
         .order_ids = (uint64_t *)(at + e->order_ids_at),
         .tops = (mm_published_top *)(at + e->tops_at),
+        .states = (mm_symbol_state *)(at + e->states_at),
+        .deferred = (mm_deferred *)(at + e->deferred_at),
     };
 }
 
@@ -122,6 +127,8 @@ static void forget_ids(mm_run *r)
     }
     for (uint32_t n = 1; n <= e->finished_used; n++)
         mm_id_forget_run(&r->ids, mm_id_hash(&r->ids, r->finished[n].cl_ord_id));
+    for (uint32_t n = 1; n <= e->fresh_deferred; n++)
+        mm_id_forget_run(&r->ids, mm_id_hash(&r->ids, r->deferred[n].order.cl_ord_id));
     for (uint32_t n = 1; n < r->book.head->fresh_level; n++) {
         const mm_level *l = &r->book.levels[n];
         for (uint32_t o = l->orders ? l->head : 0; o; o = r->book.orders[o].next)
@@ -136,6 +143,7 @@ static void reset(mm_run *r)
     for (uint32_t n = 1; e->config.emit_top && n < r->book.head->fresh_level; n++)
         forget_top(&r->tops[r->book.levels[n].side >> 1]);
     mm_book_reset(&r->book);
+    mm_forget_states(r);
     e->accepted = e->trades = 0;
     e->ids_in_use = e->finished_used = 0;
     e->phase = MM_PHASE_NONE;
@@ -149,12 +157,16 @@ void mm_engine_reset(mm_engine *engine)
 
 static bool go_on(mm_run *r)
 {
-    if (r->engine->phase != MM_PHASE_MATCH)
+    const mm_engine *e = r->engine;
+    if (e->phase == MM_PHASE_MASS_CANCEL || e->phase == MM_PHASE_TOPS)
         return mm_go_on_mass_cancel(r);
-    if (!mm_do_match(r))
+    uint32_t symbol = e->settling ? e->settling - 1 : e->incoming.symbol;
+    if (e->phase == MM_PHASE_MATCH && !mm_do_match(r))
         return false;
-    if (r->engine->config.emit_top)
-        mm_publish_top(r, r->engine->incoming.symbol);
+    if (e->settling && !mm_go_on_settle(r))
+        return false;
+    if (e->config.emit_top)
+        mm_publish_top(r, symbol);
     return true;
 }
 
@@ -179,6 +191,14 @@ static bool take(mm_run *r, const mm_command *c)
     case MM_RESET:
         reset(r);
         return true;
+    case MM_WARN:
+    case MM_CALM:
+    case MM_HALT:
+    case MM_RESUME:
+    case MM_RELEASE:
+    case MM_ATTEMPT:
+        done = mm_do_trading(r, c);
+        break;
     default:
         mm_refuse(r, c, MM_EV_REJECTED, MM_REASON_MALFORMED);
         return true;

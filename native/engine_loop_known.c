@@ -18,13 +18,11 @@ static uint64_t past_bytes(const mm_known_orders *k)
 
 int mm_known_create(mm_known_orders *k, uint32_t max_orders, uint32_t remembered_ids)
 {
-    uint32_t bits = 6;
-    while ((UINT64_C(1) << bits) < UINT64_C(2) * max_orders)
+    uint32_t bits = 6, max = max_orders + (max_orders < MM_DEFERRED_MAX ? max_orders : MM_DEFERRED_MAX) + 1;
+    while ((UINT64_C(1) << bits) < UINT64_C(2) * max)
         bits++;
-    *k = (mm_known_orders){.mask = (UINT64_C(1) << bits) - 1,
-                           .group_shift = 64 - (bits - 3),
-                           .max = max_orders + 1,
-                           .max_past = remembered_ids};
+    *k = (mm_known_orders){
+        .mask = (UINT64_C(1) << bits) - 1, .group_shift = 64 - (bits - 3), .max = max, .max_past = remembered_ids};
     k->slots = mm_reserve(slots_bytes(k));
     k->pool = mm_reserve((k->max + UINT64_C(1)) * sizeof *k->pool);
     k->free_list = mm_reserve((k->max + UINT64_C(1)) * sizeof *k->free_list);

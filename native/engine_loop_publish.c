@@ -63,6 +63,12 @@ bool mm_loop_publish(mm_engine_loop *loop)
         uint64_t n = room(ring, tail);
         if (!n && !wait_for_room(loop, tail))
             return false;
+        if (mm_pipeline_state(loop->p) == MM_FAILED) {
+            /* Where the disk has no room for another file, there is room for one lap behind the durable mark that we have just read,
+             * or, if that has moved since, none at all: a mark that was moved after the failure comes with the failure. */
+            loop->broken = true;
+            return false;
+        }
         n = n < loop->n_staged - at ? n : loop->n_staged - at;
         for (uint64_t i = 0; i < n; i++) {
             mm_audit_record *r = &loop->staged[at + i];
@@ -105,11 +111,8 @@ static bool wait_for_gateway(mm_engine_loop *loop, uint32_t gateway)
     return true;
 }
 
-bool mm_loop_report(mm_engine_loop *loop, const mm_audit_record *record, int resting)
+static bool put(mm_engine_loop *loop, const mm_audit_record *record, int resting, uint32_t gateway)
 {
-    uint32_t gateway = resting ? record->other_gateway : record->gateway;
-    if (record->event.kind == MM_EV_CANCELLED && record->event.reason == MM_REASON_REQUESTED)
-        gateway = record->other_gateway;
     uint64_t key = 2 * record->sequence + (uint64_t)resting;
     if (gateway >= loop->p->control->config.gateways || key <= loop->reported[gateway])
         return true;
@@ -125,6 +128,22 @@ bool mm_loop_report(mm_engine_loop *loop, const mm_audit_record *record, int res
     uint64_t at = mm_load_own(&f->tail.word) + loop->pending[gateway]++;
     mm_report_of_record(record, &loop->command_record, resting, &f->slots[at & (f->head.slots - 1)]);
     loop->reported[gateway] = key;
+    return true;
+}
+
+bool mm_loop_report(mm_engine_loop *loop, const mm_audit_record *record, int resting)
+{
+    uint32_t gateway = resting ? record->other_gateway : record->gateway;
+    if (record->event.kind == MM_EV_CANCELLED && record->event.reason == MM_REASON_REQUESTED)
+        gateway = record->other_gateway;
+    return put(loop, record, resting, gateway);
+}
+
+bool mm_loop_report_to_all(mm_engine_loop *loop, const mm_audit_record *record)
+{
+    for (uint32_t g = 0; g < loop->p->control->config.gateways; g++)
+        if (!put(loop, record, 0, g))
+            return false;
     return true;
 }
 

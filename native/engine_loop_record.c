@@ -86,6 +86,7 @@ static bool record_command(mm_engine_loop *loop)
     };
     memcpy(r->text, o->text, sizeof r->text);
     memcpy(r->other_text, o->orig_text, sizeof r->other_text);
+    memcpy(r->notional, o->notional, sizeof r->notional);
     loop->command_record.command = o->command;
     loop->command_record.stage_a_ns = o->validated_ns;
     loop->command_record.stage_b_ns = o->enqueued_ns;
@@ -201,6 +202,31 @@ static bool on_cancelled(mm_engine_loop *loop, const mm_event *e, mm_audit_recor
     return true;
 }
 
+/* A deferred order is the incoming one again; the one before it, of the same command, is resting or over. */
+static bool on_released(mm_engine_loop *loop, const mm_event *e, mm_audit_record *r)
+{
+    const mm_known_order *waiting = mm_known_find(&loop->known, e->order_id);
+    if (!waiting)
+        return broken(loop, "engine loop: a released order is not known: this is a bug of matchmark");
+    mm_known_order next = *waiting;
+    mm_known_remove(&loop->known, e->order_id);
+    if (loop->incoming_open && loop->incoming.leaves_lots)
+        mm_known_insert(&loop->known, &loop->incoming);
+    loop->incoming = next;
+    loop->incoming_open = true;
+    fill_order(r, &loop->incoming);
+    return true;
+}
+
+/* Who asked, why, and the figures. */
+static void on_state(const mm_engine_loop *loop, const mm_event *e, mm_audit_record *r)
+{
+    fill_request(loop, r);
+    r->type = loop->order.command.type;
+    r->limit_ticks = e->price_ticks;
+    memcpy(r->notional, loop->order.notional, sizeof r->notional);
+}
+
 static void on_status(mm_engine_loop *loop, const mm_event *e, mm_audit_record *r)
 {
     const mm_known_order *k = e->order_id ? mm_known_find(&loop->known, e->order_id) : NULL;
@@ -244,6 +270,11 @@ static bool fill_event(mm_engine_loop *loop, const mm_event *e, mm_audit_record 
         return true;
     case MM_EV_TOP:
         return true;
+    case MM_EV_RELEASED:
+        return on_released(loop, e, r);
+    case MM_EV_STATE:
+        on_state(loop, e, r);
+        return true;
     default:
         fill_request(loop, r);
         r->type = loop->order.command.type;
@@ -271,6 +302,8 @@ static bool record_event(mm_engine_loop *loop, const mm_event *e, bool last)
         return false;
     if (e->kind == MM_EV_TOP)
         return true;
+    if (e->kind == MM_EV_STATE)
+        return mm_loop_report_to_all(loop, r);
     return mm_loop_report(loop, r, 0) && (e->kind != MM_EV_TRADE || mm_loop_report(loop, r, 1));
 }
 

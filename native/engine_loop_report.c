@@ -111,6 +111,11 @@ int mm_report_of_record(const mm_audit_record *r, const mm_audit_record *command
     case MM_EV_REJECTED:
         to->order_lots = command ? as_u32(command->command.quantity_lots) : 0;
         break;
+    case MM_EV_STATE:
+        memcpy(to->orig_text, r->other_text, sizeof to->orig_text);
+        to->last_ticks = r->event.price_ticks;
+        to->contra_order_id = r->event.other_order_id;
+        break;
     case MM_EV_MASS_CANCELLED:
         to->last_lots = r->event.quantity_lots;
         break;

@@ -45,7 +45,7 @@ static void on_trade(void *context, uint32_t order, const mm_order *resting, int
         mm_retire(r, order, in->symbol, MM_FILLED);
 }
 
-static void rest(mm_run *r, const mm_incoming *in)
+void mm_rest(mm_run *r, const mm_incoming *in)
 {
     int64_t key = mm_key_of_price(in->side, in->price_ticks);
     uint32_t n = mm_book_add(&r->book, 2 * in->symbol + in->side, key, in->cl_ord_id, in->account, in->leaves, in->cum);
@@ -64,7 +64,7 @@ static void end_incoming(mm_run *r, const mm_incoming *in, enum mm_state state)
     mm_id_insert(&r->ids, mm_id_hash(&r->ids, in->cl_ord_id), mm_remember(r, f));
 }
 
-static void cancel_remainder(mm_run *r, const mm_incoming *in, enum mm_reason reason)
+void mm_cancel_remainder(mm_run *r, const mm_incoming *in, enum mm_reason reason)
 {
     *r->out++ = (mm_event){
         .kind = MM_EV_CANCELLED,
@@ -99,13 +99,16 @@ bool mm_do_match(mm_run *r)
     if (!left)
         end_incoming(r, in, MM_FILLED);
     else if (r->book.sides[against].best_key <= limit) /* stopped by self-match prevention */
-        cancel_remainder(r, in, MM_REASON_SMP);
+        mm_cancel_remainder(r, in, MM_REASON_SMP);
     else if (in->type == MM_MARKET)
-        cancel_remainder(r, in, MM_REASON_NO_LIQUIDITY);
+        mm_cancel_remainder(r, in, MM_REASON_NO_LIQUIDITY);
     else if (in->tif == MM_IOC)
-        cancel_remainder(r, in, MM_REASON_IOC);
+        mm_cancel_remainder(r, in, MM_REASON_IOC);
+    else if (__builtin_expect(e->deferred_incoming, 0) &&
+             mm_may_not_rest(r, in)) /* a new order was looked at when it came */
+        mm_cancel_remainder(r, in, MM_REASON_CAPACITY);
     else
-        rest(r, in);
+        mm_rest(r, in);
     return true;
 }
 
@@ -125,11 +128,24 @@ static bool in_range(int64_t value, int64_t max)
     return value >= 1 && value <= max;
 }
 
+/* Orders are deferred where trading is slowed down, and nowhere else. */
+static bool waits(const mm_run *r, const mm_command *c)
+{
+    return c->defer && mm_is_in_state(r, c->symbol, MM_WARNED);
+}
+
+bool mm_may_not_rest(const mm_run *r, const mm_incoming *in)
+{
+    return mm_book_orders_full(&r->book) || no_level_for(r, in->symbol, in->side, in->price_ticks);
+}
+
 static enum mm_reason check_new(const mm_run *r, const mm_command *c)
 {
     if (c->symbol >= r->engine->config.n_symbols)
         return MM_REASON_UNKNOWN_SYMBOL;
-    if (c->side > MM_SELL || c->type > MM_MARKET || c->tif > MM_IOC || c->smp > MM_SMP_CANCEL_OLDEST)
+    if (mm_is_in_state(r, c->symbol, MM_HALTED))
+        return MM_REASON_TRADING_HALTED;
+    if (c->side > MM_SELL || c->type > MM_MARKET || c->tif > MM_IOC || c->smp > MM_SMP_CANCEL_OLDEST || c->defer > 1)
         return MM_REASON_MALFORMED;
     if (!in_range(c->quantity_lots, MM_MAX_QUANTITY))
         return MM_REASON_BAD_QUANTITY;
@@ -139,6 +155,8 @@ static enum mm_reason check_new(const mm_run *r, const mm_command *c)
         return MM_REASON_DUPLICATE_CL_ORD_ID;
     if (ids_full(r->engine))
         return MM_REASON_CAPACITY;
+    if (waits(r, c))
+        return r->engine->n_deferred == r->engine->max_deferred ? MM_REASON_CAPACITY : MM_REASON_NONE;
     bool may_rest = c->type == MM_LIMIT && c->tif == MM_DAY;
     if (may_rest && (mm_book_orders_full(&r->book) || no_level_for(r, c->symbol, c->side, c->price_ticks)))
         return MM_REASON_CAPACITY;
@@ -154,6 +172,7 @@ bool mm_do_new(mm_run *r, const mm_command *c)
         return true;
     }
     e->ids_in_use++;
+    e->deferred_incoming = 0;
     e->incoming = (mm_incoming){
         .cl_ord_id = c->cl_ord_id,
         .order_id = ++e->accepted,
@@ -177,17 +196,27 @@ bool mm_do_new(mm_run *r, const mm_command *c)
         .quantity_lots = (uint32_t)c->quantity_lots,
         .account = c->account,
     };
-    return mm_do_match(r);
+    if (!waits(r, c))
+        return mm_do_match(r);
+    r->out[-1].reason = MM_REASON_DEFERRED;
+    mm_defer(r);
+    return true;
 }
 
-/* The resting order that a request means, or why there is none. A stranger's order, or one on another symbol, is
- * unknown. */
+/* The resting or deferred order that a request means, or why there is none: its index in the map. A stranger's order, or one on
+ * another symbol, is unknown. */
 static enum mm_reason find_own(const mm_run *r, const mm_command *c, uint32_t *order)
 {
     uint32_t slot = mm_find_id(r, c->orig_cl_ord_id);
     if (slot == MM_NO_SLOT)
         return MM_REASON_UNKNOWN_ORDER;
     uint32_t index = mm_index_in(r, slot);
+    const mm_incoming *waiting = mm_deferred_at(r, index);
+    if (waiting) {
+        *order = index;
+        return waiting->account == c->account && waiting->symbol == c->symbol ? MM_REASON_NONE
+                                                                              : MM_REASON_UNKNOWN_ORDER;
+    }
     if (index & MM_FINISHED_BIT) {
         const mm_finished *f = &r->finished[index & ~MM_FINISHED_BIT];
         return f->account == c->account && f->symbol == c->symbol ? MM_REASON_TOO_LATE : MM_REASON_UNKNOWN_ORDER;
@@ -222,6 +251,10 @@ void mm_do_cancel(mm_run *r, const mm_command *c)
         refuse_request(r, c, reason);
         return;
     }
+    if (mm_deferred_at(r, order)) {
+        mm_cancel_deferred(r, order - MM_DEFERRED_BASE, MM_REASON_REQUESTED);
+        return;
+    }
     mm_report_cancelled(r, order, MM_REASON_REQUESTED);
     mm_retire(r, order, c->symbol, MM_CANCELLED);
     mm_book_remove(&r->book, order);
@@ -232,11 +265,15 @@ static enum mm_reason check_replace(const mm_run *r, const mm_command *c, uint32
     bool new_price = c->price_ticks != MM_ABSENT, new_quantity = c->quantity_lots != MM_ABSENT;
     if (c->symbol >= r->engine->config.n_symbols)
         return MM_REASON_UNKNOWN_SYMBOL;
+    if (mm_is_in_state(r, c->symbol, MM_HALTED))
+        return MM_REASON_TRADING_HALTED;
     if ((!new_price && !new_quantity) || c->smp > MM_SMP_CANCEL_OLDEST)
         return MM_REASON_MALFORMED;
     enum mm_reason reason = find_own(r, c, order);
     if (reason)
         return reason;
+    if (mm_deferred_at(r, *order))
+        return MM_REASON_DEFERRED;
     const mm_order *o = &r->book.orders[*order];
     const mm_level *l = mm_level_of(r, o);
     if (new_quantity && (!in_range(c->quantity_lots, MM_MAX_QUANTITY) || c->quantity_lots <= (int64_t)o->cum))
@@ -278,6 +315,7 @@ bool mm_do_replace(mm_run *r, const mm_command *c)
             price = c->price_ticks == MM_ABSENT ? old_price : c->price_ticks;
     uint32_t leaves = c->quantity_lots == MM_ABSENT ? o->leaves : (uint32_t)c->quantity_lots - o->cum;
     bool keeps_place = price == old_price && leaves <= o->leaves;
+    e->deferred_incoming = 0;
     e->incoming = (mm_incoming){
         .cl_ord_id = c->cl_ord_id,
         .order_id = r->order_ids[order],

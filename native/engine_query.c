@@ -42,7 +42,7 @@ uint64_t mm_engine_state_hash(const mm_engine *engine)
         for (uint32_t o = l->orders ? l->head : 0; o; o = r.book.orders[o].next)
             sum += order_hash(&r, l, o);
     }
-    return mix(sum + mix(engine->accepted));
+    return mix(sum + mm_states_hash(&r) + mix(engine->accepted));
 }
 
 static mm_quote quote(const mm_run *r, uint32_t level)
@@ -77,6 +77,17 @@ mm_order_view mm_engine_order(const mm_engine *engine, uint64_t cl_ord_id)
     if (slot == MM_NO_SLOT)
         return v;
     uint32_t index = mm_index_in(&r, slot);
+    const mm_incoming *waiting = mm_deferred_at(&r, index);
+    if (waiting)
+        return (mm_order_view){
+            .order_id = waiting->order_id,
+            .price_ticks = waiting->price_ticks,
+            .symbol = waiting->symbol,
+            .account = waiting->account,
+            .leaves_lots = waiting->leaves,
+            .side = waiting->side,
+            .state = MM_STATE_NEW,
+        };
     if (index & MM_FINISHED_BIT) {
         const mm_finished *f = &r.finished[index & ~MM_FINISHED_BIT];
         v.order_id = f->order_id;
@@ -130,7 +141,8 @@ static const char *check_ids(const mm_run *r)
             return "ids: a ClOrdID is not found where it is";
     }
     uint64_t incoming = e->phase == MM_PHASE_MATCH; /* counted, not in the map yet */
-    if (held + incoming != e->ids_in_use || r->book.head->orders_used + e->finished_used + incoming != e->ids_in_use)
+    uint64_t known = r->book.head->orders_used + e->finished_used + e->n_deferred + incoming;
+    if (held + incoming != e->ids_in_use || known != e->ids_in_use)
         return "ids: counts of live and finished ClOrdIDs are wrong";
     if (e->config.remembered_ids && e->ids_in_use > e->config.remembered_ids)
         return "ids: more than the capacity";
@@ -177,5 +189,7 @@ const char *mm_engine_check(const mm_engine *engine)
         fault = check_ids(&r);
     if (!fault)
         fault = check_orders(&r);
+    if (!fault)
+        fault = mm_check_states(&r);
     return fault ? fault : check_tops(&r);
 }

@@ -120,7 +120,7 @@ bool mm_go_on_mass_cancel(mm_run *r)
     mm_mass *m = &e->mass;
     if (e->phase == MM_PHASE_MASS_CANCEL) {
         for (; m->side < m->last_side; m->side++) {
-            if (!cancel_side(r, m))
+            if (!cancel_side(r, m) || (m->side & 1 && !mm_mass_cancel_deferred(r, m)))
                 return false;
         }
         if (!mm_room(r))

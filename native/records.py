@@ -29,6 +29,20 @@ class Op(IntEnum):
     MASS_CANCEL = 4
     STATUS = 5
     RESET = 6
+    WARN = 7
+    CALM = 8
+    HALT = 9
+    RESUME = 10
+    RELEASE = 11
+    ATTEMPT = 12
+
+
+class Trading(IntEnum):
+    """What a symbol does."""
+
+    OPEN = 0
+    WARNED = 1
+    HALTED = 2
 
 
 class Side(IntEnum):
@@ -62,6 +76,9 @@ class EventKind(IntEnum):
     MASS_CANCELLED = 7
     STATUS = 8
     TOP = 9
+    STATE = 10
+    STATE_REFUSED = 11
+    RELEASED = 12
 
 
 class Reason(IntEnum):
@@ -79,6 +96,12 @@ class Reason(IntEnum):
     NO_LIQUIDITY = 11
     SMP = 12
     MASS_CANCEL = 13
+    TRADING_HALTED = 14
+    DEFERRED = 15
+    NOT_HALTED = 16
+    NOT_WARNED = 17
+    ALREADY = 18
+    NOT_ALLOWED = 19
 
 
 class State(IntEnum):
@@ -96,7 +119,8 @@ COMMAND = np.dtype(
         ("type", "<u1"),
         ("tif", "<u1"),
         ("smp", "<u1"),
-        ("pad", "<u1", (3,)),
+        ("defer", "<u1"),
+        ("pad", "<u1", (2,)),
         ("account", "<u4"),
         ("symbol", "<u4"),
         ("cl_ord_id", "<u8"),
@@ -158,6 +182,7 @@ for _dtype, _name in ((COMMAND, "mm_command"), (EVENT, "mm_event"), (TOP, "mm_to
     _check_layout(_dtype, _name)
 for _members, _name in (
     (Op, "mm_op"),
+    (Trading, "mm_trading"),
     (Side, "mm_side"),
     (OrdType, "mm_ord_type"),
     (Tif, "mm_tif"),

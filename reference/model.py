@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from matchmark.conformance.messages import (
     Accepted,
@@ -35,14 +36,16 @@ from matchmark.conformance.messages import (
     Trade,
 )
 from matchmark.conformance.messages import Level as Quote
+from matchmark.conformance.trading_messages import Control, MarketEvent, Release
 from matchmark.reference.book import Book, Books, Level, Order
+from matchmark.reference.model_trading import TradingRules
 from matchmark.reference.state_hash import order_hash, state_hash
 
 PRICE_MAX_TICKS = 2**53 - 1
 QUANTITY_MAX_LOTS = 2**31 - 1
 
 
-class ModelEngine:
+class ModelEngine(TradingRules):
     """Takes commands one at a time; `submit` gives the events of each. Bad input gets a reason, never an exception."""
 
     def __init__(
@@ -74,7 +77,8 @@ class ModelEngine:
         self.orders: dict[str, Order] = {}  # every ClOrdID ever accepted
         self.accounts: dict[str, int] = {}
         self.last_id = 0
-        self.events: list[Event] = []
+        self.reset_trading()
+        self.events: list[Any] = []
 
     def submit(self, command: Command) -> list[Event]:
         """Everything that the command causes, in order (docs/engine-rules.md)."""
@@ -88,13 +92,24 @@ class ModelEngine:
             self.publish_top(command.sym)
         return self.events
 
+    def control(self, command: Control) -> list[Event | MarketEvent]:
+        """The same for what the circuit breaker, an operator or a rate limit says."""
+        self.events = []
+        if isinstance(command, Release):
+            self.accounts.setdefault(command.acct, len(self.accounts))
+        self.take_control(command)
+        if self.emit_top:
+            self.publish_top(command.sym)
+        return list(self.events)
+
     def top(self, sym: str) -> tuple[Quote | None, Quote | None]:
         """Best bid and best ask as (price in ticks, quantity in lots)."""
         return self.books[sym].top()
 
     def state_hash(self) -> int:
         resting = (entry for sym in self.symbols for entry in self.books[sym].resting())
-        return state_hash(self.last_id, (order_hash(self.order_words(order, ahead)) for order, ahead in resting))
+        hashes = [order_hash(self.order_words(order, ahead)) for order, ahead in resting]
+        return state_hash(self.last_id, hashes + self.trading_hashes())
 
     # --- new ---
 
@@ -105,12 +120,16 @@ class ModelEngine:
             return
         order = self.accept(command)
         self.emit(Accepted(order.cl, str(order.id)))
-        self.match(order)
-        self.settle_remainder(order)
+        if command.defer and self.is_warned(command.sym):
+            self.defer(order)
+        else:
+            self.decide(order)
 
     def refusal_of_new(self, command: New) -> str | None:
         if not self.known_symbol(command.sym):
             return "unknown_symbol"
+        if self.is_halted(command.sym):
+            return "trading_halted"
         if not self.well_formed(command):
             return "malformed"
         if not self.quantity_in_range(command.qty):
@@ -270,7 +289,7 @@ class ModelEngine:
         elif not order.leaves:
             self.emit(CancelRejected(command.cl, "too_late"))
         else:
-            self.take_out(order)
+            self.take_away(order)
             self.end(order, "requested")
 
     def mass_cancel(self, command: MassCancel) -> None:
@@ -279,14 +298,17 @@ class ModelEngine:
             return
         orders = self.orders_to_mass_cancel(command)
         for order in orders:
-            self.take_out(order)
+            self.take_away(order)
             self.end(order, "mass_cancel")
         self.emit(MassCancelled(command.cl, len(orders)))
 
     def orders_to_mass_cancel(self, command: MassCancel) -> list[Order]:
         symbols = self.symbols if command.sym is None else (command.sym,)
-        resting = (entry for sym in symbols for entry in self.books[sym].resting())
-        return [order for order, _ in resting if self.is_owner(order, command.acct)]
+        mine: list[Order] = []
+        for sym in symbols:
+            mine += [order for order, _ in self.books[sym].resting() if self.is_owner(order, command.acct)]
+            mine += [order for order in self.waiting(sym) if self.is_owner(order, command.acct)]
+        return mine
 
     # --- replace ---
 
@@ -313,12 +335,16 @@ class ModelEngine:
     def refusal_of_replace(self, command: Replace, order: Order | None) -> str | None:
         if not self.known_symbol(command.sym):
             return "unknown_symbol"
+        if self.is_halted(command.sym):
+            return "trading_halted"
         if (command.new_px is None and command.new_qty is None) or command.smp not in SMPS:
             return "malformed"
         if order is None:
             return "unknown_order"
         if not order.leaves:
             return "too_late"
+        if self.waits(order):
+            return "deferred"
         if command.new_qty is not None and not self.replacement_quantity_ok(order, command.new_qty):
             return "bad_quantity"
         if command.new_px is not None and not self.price_in_range(command.new_px):

@@ -25,6 +25,20 @@ def order_hash(words: Iterable[int]) -> int:
     return h
 
 
+def trading_hash(symbol: int, trading: int) -> int:
+    """Of a symbol that is not open: 1 warned, 2 halted."""
+    return fold(fold(1, symbol), trading)
+
+
+def deferred_hash(words: Iterable[int]) -> int:
+    """`words`: symbol index, side, price (0 for market), leaves, account number, order id, id ahead in the symbol's queue,
+    type (0 limit, 1 market), tif (0 day, 1 ioc), smp (0 none, 1 cancel newest, 2 cancel oldest)."""
+    h = 2
+    for word in words:
+        h = fold(h, word)
+    return h
+
+
 def state_hash(accepted: int, order_hashes: Iterable[int]) -> int:
-    """Of an engine that has accepted that many orders since its reset and holds resting orders of these hashes."""
+    """Of an engine that has accepted that many orders since its reset; the hashes are those of the functions above."""
     return mix((sum(order_hashes) + mix(accepted)) & _MASK)

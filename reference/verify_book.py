@@ -21,18 +21,18 @@ STEP = np.dtype(
     {
         "names": [
             "kind", "flags", "type", "tif", "leaves", "cum", "other_leaves", "money_low", "money_high", "other_low", "other_high",
-            "c_op", "c_side", "c_type", "c_tif", "c_account", "c_symbol", "c_price", "c_quantity",
+            "c_op", "c_side", "c_type", "c_tif", "c_defer", "c_account", "c_symbol", "c_price", "c_quantity",
             "e_kind", "e_reason", "e_side", "e_state", "e_symbol", "e_id", "e_price", "e_quantity", "e_cum", "e_account",
             "e_other_account", "e_other_id",
         ],
         "formats": [
             "<u1", "<u1", "<u1", "<u1", "<u4", "<u4", "<u4", "<u8", "<u8", "<u8", "<u8",
-            "<u1", "<u1", "<u1", "<u1", "<u4", "<u4", "<i8", "<i8",
+            "<u1", "<u1", "<u1", "<u1", "<u1", "<u4", "<u4", "<i8", "<i8",
             "<u1", "<u1", "<u1", "<u1", "<u4", "<i8", "<i8", "<u4", "<u4", "<u4", "<u4", "<i8",
         ],
         "offsets": [
             188, 191, 189, 190, 192, 196, 200, 208, 216, 224, 232,
-            16, 17, 18, 19, 24, 28, 48, 56,
+            16, 17, 18, 19, 21, 24, 28, 48, 56,
             16, 17, 18, 19, 20, 40, 48, 56, 60, 64, 68, 72,
         ],
         "itemsize": 272,
@@ -52,7 +52,7 @@ ORDER_STATE = np.dtype(
         ("side", "<u1"),
         ("live", "<u1"),
         ("rests", "<u1"),  # may rest: a day limit order
-        ("pad", "<u1"),
+        ("waits", "<u1"),  # deferred
         ("pad2", "<u4"),
     ],
     align=True,
@@ -72,7 +72,8 @@ LEVEL = np.dtype(
 (
     OK, WORSE_PRICE, LATER_TIME, NOT_RESTING, WRONG_ID, NOT_ITS_PRICE, LIMIT_BROKEN, WRONG_QUANTITY, WRONG_LEAVES, WRONG_CUM,
     WRONG_MONEY, WRONG_OWNER, WRONG_PARTIES, CROSSED, MAY_NOT_REST, NOT_OPEN, UNFILLED, NOT_REQUESTED, WRONG_STATE, WRONG_TERMS,
-) = range(20)  # fmt: skip
+    HALTED, WRONG_WAITING, NOT_WAITING, WOULD_REST, WRONG_TRADING, LEFT_WAITING,
+) = range(26)  # fmt: skip
 
 WRONG = {
     WORSE_PRICE: "price priority: order {0} trades although order {1} rests at a better price",
@@ -94,12 +95,18 @@ WRONG = {
     NOT_REQUESTED: "order {0} is cancelled by request of a command that did not ask for it",
     WRONG_STATE: "order {0} has another state than its leaves say",
     WRONG_TERMS: "order {0} is not accepted on the terms of its command",
+    HALTED: "order {0} is accepted, replaced or trades although trading in symbol {1} is halted",
+    WRONG_WAITING: "order {0} is deferred where it should be decided, or decided where it should be deferred",
+    NOT_WAITING: "order {0} is released or cancelled by a halt, but was not deferred",
+    WOULD_REST: "order {0} is cancelled by a halt, but would not trade",
+    WRONG_TRADING: "symbol {0} was in trading state {1}: no such change is possible",
+    LEFT_WAITING: "{1} deferred orders of symbol {0} wait on although the symbol is warned no more",
 }
 
 # Scalars that live from chunk to chunk.
 (
-    LAST_ID, PLACES, LEVELS, CURRENT, KEPT, OP, SIDE, TYPE, TIF, ACCOUNT, SYMBOL, PRICE, QUANTITY, TRADES, LOTS, SCALARS,
-) = range(16)  # fmt: skip
+    LAST_ID, PLACES, LEVELS, CURRENT, KEPT, OP, SIDE, TYPE, TIF, ACCOUNT, SYMBOL, PRICE, QUANTITY, TRADES, LOTS, DEFER, SCALARS,
+) = range(17)  # fmt: skip
 
 ROOM_LEAST, ROOM_MOST = 1 << 15, 1 << 24
 
@@ -116,12 +123,14 @@ class Book:
         self.levels = np.zeros(1 << 15, dtype=LEVEL)
         self.slots: Ints = np.zeros(1 << 16, dtype=np.int64)
         self.tops: Ints = np.zeros(2 * symbols, dtype=np.int64)
+        self.trading: Ints = np.zeros(2 * symbols, dtype=np.int64)
+        """By symbol: its trading state, and how many deferred orders wait."""
 
     def check(self, records: npt.NDArray[np.void]) -> tuple[int, str]:
         """(index, what is wrong) of the first bad record of AUDIT_RECORD, shape (n,); (n, "") when none is."""
         self._grow(len(records))
         detail: Ints = np.zeros(2, dtype=np.int64)
-        book = (self.orders, self.places, self.levels, self.slots, self.tops)
+        book = (self.orders, self.places, self.levels, self.slots, self.tops, self.trading)
         index, code = walk(records.view(STEP), self.scalars, *book, detail)
         return int(index), WRONG[code].format(*detail.tolist()) if code != OK else ""
 
@@ -252,7 +261,13 @@ def add_money(order: Any, price: int, lots: int) -> None:
 
 
 @inlined
-def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
+def halted(symbol: int, trading: Any, detail: Any) -> bool:
+    detail[1] = symbol
+    return bool(trading[2 * symbol] == 2)
+
+
+@inlined
+def accepted(r: Any, s: Any, orders: Any, trading: Any, detail: Any) -> int:
     detail[0], detail[1] = r.e_id, s[LAST_ID]
     if r.e_id != s[LAST_ID] + 1:
         return WRONG_ID
@@ -268,21 +283,30 @@ def accepted(r: Any, s: Any, orders: Any, detail: Any) -> int:
     if r.e_account != s[ACCOUNT]:
         detail[1] = s[ACCOUNT]
         return WRONG_OWNER
+    if halted(s[SYMBOL], trading, detail):
+        return HALTED
+    waits = s[DEFER] == 1 and trading[2 * s[SYMBOL]] == 1
+    if (r.e_reason == 15) != waits:
+        return WRONG_WAITING
     s[LAST_ID] = r.e_id
     o = orders[r.e_id]
     o.limit, o.leaves, o.cum, o.place = price, r.e_quantity, 0, 0
     o.money_low = o.money_high = 0
     o.account, o.symbol, o.side, o.live = s[ACCOUNT], s[SYMBOL], s[SIDE], 1
     o.rests = 1 if s[TYPE] == 0 and s[TIF] == 0 else 0
-    s[CURRENT], s[KEPT] = r.e_id, 0
+    o.waits = 1 if waits else 0
+    trading[2 * s[SYMBOL] + 1] += o.waits
+    s[CURRENT], s[KEPT] = 0 if waits else r.e_id, 0
     return OK
 
 
 @inlined
-def replaced(r: Any, s: Any, orders: Any, detail: Any) -> int:
+def replaced(r: Any, s: Any, orders: Any, trading: Any, detail: Any) -> int:
     detail[0] = r.e_id
-    if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
+    if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0 or orders[r.e_id].waits == 1:
         return NOT_RESTING
+    if halted(orders[r.e_id].symbol, trading, detail):
+        return HALTED
     o = orders[r.e_id]
     if s[OP] != 3 or o.account != s[ACCOUNT] or o.symbol != s[SYMBOL] or r.e_symbol != s[SYMBOL]:
         return WRONG_TERMS
@@ -305,10 +329,12 @@ def replaced(r: Any, s: Any, orders: Any, detail: Any) -> int:
 
 
 @inlined
-def trade(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, detail: Any) -> int:
+def trade(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, trading: Any, detail: Any) -> int:
     detail[0] = r.e_id
     if r.e_id != s[CURRENT] or s[CURRENT] == 0 or orders[s[CURRENT]].live == 0:
         return NOT_OPEN
+    if halted(orders[s[CURRENT]].symbol, trading, detail):
+        return HALTED
     detail[0] = r.e_other_id
     if (
         r.e_other_id < 1
@@ -367,7 +393,7 @@ def after_trade(r: Any, mine: Any, other: Any, detail: Any) -> int:
 
 
 @inlined
-def cancelled(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, detail: Any) -> int:
+def cancelled(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, trading: Any, detail: Any) -> int:
     detail[0] = r.e_id
     if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0:
         return NOT_RESTING
@@ -384,6 +410,12 @@ def cancelled(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, 
         s[OP] != 4 or o.account != s[ACCOUNT] or (s[SYMBOL] != 0xFFFFFFFF and o.symbol != s[SYMBOL])
     ):
         return NOT_REQUESTED
+    if r.e_reason == 14:
+        if s[OP] != 9 or o.waits == 0:
+            return NOT_WAITING
+        top = best(tops, places, levels, orders, 2 * o.symbol + 1 - o.side)
+        if o.rests == 1 and (top == 0 or not crosses(orders, r.e_id, top)):
+            return WOULD_REST
     if r.e_reason == 10 or r.e_reason == 11:
         if r.e_id != s[CURRENT]:
             return NOT_OPEN
@@ -391,8 +423,43 @@ def cancelled(r: Any, s: Any, orders: Any, places: Any, levels: Any, tops: Any, 
         detail[1] = top
         if top != 0 and crosses(orders, r.e_id, top):
             return UNFILLED
+    stop_waiting(o, trading)
     o.leaves = 0
     o.live = 0
+    return OK
+
+
+@inlined
+def stop_waiting(o: Any, trading: Any) -> None:
+    trading[2 * o.symbol + 1] -= o.waits
+    o.waits = 0
+
+
+@inlined
+def released(r: Any, s: Any, orders: Any, trading: Any, detail: Any) -> int:
+    detail[0] = r.e_id
+    if r.e_id < 1 or r.e_id > s[LAST_ID] or orders[r.e_id].live == 0 or orders[r.e_id].waits == 0:
+        return NOT_WAITING
+    stop_waiting(orders[r.e_id], trading)
+    s[CURRENT], s[KEPT] = r.e_id, 0
+    return OK
+
+
+@inlined
+def changed(r: Any, s: Any, trading: Any, detail: Any) -> int:
+    """Warn and calm, halt and resume: each from where it may begin."""
+    was = trading[2 * r.e_symbol]
+    detail[0], detail[1] = r.e_symbol, was
+    due = -1
+    if s[OP] == 7 and was == 0:
+        due = 1
+    elif (s[OP] == 8 and was == 1) or (s[OP] == 10 and was == 2):
+        due = 0
+    elif s[OP] == 9 and was != 2:
+        due = 2
+    if r.e_symbol != s[SYMBOL] or r.e_side != was or r.e_state != due:
+        return WRONG_TRADING
+    trading[2 * r.e_symbol] = r.e_state
     return OK
 
 
@@ -433,11 +500,12 @@ def settle(s: Any, orders: Any, places: Any, levels: Any, slots: Any, tops: Any,
 
 
 @inlined
-def begin(r: Any, s: Any, orders: Any, slots: Any, tops: Any) -> None:
+def begin(r: Any, s: Any, orders: Any, slots: Any, tops: Any, trading: Any) -> None:
     s[OP], s[SIDE], s[TYPE], s[TIF] = r.c_op, r.c_side, r.c_type, r.c_tif
     s[ACCOUNT], s[SYMBOL], s[PRICE], s[QUANTITY] = r.c_account, r.c_symbol, r.c_price, r.c_quantity
-    s[CURRENT], s[KEPT] = 0, 0
+    s[CURRENT], s[KEPT], s[DEFER] = 0, 0, r.c_defer
     if r.c_op == 6:
+        trading[:] = 0
         for i in range(1, s[LAST_ID] + 1):
             orders[i].live = 0
         tops[:] = 0
@@ -447,28 +515,38 @@ def begin(r: Any, s: Any, orders: Any, slots: Any, tops: Any) -> None:
 
 @compiled
 def walk(
-    steps: Any, s: Any, orders: Any, places: Any, levels: Any, slots: Any, tops: Any, detail: Any
+    steps: Any, s: Any, orders: Any, places: Any, levels: Any, slots: Any, tops: Any, trading: Any, detail: Any
 ) -> tuple[int, int]:
     for i in range(len(steps)):
         r = steps[i]
         if r.kind == 1:
-            begin(r, s, orders, slots, tops)
+            begin(r, s, orders, slots, tops, trading)
         else:
             code = OK
             if r.e_kind == 1:
-                code = accepted(r, s, orders, detail)
+                code = accepted(r, s, orders, trading, detail)
             elif r.e_kind == 3:
-                code = replaced(r, s, orders, detail)
+                code = replaced(r, s, orders, trading, detail)
             elif r.e_kind == 4:
-                code = trade(r, s, orders, places, levels, tops, detail)
+                code = trade(r, s, orders, places, levels, tops, trading, detail)
             elif r.e_kind == 5:
-                code = cancelled(r, s, orders, places, levels, tops, detail)
-            if code == OK and (r.e_kind == 1 or (r.e_kind >= 3 and r.e_kind <= 5)):
+                code = cancelled(r, s, orders, places, levels, tops, trading, detail)
+            elif r.e_kind == 10:
+                code = changed(r, s, trading, detail)
+            elif r.e_kind == 12:
+                code = settle(s, orders, places, levels, slots, tops, detail)
+                if code == OK:
+                    code = released(r, s, orders, trading, detail)
+            if code == OK and (r.e_kind == 1 or (r.e_kind >= 3 and r.e_kind <= 5) or r.e_kind == 12):
                 code = compare(r, orders, detail)
             if code != OK:
                 return i, code
         if r.flags & 1:
             code = settle(s, orders, places, levels, slots, tops, detail)
+            if code == OK and (s[OP] == 8 or s[OP] == 9) and s[SYMBOL] < len(tops) // 2:
+                detail[0], detail[1] = s[SYMBOL], trading[2 * s[SYMBOL] + 1]
+                if trading[2 * s[SYMBOL]] != 1 and detail[1] != 0:
+                    code = LEFT_WAITING
             if code != OK:
                 return i, code
     return len(steps), OK

@@ -39,6 +39,12 @@ class Op(IntEnum):
     MASS_CANCEL = 4
     STATUS = 5
     RESET = 6
+    WARN = 7
+    CALM = 8
+    HALT = 9
+    RESUME = 10
+    RELEASE = 11
+    ATTEMPT = 12
 
 
 class Happened(IntEnum):
@@ -53,6 +59,9 @@ class Happened(IntEnum):
     MASS_CANCELLED = 7
     STATUS = 8
     TOP = 9
+    STATE = 10
+    STATE_REFUSED = 11
+    RELEASED = 12
 
 
 def _at(size: int, *fields: tuple[str, str, int]) -> np.dtype[Any]:
@@ -72,9 +81,9 @@ RECORD = _at(RECORD_BYTES, *_FRAME)
 
 COMMAND = _at(
     RECORD_BYTES, *_FRAME,
-    ("op", "u1", 16), ("side", "u1", 17), ("smp", "u1", 20), ("account", "<u4", 24), ("symbol", "<u4", 28),
+    ("op", "u1", 16), ("side", "u1", 17), ("smp", "u1", 20), ("defer", "u1", 21), ("account", "<u4", 24), ("symbol", "<u4", 28),
     ("cl_ord_id", "<u8", 32), ("orig_cl_ord_id", "<u8", 40), ("price_ticks", "<i8", 48), ("quantity_lots", "<i8", 56),
-    ("tag", "<u8", 72),
+    ("tag", "<u8", 72), ("notional_low", "<u8", 208), ("notional_high", "<u8", 216),
 )  # fmt: skip
 """A record whose kind is COMMAND, with its body."""
 

@@ -6,12 +6,22 @@ repeat itself. Whose ClOrdID an order has is a number in the log; the model take
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from matchmark.conformance import messages as m
 from matchmark.conformance.checks.audit_format import Happened, Op
 from matchmark.conformance.checks.audit_steps import Event, Step
+from matchmark.conformance.trading_messages import (
+    Act,
+    Control,
+    MarketEvent,
+    Release,
+    SetTrading,
+    Trading,
+    TradingChanged,
+    TradingRefused,
+)
 from matchmark.reference.model import ModelEngine
 
 SIDES = {0: m.Side.BUY, 1: m.Side.SELL}
@@ -19,6 +29,8 @@ TYPES = {0: m.OrdType.LIMIT, 1: m.OrdType.MARKET}
 TIFS = {0: m.Tif.DAY, 1: m.Tif.IOC}
 SMPS = {0: None, 1: m.Smp.CANCEL_NEWEST, 2: m.Smp.CANCEL_OLDEST}
 STATES = {0: m.State.UNKNOWN, 1: m.State.NEW, 2: m.State.PARTIALLY_FILLED, 3: m.State.FILLED, 4: m.State.CANCELLED}
+ACTS = {Op.WARN: Act.WARN, Op.CALM: Act.CALM, Op.HALT: Act.HALT, Op.RESUME: Act.RESUME}
+REFUSALS = (Happened.REJECTED, Happened.CANCEL_REJECTED, Happened.STATE_REFUSED)
 ALL_SYMBOLS = 0xFFFFFFFF
 UNKNOWN_SYMBOL, NO_ROOM = 1, 6
 """Reasons of a refusal. No room is the exchange's own affair, which the commands do not tell."""
@@ -57,17 +69,23 @@ def replay(steps: Iterable[Step]) -> Difference | None:
             )
         if _refused_for(step, NO_ROOM):
             continue
-        made = model.submit(command)
+        if step.op is Op.ATTEMPT:  # of somebody who may not: it is recorded, and nothing comes of it
+            if [e.what for e in step.events] != [Happened.STATE_REFUSED]:
+                return Difference(step.sequence, "an operator command that was not allowed had an effect")
+            continue
+        made: Sequence[m.Event | MarketEvent] = (
+            model.control(command) if isinstance(command, SetTrading | Release) else model.submit(command)
+        )
         if difference := _compare(step, made) or _amounts(step, orders):
             return difference
     return None
 
 
 def _refused_for(step: Step, reason: int) -> bool:
-    return any(e.what in (Happened.REJECTED, Happened.CANCEL_REJECTED) and e.reason == reason for e in step.events)
+    return any(e.what in REFUSALS and e.reason == reason for e in step.events)
 
 
-def _command(s: Step) -> m.Command | None:
+def _command(s: Step) -> m.Command | Control | None:
     """None for numbers that stand for nothing."""
     cl, orig, account, symbol = str(s.cl_number), str(s.orig_number), str(s.account), str(s.symbol)
     if s.op is Op.NEW:
@@ -75,8 +93,9 @@ def _command(s: Step) -> m.Command | None:
             return None
         price = s.price if TYPES[s.type] is m.OrdType.LIMIT else None
         return m.New(
-            cl, account, symbol, SIDES[s.side], TYPES[s.type], s.quantity or 0, price, TIFS[s.tif], SMPS[s.smp]
-        )
+            cl, account, symbol, SIDES[s.side], TYPES[s.type], s.quantity or 0, price, TIFS[s.tif], SMPS[s.smp],
+            True if s.defer else None,
+        )  # fmt: skip
     if s.op is Op.CANCEL:
         return m.Cancel(cl, orig, account, symbol)
     if s.op is Op.REPLACE:
@@ -85,10 +104,14 @@ def _command(s: Step) -> m.Command | None:
         return m.MassCancel(cl, account, None if s.symbol == ALL_SYMBOLS else symbol)
     if s.op is Op.STATUS:
         return m.Status(cl, orig, account, symbol)
+    if s.op is Op.RELEASE:
+        return Release(cl, orig, account, symbol)
+    if s.op in ACTS:
+        return SetTrading(cl, symbol, ACTS[s.op])
     return m.Reset()
 
 
-def _compare(step: Step, made: list[m.Event]) -> Difference | None:
+def _compare(step: Step, made: Sequence[m.Event | MarketEvent]) -> Difference | None:
     tops = sorted(_of_model(e) for e in made if isinstance(e, m.Top))
     due = [_of_model(e) for e in made if not isinstance(e, m.Top)]
     logged = [_of_log(e) for e in step.events]
@@ -107,7 +130,7 @@ def _compare(step: Step, made: list[m.Event]) -> Difference | None:
     return Difference(step.sequence, text, tuple(words[0]), tuple(words[1]))
 
 
-def _of_model(e: m.Event) -> Said:
+def _of_model(e: m.Event | MarketEvent) -> Said:
     if isinstance(e, m.Trade):
         return ("trade", e.sym, e.px, e.qty, e.resting, e.incoming)
     if isinstance(e, m.Cancelled):
@@ -120,6 +143,10 @@ def _of_model(e: m.Event) -> Said:
         return ("status", e.cl, e.orig, str(e.state), e.leaves, e.cum)
     if isinstance(e, m.Top):
         return ("top", e.sym, e.bid, e.ask)
+    if isinstance(e, TradingChanged):
+        return ("state", e.sym, str(e.state))
+    if isinstance(e, TradingRefused):
+        return ("state_refused", e.cl)
     return (e.ev, e.cl)
 
 
@@ -131,6 +158,8 @@ def _of_log(e: Event) -> Said:
         return ("cancelled", cl, e.quantity, e.cum)
     if e.what is Happened.REPLACED:
         return ("replaced", cl, other, e.price, e.quantity, e.cum)
+    if e.what is Happened.STATE:
+        return ("state", str(e.symbol), str(list(Trading)[e.state]))
     if e.what is Happened.MASS_CANCELLED:
         return ("mass_cancelled", cl, e.quantity)
     if e.what is Happened.STATUS:

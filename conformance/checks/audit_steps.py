@@ -82,6 +82,10 @@ class Step:
     orig_number: int
     epoch: int
     received_ns: int
+    defer: int = 0
+    time_ns: int = 0
+    money: int = 0
+    """Of a warning or halt: sum of price x quantity of the trades in the average, in ticks x lots."""
     events: list[Event] = field(default_factory=list)
     tops: list[TopOfBook] = field(default_factory=list)
     whole: bool = False
@@ -125,16 +129,17 @@ def _commands(records: Records) -> Iterator[Step]:
     texts, origs = _texts(records, "text"), _texts(records, "other_text")
     names = (
         "sequence", "op", "side", "type", "tif", "smp", "price_ticks", "quantity_lots", "account", "symbol", "session",
-        "cl_ord_id", "orig_cl_ord_id", "epoch", "received_ns",
+        "cl_ord_id", "orig_cl_ord_id", "epoch", "received_ns", "defer", "time_ns",
     )  # fmt: skip
     rows = _columns(records, *names)
-    for text, orig, row in zip(texts, origs, rows, strict=True):
-        sequence, op, side, kind, tif, smp, price, quantity, account, symbol, session, cl, orig_cl, epoch, received = (
-            row
-        )
+    for text, orig, row, money in zip(texts, origs, rows, _money(records, "notional"), strict=True):
+        (
+            sequence, op, side, kind, tif, smp, price, quantity, account, symbol, session, cl, orig_cl, epoch, received,
+            defer, made,
+        ) = row  # fmt: skip
         yield Step(
             sequence, Op(op), text, orig, side, kind, tif, smp, _given(price), _given(quantity), account, symbol, session,
-            cl, orig_cl, epoch, received,
+            cl, orig_cl, epoch, received, defer, made, money,
         )  # fmt: skip
 
 

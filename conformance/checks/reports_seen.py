@@ -296,6 +296,7 @@ class Streams:
             return
         if order.may_rest and order.price is not None and order.stays and order.stays[-1].to_ns <= said.at_ns:
             order.stays.append(type(order.stays[-1])(order.price, said.at_ns))
+            self._note_asked(order)
 
     def _reported(self, r: Report) -> Iterator[tuple[str, Finding]]:
         if self._is_copy(r):
@@ -314,13 +315,17 @@ class Streams:
             self.decided[r.said.session] = max(self.decided.get(r.said.session, 0), request.n)
         replaced = r.exec_type == "5" and request is not None and request.kind == "G"
         order.take(r, request if replaced else None)
-        if self.asked(order) or any(q.answered is None for q in self.account(order.account).mass):
-            order.leave(0)  # what may end it is on its way already
+        self._note_asked(order)
         if r.is_trade:
             self.fills.append((order, r))
         order.broken |= bool(found)
         self.by_id.setdefault(r.order_id, order)
         self.account(order.account).orders[order.cl] = order
+
+    def _note_asked(self, order: Order) -> None:
+        """What may end it is on its way already: then it is not certain that it rests now."""
+        if self.asked(order) or any(q.answered is None for q in self.account(order.account).mass):
+            order.leave(0)
 
     def _is_copy(self, r: Report) -> bool:
         """The same report on another session of the same account."""

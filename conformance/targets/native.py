@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from matchmark.conformance.clauses.vocabulary import MATCHING_CAPABILITIES
 from matchmark.conformance.messages import (
@@ -31,6 +31,15 @@ from matchmark.conformance.messages import (
     Trade,
 )
 from matchmark.conformance.targets.base import Instruments, Target, TargetInfo
+from matchmark.conformance.trading_messages import (
+    Control,
+    MarketEvent,
+    Release,
+    Released,
+    Trading,
+    TradingChanged,
+    TradingRefused,
+)
 from matchmark.native import records
 from matchmark.native.records import ABSENT, ALL_SYMBOLS, EventKind, Op, OrdType, Reason, Side, Smp, State, Tif
 
@@ -107,6 +116,7 @@ class NativeTarget(Target):
                 smp=SMPS.get(command.smp, MALFORMED),
                 price_ticks=command.px,
                 quantity_lots=command.qty,
+                defer=int(bool(command.defer)),
             )
         elif isinstance(command, Cancel):
             events = execute(Op.CANCEL, cl, self._number(command.orig), account, sym)
@@ -128,6 +138,17 @@ class NativeTarget(Target):
             events = execute(Op.STATUS, cl, self._number(command.orig), account, sym)
         return [self._named(event) for event in events]
 
+    def control(self, command: Control) -> list[Event | MarketEvent]:
+        """What is said to the engine by no trader."""
+        assert self._engine is not None
+        cl, sym = self._number(command.cl), self._symbols.get(command.sym, UNKNOWN_SYMBOL)
+        if isinstance(command, Release):
+            account = self._accounts.setdefault(command.acct, len(self._accounts))
+            events = self._engine.execute(Op.RELEASE, cl, self._number(command.orig), account, sym)
+        else:
+            events = self._engine.execute(Op[command.act.upper()], cl, symbol=sym)
+        return [self._named(event) for event in events]
+
     def _forget(self) -> None:
         self._accounts: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
@@ -140,7 +161,7 @@ class NativeTarget(Target):
             self._names.append(cl)
         return number
 
-    def _named(self, e: core.Event | core.Top) -> Event:
+    def _named(self, e: core.Event | core.Top) -> Any:
         kind = e.kind
         if kind == EventKind.TOP:
             sym = self.info.instruments.symbols[e.symbol]
@@ -170,7 +191,10 @@ def _replaced(t: NativeTarget, e: core.Event) -> Event:
     return Replaced(t.name(e.cl_ord_id), t.name(e.other_cl_ord_id), e.price_ticks, e.quantity_lots, e.cum_lots)
 
 
-_EVENTS: dict[EventKind, Callable[[NativeTarget, core.Event], Event]] = {
+_EVENTS: dict[EventKind, Callable[[NativeTarget, core.Event], Event | MarketEvent]] = {
+    EventKind.STATE: lambda t, e: TradingChanged(t.symbol(e.symbol), list(Trading)[e.state]),
+    EventKind.STATE_REFUSED: lambda t, e: TradingRefused(t.name(e.cl_ord_id), REASONS[e.reason]),
+    EventKind.RELEASED: lambda t, e: Released(t.name(e.cl_ord_id)),
     EventKind.ACCEPTED: lambda t, e: Accepted(t.name(e.cl_ord_id), str(e.order_id)),
     EventKind.REJECTED: lambda t, e: Rejected(t.name(e.cl_ord_id), REASONS[e.reason]),
     EventKind.REPLACED: _replaced,

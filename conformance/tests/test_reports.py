@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -188,6 +189,27 @@ def test_pending_reports_are_let_pass(pending: str) -> None:
         said = rewritten(answer, {150: pending, 39: pending, 17: "P1", 151: "10", 38: "10"})
         x.streams["A"] = [*stream[:-1], said, rewritten(answer, {34: "3"})]
     assert findings(x.streams) == []
+
+
+def test_an_order_whose_cancel_is_on_its_way_may_be_gone_though_its_replace_was_refused() -> None:
+    """B's order came after the cancel, and B hears of it before A hears how both of its requests were answered."""
+    x = Sound()
+    x.new("A", "a1", "sell", 10, 100)
+    x.replace("A", "r1", "a1", 0, 100)
+    x.cancel("A", "c1", "a1")
+    x.new("B", "b1", "buy", 10, 100)
+    ack, asked, refused, ask_cancel, cancelled = x.streams["A"][1:]
+    assert [m.message.type for m in (ack, asked, refused, ask_cancel, cancelled)] == ["8", "G", "9", "F", "8"]
+    times = iter(range(1_000_000, 2_000_000, 1000))
+
+    def late(line: Line) -> Line:
+        return line._replace(message=replace(line.message, at_ns=next(times)))
+
+    streams = {"A": [*x.streams["A"][:2], late(asked), late(ask_cancel)], "B": [late(line) for line in x.streams["B"]]}
+    streams["A"] += [late(refused), late(cancelled)]
+    assert findings(streams) == []
+    stands = [line for line in streams["A"] if line.message.type not in "F" and line.message.get(150) != "4"]
+    assert any("D03.N1" in found for found in findings({**streams, "A": stands}))
 
 
 def test_an_incomplete_stream_is_only_judged_for_what_it_says() -> None:

@@ -33,7 +33,7 @@ from figure import Figure
 NATIVE = Path(__file__).resolve().parent.parent
 BUILD = NATIVE.parent / "build" / "bench"
 BOOK = ("book.c", "book_check.c", "far_tree.c")
-ENGINE = (*BOOK, "engine.c", "engine_orders.c", "engine_requests.c", "engine_query.c")
+ENGINE = (*BOOK, "engine.c", "engine_orders.c", "engine_requests.c", "engine_trading.c", "engine_query.c")
 SHARED = ("bench/timing.c", "bench/workload.c")
 PROGRAMS = {
     "book_bench": (*SHARED, "bench/book_bench.c", "bench/drive.c", "bench/peer_tree_book.c", *BOOK),

@@ -57,7 +57,8 @@ static mm_command command_of(const uint8_t *b, uint32_t n_symbols)
 {
     uint32_t symbol = (b[2] >> 2 & 7) % (n_symbols + 1);
     mm_command c = {
-        .op = b[0] < 128 ? MM_NEW : (uint8_t)(b[0] % 8),
+        .op = b[0] < 128 ? MM_NEW : (uint8_t)(b[0] % 16),
+        .defer = b[0] < 128 && b[0] & 64,
         .side = b[1] & 1,
         .type = (b[1] >> 1 & 7) == 7,
         .tif = (b[1] >> 4 & 3) == 3,
@@ -148,6 +149,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     naive.config = config;
     naive.n_orders = naive.n_events = 0;
     naive.accepted = naive.arrivals = 0;
+    memset(naive.trading, 0, sizeof naive.trading);
     for (uint64_t i = 0; i < n; i++) {
         commands[i] = command_of(data + CONFIG_BYTES + i * COMMAND_BYTES, config.n_symbols);
         naive_take(&naive, &commands[i]);

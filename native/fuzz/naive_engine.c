@@ -40,9 +40,14 @@ static void refuse(naive_engine *n, const mm_command *c, enum mm_event_kind kind
     }
 }
 
-static bool rests(const naive_order *o)
+static bool lives(const naive_order *o)
 {
     return o->state == MM_STATE_NEW;
+}
+
+static bool rests(const naive_order *o)
+{
+    return lives(o) && !o->waits;
 }
 
 static naive_order *known(naive_engine *n, uint64_t cl)
@@ -131,8 +136,8 @@ static bool bad(int64_t value, int64_t max)
     return value < 1 || value > max;
 }
 
-/* The incoming order `in` is not among the known ones while it matches. */
-static void match(naive_engine *n, naive_order in, const mm_command *c, enum mm_ord_type type, enum mm_tif tif)
+/* The incoming order `in` is not among the known ones while it matches. `late`: room for it was not looked for when it came. */
+static void match(naive_engine *n, naive_order in, uint8_t smp, enum mm_ord_type type, enum mm_tif tif, bool late)
 {
     naive_order *o;
     enum mm_reason end = tif == MM_IOC ? MM_REASON_IOC : MM_REASON_NONE;
@@ -141,8 +146,8 @@ static void match(naive_engine *n, naive_order in, const mm_command *c, enum mm_
     while (in.leaves && (o = first_after(n, in.symbol, in.side ^ 1, NULL, NULL))) {
         if (type == MM_LIMIT && (in.side == MM_BUY ? o->price > in.price : o->price < in.price))
             break;
-        if (c->smp && o->account == in.account) {
-            if (c->smp == MM_SMP_CANCEL_NEWEST) {
+        if (smp && o->account == in.account) {
+            if (smp == MM_SMP_CANCEL_NEWEST) {
                 end = MM_REASON_SMP;
                 break;
             }
@@ -164,6 +169,8 @@ static void match(naive_engine *n, naive_order in, const mm_command *c, enum mm_
         if (!o->leaves)
             end_order(n, o, MM_FILLED);
     }
+    if (in.leaves && !end && late && (orders_full(n) || no_level(n, in.symbol, in.side, in.price)))
+        end = MM_REASON_CAPACITY;
     in.arrival = ++n->arrivals;
     naive_order *kept = &n->orders[n->n_orders++];
     *kept = in;
@@ -173,11 +180,26 @@ static void match(naive_engine *n, naive_order in, const mm_command *c, enum mm_
         cancel_order(n, kept, end);
 }
 
+static bool deferred(const naive_engine *n, const mm_command *c)
+{
+    return c->defer && n->trading[c->symbol] == MM_WARNED;
+}
+
+static uint32_t waiting(const naive_engine *n)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->n_orders; i++)
+        count += n->orders[i].waits && lives(&n->orders[i]);
+    return count;
+}
+
 static enum mm_reason check_new(naive_engine *n, const mm_command *c)
 {
     if (c->symbol >= n->config.n_symbols)
         return MM_REASON_UNKNOWN_SYMBOL;
-    if (c->side > 1 || c->type > 1 || c->tif > 1 || c->smp > 2)
+    if (n->trading[c->symbol] == MM_HALTED)
+        return MM_REASON_TRADING_HALTED;
+    if (c->side > 1 || c->type > 1 || c->tif > 1 || c->smp > 2 || c->defer > 1)
         return MM_REASON_MALFORMED;
     if (bad(c->quantity_lots, MM_MAX_QUANTITY))
         return MM_REASON_BAD_QUANTITY;
@@ -186,6 +208,8 @@ static enum mm_reason check_new(naive_engine *n, const mm_command *c)
     if (known(n, c->cl_ord_id))
         return MM_REASON_DUPLICATE_CL_ORD_ID;
     bool may_rest = c->type == MM_LIMIT && c->tif == MM_DAY;
+    if (deferred(n, c))
+        return ids_full(n) || waiting(n) >= n->config.max_orders ? MM_REASON_CAPACITY : MM_REASON_NONE;
     if (ids_full(n) || (may_rest && (orders_full(n) || no_level(n, c->symbol, c->side, c->price_ticks))))
         return MM_REASON_CAPACITY;
     return MM_REASON_NONE;
@@ -206,10 +230,19 @@ static void take_new(naive_engine *n, const mm_command *c)
         .symbol = c->symbol,
         .side = c->side,
         .leaves = (uint32_t)c->quantity_lots,
+        .type = c->type,
+        .tif = c->tif,
+        .smp = c->smp,
         .state = MM_STATE_NEW,
     };
-    emit_order(n, MM_EV_ACCEPTED, &in, MM_STATE_NEW);
-    match(n, in, c, c->type, c->tif);
+    mm_event *e = emit_order(n, MM_EV_ACCEPTED, &in, MM_STATE_NEW);
+    if (!deferred(n, c)) {
+        match(n, in, c->smp, c->type, c->tif, false);
+        return;
+    }
+    e->reason = MM_REASON_DEFERRED;
+    in.waits = true;
+    n->orders[n->n_orders++] = in;
 }
 
 static enum mm_reason find_own(naive_engine *n, const mm_command *c, naive_order **out)
@@ -217,7 +250,7 @@ static enum mm_reason find_own(naive_engine *n, const mm_command *c, naive_order
     *out = known(n, c->orig_cl_ord_id);
     if (!*out || (*out)->account != c->account || (*out)->symbol != c->symbol)
         return MM_REASON_UNKNOWN_ORDER;
-    return rests(*out) ? MM_REASON_NONE : MM_REASON_TOO_LATE;
+    return lives(*out) ? MM_REASON_NONE : MM_REASON_TOO_LATE;
 }
 
 /* A cancel or replace. The owner of the order is told which it is and where it stands. */
@@ -229,7 +262,7 @@ static void refuse_request(naive_engine *n, const mm_command *c, enum mm_reason 
         return;
     mm_event *e = &n->events[n->n_events - 1];
     e->order_id = o->id;
-    e->state = (uint8_t)(rests(o) && o->cum ? MM_PARTIALLY_FILLED : o->state);
+    e->state = (uint8_t)(lives(o) && o->cum ? MM_PARTIALLY_FILLED : o->state);
     e->cum_lots = o->cum;
 }
 
@@ -249,11 +282,15 @@ static enum mm_reason check_replace(naive_engine *n, const mm_command *c, naive_
     uint32_t levels;
     if (c->symbol >= n->config.n_symbols)
         return MM_REASON_UNKNOWN_SYMBOL;
+    if (n->trading[c->symbol] == MM_HALTED)
+        return MM_REASON_TRADING_HALTED;
     if ((!price && !lots) || c->smp > 2)
         return MM_REASON_MALFORMED;
     enum mm_reason reason = find_own(n, c, o);
     if (reason)
         return reason;
+    if ((*o)->waits)
+        return MM_REASON_DEFERRED;
     if (lots && (bad(c->quantity_lots, MM_MAX_QUANTITY) || c->quantity_lots <= (int64_t)(*o)->cum))
         return MM_REASON_BAD_QUANTITY;
     if (price && bad(c->price_ticks, MM_MAX_PRICE))
@@ -285,7 +322,106 @@ static void take_replace(naive_engine *n, const mm_command *c)
     if (keeps)
         n->orders[n->n_orders++] = in;
     else
-        match(n, in, c, MM_LIMIT, MM_DAY);
+        match(n, in, c->smp, MM_LIMIT, MM_DAY, false);
+}
+
+/* The oldest deferred order of a symbol, and with an account, of it. */
+static naive_order *first_waiting(naive_engine *n, uint32_t symbol, const uint32_t *account)
+{
+    naive_order *first = NULL;
+    for (uint32_t i = 0; i < n->n_orders; i++) {
+        naive_order *o = &n->orders[i];
+        if (lives(o) && o->waits && o->symbol == symbol && (!account || o->account == *account) &&
+            (!first || o->id < first->id))
+            first = o;
+    }
+    return first;
+}
+
+static naive_order take_out(naive_engine *n, naive_order *o)
+{
+    naive_order out = *o;
+    out.waits = false;
+    *o = n->orders[--n->n_orders];
+    return out;
+}
+
+static void decide(naive_engine *n, naive_order *waits)
+{
+    naive_order in = take_out(n, waits);
+    emit_order(n, MM_EV_RELEASED, &in, MM_STATE_NEW);
+    match(n, in, in.smp, in.type, in.tif, true);
+}
+
+static void halt_one(naive_engine *n, naive_order *o)
+{
+    const naive_order *best = first_after(n, o->symbol, o->side ^ 1, NULL, NULL);
+    bool trades = best && (o->side == MM_BUY ? best->price <= o->price : best->price >= o->price);
+    if (o->type == MM_MARKET || o->tif == MM_IOC || trades) {
+        cancel_order(n, o, MM_REASON_TRADING_HALTED);
+    } else if (orders_full(n) || no_level(n, o->symbol, o->side, o->price)) {
+        cancel_order(n, o, MM_REASON_CAPACITY);
+    } else {
+        naive_order in = take_out(n, o);
+        emit_order(n, MM_EV_RELEASED, &in, MM_STATE_NEW);
+        in.arrival = ++n->arrivals;
+        n->orders[n->n_orders++] = in;
+    }
+}
+
+static enum mm_reason check_trading(naive_engine *n, const mm_command *c, naive_order **o)
+{
+    if (c->op == MM_ATTEMPT)
+        return MM_REASON_NOT_ALLOWED;
+    if (c->symbol >= n->config.n_symbols)
+        return MM_REASON_UNKNOWN_SYMBOL;
+    uint8_t now = n->trading[c->symbol];
+    if (c->op == MM_RELEASE) {
+        *o = known(n, c->orig_cl_ord_id);
+        if (!*o || (*o)->account != c->account || (*o)->symbol != c->symbol)
+            return MM_REASON_UNKNOWN_ORDER;
+        return lives(*o) && (*o)->waits ? MM_REASON_NONE : MM_REASON_TOO_LATE;
+    }
+    if (c->op == MM_WARN && now != MM_OPEN)
+        return MM_REASON_ALREADY;
+    if (c->op == MM_CALM && now != MM_WARNED)
+        return MM_REASON_NOT_WARNED;
+    if (c->op == MM_HALT && now == MM_HALTED)
+        return MM_REASON_ALREADY;
+    if (c->op == MM_RESUME && now != MM_HALTED)
+        return MM_REASON_NOT_HALTED;
+    return MM_REASON_NONE;
+}
+
+static void take_trading(naive_engine *n, const mm_command *c)
+{
+    naive_order *o = NULL;
+    enum mm_reason reason = check_trading(n, c, &o);
+    if (!reason && c->op == MM_RELEASE) {
+        decide(n, o);
+        return;
+    }
+    mm_event *e = emit(n, reason ? MM_EV_STATE_REFUSED : MM_EV_STATE);
+    e->reason = (uint8_t)reason;
+    e->symbol = c->symbol;
+    e->cl_ord_id = c->cl_ord_id;
+    e->other_cl_ord_id = c->orig_cl_ord_id;
+    e->account = c->account;
+    if (reason) {
+        e->state = c->symbol < n->config.n_symbols ? n->trading[c->symbol] : 0;
+        return;
+    }
+    e->side = n->trading[c->symbol];
+    e->state = c->op == MM_WARN ? MM_WARNED : c->op == MM_HALT ? MM_HALTED : MM_OPEN;
+    e->price_ticks = c->price_ticks;
+    e->other_order_id = (uint64_t)c->quantity_lots;
+    n->trading[c->symbol] = e->state;
+    while ((o = first_waiting(n, c->symbol, NULL))) {
+        if (n->trading[c->symbol] == MM_HALTED)
+            halt_one(n, o);
+        else
+            decide(n, o);
+    }
 }
 
 static void take_mass_cancel(naive_engine *n, const mm_command *c)
@@ -299,6 +435,11 @@ static void take_mass_cancel(naive_engine *n, const mm_command *c)
         for (uint32_t side = 0; side < 2 && (c->symbol == MM_ALL_SYMBOLS || c->symbol == s); side++) {
             naive_order *o;
             for (; (o = first_after(n, s, side, NULL, &c->account)); count++)
+                cancel_order(n, o, MM_REASON_MASS_CANCEL);
+        }
+        if (c->symbol == MM_ALL_SYMBOLS || c->symbol == s) {
+            naive_order *o;
+            for (; (o = first_waiting(n, s, &c->account)); count++)
                 cancel_order(n, o, MM_REASON_MASS_CANCEL);
         }
     }
@@ -323,7 +464,7 @@ static void take_status(naive_engine *n, const mm_command *c)
     e->order_id = o->id;
     e->cum_lots = o->cum;
     e->state = (uint8_t)o->state;
-    if (rests(o)) {
+    if (lives(o)) {
         e->state = o->cum ? MM_PARTIALLY_FILLED : MM_STATE_NEW;
         e->side = (uint8_t)o->side;
         e->price_ticks = o->price;
@@ -373,7 +514,16 @@ void naive_take(naive_engine *n, const mm_command *c)
     case MM_RESET:
         n->n_orders = 0;
         n->accepted = 0;
+        memset(n->trading, 0, sizeof n->trading);
         return;
+    case MM_WARN:
+    case MM_CALM:
+    case MM_HALT:
+    case MM_RESUME:
+    case MM_RELEASE:
+    case MM_ATTEMPT:
+        take_trading(n, c);
+        break;
     default:
         refuse(n, c, MM_EV_REJECTED, MM_REASON_MALFORMED);
     }
@@ -389,6 +539,30 @@ static uint64_t mix(uint64_t x)
     x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
     return x ^ x >> 31;
+}
+
+static uint64_t fold_all(uint64_t h, const uint64_t *words, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        h = mix(h ^ words[i]) + UINT64_C(0x9E3779B97F4A7C15);
+    return h;
+}
+
+/* 0 for an order that does not wait. */
+static uint64_t waiting_hash(const naive_engine *n, const naive_order *o)
+{
+    uint64_t ahead = 0;
+    if (!lives(o) || !o->waits)
+        return 0;
+    for (uint32_t j = 0; j < n->n_orders; j++) {
+        const naive_order *p = &n->orders[j];
+        if (lives(p) && p->waits && p->symbol == o->symbol && p->id < o->id && p->id > ahead)
+            ahead = p->id;
+    }
+    uint64_t fields[] = {
+        o->symbol, o->side, o->type == MM_MARKET ? 0 : (uint64_t)o->price, o->leaves, o->account, o->id, ahead, o->type,
+        o->tif,    o->smp};
+    return fold_all(2, fields, sizeof fields / sizeof *fields);
 }
 
 uint64_t naive_state_hash(const naive_engine *n)
@@ -410,5 +584,11 @@ uint64_t naive_state_hash(const naive_engine *n)
             h = mix(h ^ fields[f]) + UINT64_C(0x9E3779B97F4A7C15);
         sum += h;
     }
+    for (uint32_t s = 0; s < n->config.n_symbols; s++) {
+        if (n->trading[s])
+            sum += fold_all(1, (uint64_t[]){s, n->trading[s]}, 2);
+    }
+    for (uint32_t i = 0; i < n->n_orders; i++)
+        sum += waiting_hash(n, &n->orders[i]);
     return mix(sum + mix(n->accepted));
 }

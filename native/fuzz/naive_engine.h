@@ -5,12 +5,16 @@
 
 #include "matchmark/engine.h"
 
+#include <stdbool.h>
+
 enum { NAIVE_ORDERS = 4096, NAIVE_EVENTS = 8192, NAIVE_SYMBOLS = 4 };
 
 typedef struct naive_order {
     uint64_t cl, id, arrival;
     int64_t price;
     uint32_t account, symbol, side, leaves, cum;
+    bool waits; /* deferred */
+    uint8_t type, tif, smp;
     enum mm_state state; /* mm_state of an order that has ended; MM_STATE_NEW while it rests */
 } naive_order;
 
@@ -19,6 +23,7 @@ typedef struct naive_engine {
     naive_order orders[NAIVE_ORDERS]; /* every ClOrdID that is known */
     uint32_t n_orders;
     uint64_t accepted, arrivals;
+    uint8_t trading[NAIVE_SYMBOLS];
     mm_event events[NAIVE_EVENTS]; /* of the last command */
     uint32_t n_events;
 } naive_engine;

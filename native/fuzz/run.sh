@@ -11,7 +11,7 @@ native=$(cd "$(dirname "$0")/.." && pwd)
 out=$(dirname "$native")/build/fuzz/$what
 cc=${CLANG:-clang}
 book="book.c book_check.c far_tree.c"
-engine="engine.c engine_orders.c engine_requests.c engine_query.c $book"
+engine="engine.c engine_orders.c engine_requests.c engine_trading.c engine_query.c $book"
 fix="fix_tables_44.c fix_dictionary.c fix_codec.c fix_shape.c fix_values.c fix_check.c fix_write.c fix_report.c fix_session.c fix_session_out.c fix_store.c crc32c.c"
 case $what in
 engine) sources="fuzz/fuzz_engine.c fuzz/naive_engine.c $engine" length=2054 ;;

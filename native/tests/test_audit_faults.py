@@ -6,9 +6,12 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,7 +94,7 @@ from matchmark.native.pipeline import *
 from matchmark.native.pipeline_records import Wait
 pipeline = Pipeline(sys.argv[1])
 config = EngineConfig(symbols=1, max_orders=1 << 16, remembered_ids=1 << 18)
-writer = AuditWriter(pipeline, sys.argv[2], config, file_records=1000)
+writer = AuditWriter(pipeline, sys.argv[2], config, file_records=int(sys.argv[3]))
 print("ready", flush=True)
 while (end := writer.run(20_000_000, Wait.SLEEP)) == 0:
     pass
@@ -125,14 +128,19 @@ def buy(count: int, first: int) -> Records:
 
 
 def run_until_failure(
-    shim: Path, shared: Path, log: Path, fail: str, most: int = 4000
+    shim: Path, shared: Path, log: Path, fail: str, audit_slots: int = 512, file_records: int = 1000, hold_at: int = 0
 ) -> tuple[Pipeline, EngineLoop, Gateway, int, int, subprocess.Popen[str]]:
-    """Feeds a writer that the shim will fail; orders taken, last sequence that a report said was safe, and the writer."""
-    create(shared, durability=Durability.FSYNC, audit_slots=512, report_slots=1 << 14)
+    """Feeds a writer that the shim will fail; orders taken, last sequence that a report said was safe, and the writer.
+
+    `hold_at`: from this record on the writer is held until the audit ring is full."""
+    create(shared, durability=Durability.FSYNC, audit_slots=audit_slots, report_slots=1 << 14)
     p = Pipeline(shared)
     environment = {**os.environ, "LD_PRELOAD": str(shim), "FAIL": fail, "COUNT": str(shared / "count")}
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, shared, log], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, shared, log, str(file_records)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert writer.stdout is not None
     with writer.stdout as out:
@@ -143,10 +151,25 @@ def run_until_failure(
     while p.state == ExchangeState.RUNNING:
         assert taken < 200_000, "the shim never struck"
         taken += gateway.put_all(buy(10, taken + 1))
+        if hold_at and p.status().sequence > hold_at:
+            hold_at = 0
+            hold_until_full(p, writer, audit_slots)
         engine.poll()
         reports = gateway.take()
         safe = int(reports["key"][-1]) // 2 if len(reports) else safe
     return p, engine, gateway, taken, safe, writer
+
+
+def hold_until_full(p: Pipeline, writer: subprocess.Popen[str], audit_slots: int) -> None:
+    """It goes on when the engine, which the caller's thread runs next, has filled the ring behind it."""
+    writer.send_signal(signal.SIGSTOP)
+
+    def let_go() -> None:
+        while p.status().sequence - p.durable_sequence < audit_slots:
+            time.sleep(0.001)
+        writer.send_signal(signal.SIGCONT)
+
+    threading.Thread(target=let_go, daemon=True).start()
 
 
 @pytest.mark.parametrize(
@@ -194,11 +217,13 @@ def test_the_first_disk_error_stops_the_exchange_and_is_never_tried_again(
     p.close()
 
 
+@pytest.mark.parametrize("ring", ["nearly empty", "full"])
 def test_no_room_for_the_next_file_refuses_orders_while_what_was_taken_still_fits(
-    shim: Path, shared: Path, tmp_path: Path
+    shim: Path, shared: Path, tmp_path: Path, ring: str
 ) -> None:
     log = tmp_path / "log"
-    p, engine, gateway, _, _, writer = run_until_failure(shim, shared, log, f"posix_fallocate:4:{errno.ENOSPC}")
+    full = {"audit_slots": 1024, "file_records": 1024, "hold_at": 1500} if ring == "full" else {}
+    p, engine, gateway, _, _, writer = run_until_failure(shim, shared, log, f"posix_fallocate:4:{errno.ENOSPC}", **full)
     assert "no room for the next file" in p.status().failure
     assert gateway.put(buy(1, 1 << 40))[0] == Put.STOPPED
     engine.close()

@@ -65,7 +65,7 @@ class Command:
 
     def record(self) -> tuple[object, ...]:
         return (
-            self.op, self.side, self.type, self.tif, self.smp, (0, 0, 0), self.account, self.symbol, self.cl, self.orig,
+            self.op, self.side, self.type, self.tif, self.smp, 0, (0, 0), self.account, self.symbol, self.cl, self.orig,
             self.price, self.quantity, 0, 0,
         )  # fmt: skip
 
@@ -382,7 +382,7 @@ class Flow(random.Random):
         if draw < 0.989:
             symbol = ALL_SYMBOLS if self.random() < 0.5 else symbol
             return Command(Op.MASS_CANCEL, self.cl(), 0, account, symbol)
-        return Command(Op.RESET) if draw < 0.9893 else Command(self.choice((0, 7, 255)), self.cl())
+        return Command(Op.RESET) if draw < 0.9893 else Command(self.choice((0, 13, 255)), self.cl())
 
 
 def decode(records: np.ndarray) -> list[Event | Top]:

@@ -30,7 +30,7 @@
  *      200  other_leaves_lots  u32   -                  trade: of the resting order after it; status of an order that is
  *                                                       over: its OrderQty
  *      204  epoch              u32   of the engine that wrote it; never falls
- *      208  notional           2xu64 -                  low, high: sum of price x quantity of the order's fills
+ *      208  notional           2xu64 (1)                low, high: sum of price x quantity of the order's fills
  *      224  other_notional     2xu64 -                  trade: the same of the resting order
  *      240  received_ns        u64   when the gateway had its bytes; in every record of the command
  *      248  stage_a_ns         u64   validated_ns       dequeued_ns: the engine began its batch
@@ -39,6 +39,7 @@
  *                                    where the batch began, and all before that was on disk when this record was written
  *      266  zero               u16
  *      268  crc                u32   CRC32C of bytes 0-267, by the writer
+ * (1) warn, halt, calm, resume: sum of price x quantity of the trades in the average, low word first; and in their state event.
  * A trade's cum_lots is the incoming order's; that of the resting one is in the event. */
 #ifndef MATCHMARK_AUDIT_H
 #define MATCHMARK_AUDIT_H

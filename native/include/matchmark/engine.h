@@ -21,6 +21,9 @@ extern "C" {
  * fit. */
 /* cdef begin */
 #define MM_MIN_EVENTS 4
+/* Orders that wait for their release at once, at most max_orders: a gateway's rate limit lets few in. Refused for want of capacity
+ * are those that do not fit. */
+#define MM_DEFERRED_MAX 65536
 
 typedef struct mm_engine mm_engine;
 
