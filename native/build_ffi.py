@@ -100,7 +100,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/replica.h"\n#include "matchmark/load.h"\n',
+    "".join(f'#include "matchmark/{header}"\n' for header in ("gateway.h", "replay.h", "replica.h", "load.h")),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],
