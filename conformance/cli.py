@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "chaos": (
+        "matchmark.conformance.commands.chaos",
+        "game days: kill, pause and cut off an expendable target under load; is anything lost or done twice?",
+    ),
     "doctor": (
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",
