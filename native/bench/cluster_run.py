@@ -30,7 +30,7 @@ from matchmark.reference.tokens import Keys
 from matchmark.reference.verify import verify
 
 sys.path.append(str(NATIVE.parent))  # the tests' pair of members is not part of what is installed
-from reference.tests.pair import Load, Pair, logged  # noqa: E402
+from reference.tests.pair import Load, Pair, logged
 
 ROUNDS = 3
 KILLS = 5
