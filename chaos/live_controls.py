@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matchmark.chaos.evidence import Injected
+from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
 from matchmark.chaos.schedule import ALL, EpisodePlan, Step
 from matchmark.chaos.target import OneMember, Target
@@ -68,14 +70,19 @@ def _lying(profile: Profile, folder: Path) -> Iterator[Target]:
         target.close()
 
 
-def _without_flush(profile: Profile, folder: Path) -> Iterator[Target]:
-    with tempfile.TemporaryDirectory(prefix="matchmark-shim-") as built:
-        env = {"LD_PRELOAD": str(compiled(Path(built))), "MATCHMARK_SHIM": "no_flush"}
-        target = OneMember(profile, folder, "l0", env)
-        try:
-            yield target
-        finally:
-            target.close()
+def _shimmed(mode: str, storage: str) -> Callable[[Profile, Path], Iterator[Target]]:
+    """The audit writer's flushes go through the shim, which gets them wrong in that way."""
+
+    def make(profile: Profile, folder: Path) -> Iterator[Target]:
+        with tempfile.TemporaryDirectory(prefix="matchmark-shim-") as built:
+            env = {"LD_PRELOAD": str(compiled(Path(built))), "MATCHMARK_SHIM": mode}
+            target = OneMember(profile, folder, storage, env)
+            try:
+                yield target
+            finally:
+                target.close()
+
+    return make
 
 
 def _mutant(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
@@ -89,8 +96,8 @@ def _mutant(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
     return make
 
 
-def _shim_needs() -> str | None:
-    return cannot_mount() or (None if compiler() else "there is no C compiler on this machine")
+def _shim_on(cannot: Callable[[], str | None]) -> Callable[[], str | None]:
+    return lambda: cannot() or (None if compiler() else "there is no C compiler on this machine")
 
 
 def _nothing() -> str | None:
@@ -102,7 +109,11 @@ LIVE = (
     Live("lying disk", "the power goes on a disk that confirmed flushes without doing them", ("lost", "trouble"), "l0",
          CUT, _lying, cannot_mount, reference_only=False),
     Live("flush left out", "an audit writer acknowledges without flushing, and the power goes", ("lost", "trouble"), "l0",
-         CUT, _without_flush, _shim_needs),
+         CUT, _shimmed("no_flush", "l0"), _shim_on(cannot_mount)),
+    Live("flush left out, XFS", "the same on a machine with XFS", ("lost", "trouble"), "l1-xfs",
+         CUT, _shimmed("no_flush", "l1-xfs"), _shim_on(partial(cannot_have, "xfs"))),
+    Live("written and not flushed, ext4", "an audit writer has its data written (sync_file_range) and not the metadata that it "
+         "needs", ("lost", "trouble"), "l1-ext4", CUT, _shimmed("range", "l1-ext4"), _shim_on(partial(cannot_have, "ext4"))),
     Live("acknowledged, not logged", "a gateway acknowledges every fourth order and loses it", ("lost", "hole"), "plain",
          Step("kill", "gateway", ORDERS, 0), _mutant("wire-unlogged-order-acknowledged"), _nothing, rate=SLOW_RATE),
     Live("fill reported twice", "a fill is reported again under another number", ("doubled",), "plain",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
 from matchmark.chaos.schedule import ALL, KEEPS, Kind
 
@@ -53,6 +55,14 @@ SCENARIOS = (
         "cuts",
         (Kind("cut", (ALL,), keeps=KEEPS),),
         (("l0", cannot_mount),),
+        "power_cut",
+    ),
+    Scenario(
+        "machine-cut",
+        "a whole machine loses its power: XFS and ext4 shut down without their log, memory and page cache gone (root)",
+        "cuts",
+        (Kind("cut"),),
+        (("l1-xfs", partial(cannot_have, "xfs")), ("l1-ext4", partial(cannot_have, "ext4"))),
         "power_cut",
     ),
     Scenario(

@@ -15,6 +15,7 @@ from matchmark.chaos.evidence import Injected
 from matchmark.chaos.faults.disk import Disk
 from matchmark.chaos.faults.disk_state import Keep
 from matchmark.chaos.faults.kill import Kill
+from matchmark.chaos.faults.machine import Machine
 from matchmark.chaos.faults.pause import Pause
 from matchmark.chaos.schedule import ALL, Step
 from matchmark.conformance.checks.audit_structure import AuditLog
@@ -54,7 +55,8 @@ class Target(Protocol):
 
 
 class OneMember:
-    """`storage` is "plain" (a folder) or "l0" (a disk that can fail). `env` goes over the target's environment at each start."""
+    """`storage` is "plain" (a folder), "l0" (a disk that can fail), "l1-xfs" or "l1-ext4" (a machine that can). `env` goes over
+    the target's environment at each start."""
 
     def __init__(
         self,
@@ -66,14 +68,16 @@ class OneMember:
     ) -> None:
         self.profile, self.env = profile, dict(env or {})
         self.disk = Disk() if storage == "l0" else None
+        self.machine = Machine(storage.removeprefix("l1-")) if storage.startswith("l1-") else None
+        places = {"data": self.machine.folder / "data", "memory": self.machine.memory} if self.machine else {}
         try:
-            self.lab = Lab(profile, folder, self.disk, hook=hook)
+            self.lab = Lab(profile, folder, self.disk, hook=hook, **places)
         except BaseException:
-            self._close_disk()
+            self._close_storage()
             raise
 
     def start(self) -> None:
-        self.lab.start(env=self.env)
+        self.lab.start(env=self.env, before=self.machine.words if self.machine else ())
 
     def addresses(self) -> list[tuple[str, int]]:
         endpoint = self.lab.endpoint()
@@ -106,7 +110,7 @@ class OneMember:
 
     def _cut(self, step: Step, load: FixLoad) -> Injected:
         to_wall_ns = time.time_ns() - time.monotonic_ns()
-        at_ns = self.lab.power_cut(Keep(step.keep), f"{step.after_orders} {step.delay_us}") + to_wall_ns
+        at_ns = to_wall_ns + self._power_cut(step)
         over_ns = time.time_ns()
         if not self.profile.info.capabilities & {"fix_resend"}:
             load.reset_numbers()
@@ -114,13 +118,22 @@ class OneMember:
         window = self._window_ns(at_ns - to_wall_ns) if self.asynchronous else 0
         return Injected("cut", ALL, at_ns, over_ns, time.time_ns(), window, f"{step.keep} of the unsynced was left")
 
+    def _power_cut(self, step: Step) -> int:
+        if self.machine is None:
+            return self.lab.power_cut(Keep(step.keep), f"{step.after_orders} {step.delay_us}")
+        cut_ns = self.machine.cut()
+        self.lab.instance.kill_all()
+        self.machine.power_on()
+        return cut_ns
+
     @property
     def asynchronous(self) -> bool:
         return bool(self.lab.audit.get("durability") == "async" and not self.lab.battery_backed)
 
     def _window_ns(self, cut_ns: int) -> int:
-        """Ten milliseconds, and what of the last second the disk itself was at work: that time is the kit's."""
-        assert self.disk
+        """Ten milliseconds, and what of the last second a disk of the kit's was at work: that time is the kit's."""
+        if self.disk is None:
+            return ASYNC_WINDOW_NS
         since = cut_ns - 1_000_000_000
         busy = sum(max(0, min(c.ended_ns, cut_ns) - max(c.started_ns, since)) for c in self.disk.journal())
         return ASYNC_WINDOW_NS + busy
@@ -158,11 +171,13 @@ class OneMember:
         try:
             self.lab.close()
         finally:
-            self._close_disk()
+            self._close_storage()
 
-    def _close_disk(self) -> None:
+    def _close_storage(self) -> None:
         if self.disk is not None:
             self.disk.close()
+        if self.machine is not None:
+            self.machine.close()
 
 
 def sessions_of(lab: Lab, count: int) -> list[LoadSession]:

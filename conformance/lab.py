@@ -56,16 +56,17 @@ class Lab:
         disk: Disk | None = None,
         hook: str = "lab_start",
         data: Path | None = None,
+        memory: Path | None = None,
     ) -> None:
         """`hook` starts it where the profile has that one, else `start`. `data`: its folder, where that is neither below
-        `folder` nor on the disk."""
+        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove."""
         if "start" not in profile.tables.get("hooks", {}):
             raise LabBlocked("the profile has no [hooks] start: nothing can be started and killed")
         self.profile, self.disk = profile, disk
         self.audit = profile.tables.get("audit_log", {})
         self.entry = profile.tables.get("order_entry", {})
         self.folder = data or (disk.folder if disk else folder) / "data"
-        self.memory = Path(
+        self.memory = memory or Path(
             tempfile.mkdtemp(prefix="matchmark-lab-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder)
         )
         self._said = folder
