@@ -64,12 +64,16 @@ static void tell_one(mm_gateway *g, mm_identity *id, const char *fields, uint32_
         mm_fix_store_keep_fields(&id->store, "f", fields, n, g->now_ns);
 }
 
-static void tell_all(mm_gateway *g, const mm_report *r)
+void mm_gateway_tell_state(mm_gateway *g, const mm_report *r)
 {
     char fields[MM_FIX_REPORT_ROOM];
     uint32_t n = status_fields(g, r, fields);
     for (uint32_t i = 0; i < g->config.max_sessions; i++) {
         mm_identity *id = &g->identities[i];
+        if (g->config.follow) {
+            id->seen_key = r->key; /* it is owed it, when this gateway takes over */
+            continue;
+        }
         if (!__atomic_load_n(&id->known, __ATOMIC_ACQUIRE) || id->unmet || r->key <= id->sent_key)
             continue;
         tell_one(g, id, fields, n);
@@ -194,7 +198,7 @@ static bool release_first(mm_gateway *g, uint32_t session)
 uint32_t mm_gateway_release(mm_gateway *g)
 {
     uint32_t released = 0;
-    for (uint32_t i = 0; i < g->n_releasing;) {
+    for (uint32_t i = 0; !g->config.follow && i < g->n_releasing;) {
         mm_identity *id = &g->identities[g->releasing[i]];
         if (id->first_waiting) {
             released += release_first(g, g->releasing[i++]);
@@ -215,7 +219,7 @@ static void take_state(mm_gateway *g, const mm_report *r)
     g->n_unusual = g->n_unusual - (g->trading[r->symbol] != MM_OPEN) + (r->state != MM_OPEN);
     g->trading[r->symbol] = r->state;
     g->states[r->symbol] = *r;
-    tell_all(g, r);
+    mm_gateway_tell_state(g, r);
 }
 
 bool mm_gateway_take_trading(mm_gateway *g, const mm_report *r)

@@ -18,7 +18,7 @@ import numpy as np
 
 from matchmark.conformance.trading_messages import Trading
 from matchmark.native.pipeline import Gateway, Pipeline, PipelineError, new_orders, now_ns
-from matchmark.native.pipeline_records import REPORT, ExchangeState, Put
+from matchmark.native.pipeline_records import REPORT, ExchangeState, Put, Role
 from matchmark.native.records import ABSENT, EventKind, Op, Reason
 from matchmark.reference import operators
 from matchmark.reference.breaker import Breaker, Figures, Rules
@@ -85,13 +85,17 @@ class Desk:
         self.clock.refresh()
         self._hear()
         self._take_reports()
-        if self.pipeline.state != ExchangeState.RUNNING:
+        if not self._acts():
             return
         for decision in self.breaker.check(self.clock.monotonic_ns()):
             figures = decision.figures
             why = f"{figures.drop_bps / 100:.2f}% below the average of {self.breaker.rules.window_ns / 1e9:g} s"
             if self.put(Command(Op[decision.act.upper()], decision.symbol, "breaker", why, figures)):
                 self.breaker.asked(decision)
+
+    def _acts(self) -> bool:
+        """A standby's breaker keeps up, and leaves it to the primary's to decide."""
+        return self.pipeline.role == Role.PRIMARY and self.pipeline.state == ExchangeState.RUNNING
 
     def _hear(self) -> None:
         for heard in self.feed.read(self.pipeline.durable_sequence):
@@ -112,6 +116,8 @@ class Desk:
 
     def put(self, command: Command) -> int:
         """The number under which it is answered; 0 when the ring is full or the exchange takes nothing."""
+        if not self._acts():
+            return 0
         self._serial += 1
         order = new_orders(1)
         c, figures = order["command"], command.figures

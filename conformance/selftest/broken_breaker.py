@@ -9,6 +9,7 @@ clauses that breaks is declared in wire_breaker.py.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,11 +19,13 @@ import numpy as np
 
 from matchmark.conformance import cli
 from matchmark.conformance.trading_messages import Act, Trading
-from matchmark.native.records import EventKind, Op
+from matchmark.native.pipeline import new_orders, now_ns
+from matchmark.native.records import ABSENT, EventKind, Op
 from matchmark.reference import breaker as b
-from matchmark.reference import breaker_feed, breaker_role, config, operators, tokens
+from matchmark.reference import breaker_feed, config, operators, tokens
 from matchmark.reference.breaker import Breaker, Deal, Figures, Row, When
 from matchmark.reference.breaker_role import NOBODY, Command, Desk
+from matchmark.reference.clock import Clock
 
 ACCOUNTS = 8
 BUGS: dict[str, Callable[[], None]] = {}
@@ -145,9 +148,9 @@ def warns_before_it_halts() -> None:
 @bug
 def wall_clock() -> None:
     def made(_: Any) -> Any:
-        return lambda self: breaker_feed.now_ns() + sum(self.ahead(breaker_role.time.time_ns()))
+        return lambda self: now_ns() + sum(self.ahead(time.time_ns()))
 
-    instead(breaker_role.Clock, "monotonic_ns", made)
+    instead(Clock, "monotonic_ns", made)
 
 
 # --- what it does ---
@@ -186,10 +189,10 @@ def cancels_what_rests() -> None:
 
 def mass_cancel(desk: Desk, symbol: int) -> None:
     for account in range(ACCOUNTS):
-        order = breaker_role.new_orders(1)
+        order = new_orders(1)
         c = order["command"]
         c["op"], c["symbol"], c["account"], c["cl_ord_id"] = Op.MASS_CANCEL, symbol, account, account + 1
-        c["price_ticks"] = c["quantity_lots"] = breaker_role.ABSENT
+        c["price_ticks"] = c["quantity_lots"] = ABSENT
         order["session"] = NOBODY
         desk.gateway.put(order)
 

@@ -79,9 +79,9 @@ class Told(BrokenWire):
         return [m]
 
 
-def even(link: Link) -> bool:
-    """About half of the sessions: those of accounts with an even number."""
-    return bool(link.session) and int(link.session.name.partition("-")[0][-1]) % 2 == 0
+def number(link: Link) -> int:
+    """Of the session's account, ACC1 and so on."""
+    return int(link.session.name.partition("-")[0][-1]) if link.session else 0
 
 
 @wire_mutant(
@@ -91,7 +91,7 @@ def even(link: Link) -> bool:
 )
 class WarningToHalf(Told):
     def told(self, link: Link, m: Message) -> list[Message]:
-        return [] if m.get(326) == WARNING and even(link) and not m.get(55).endswith("0") else [m]
+        return [] if m.get(326) == WARNING and number(link) % 2 == 0 else [m]
 
 
 @wire_mutant(
@@ -101,8 +101,7 @@ class WarningToHalf(Told):
 )
 class HaltToHalf(Told):
     def told(self, link: Link, m: Message) -> list[Message]:
-        far = bool(link.session) and int(link.session.name.partition("-")[0][-1]) > 3
-        return [] if m.get(326) == HALT and far else [m]
+        return [] if m.get(326) == HALT and number(link) > 3 else [m]
 
 
 @wire_mutant(
@@ -130,7 +129,7 @@ class NoReason(Told):
 )
 class ResumptionNotTold(Told):
     def told(self, link: Link, m: Message) -> list[Message]:
-        return [] if m.get(326) == RESUME and even(link) else [m]
+        return [] if m.get(326) == RESUME and number(link) % 2 == 0 else [m]
 
 
 @wire_mutant(

@@ -64,9 +64,10 @@ class LeaseKeeper:
         self._given_up = False
 
     def begin(self, now_ns: int) -> LeaseRecord:
+        """Also while the lease is given up: that the epoch is still ours must be known then, too."""
         self._counter += 1
         self._begun_ns = now_ns
-        return LeaseRecord(self.epoch, self._counter, self.member, self.lease_ns)
+        return LeaseRecord(self.epoch, self._counter, self.member, self.lease_ns, self._given_up)
 
     def finish(self, epoch_on_storage: int | None) -> None:
         """`epoch_on_storage`: read after the record was written; None when it could not be read, or the record not written.

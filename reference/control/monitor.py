@@ -90,13 +90,9 @@ class TakeEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Locate the gap, replay it, open: promotion.py. Then `promoted` or `promotion_refused`.
-
-    `used`: the last epoch known to have been at work; whoever held it or a later one below `epoch` may have the end of the log.
-    """
+    """Locate the gap, replay it, open: promotion.py. Then `promoted` or `promotion_refused`."""
 
     epoch: int
-    used: int
     planned: bool
 
 
@@ -249,7 +245,7 @@ class Monitor:
         return TakeEpoch(self._taking, self.used)
 
     def _promote(self) -> Action:
-        return Promote(self._taking, self.used, self._planned)
+        return Promote(self._taking, self._planned)
 
     def _unfit(self) -> Alert:
         return Alert("standby-unfit", f"this standby is not promoted: {self.standby.unfit}")

@@ -1,12 +1,11 @@
 """The way from "the old lease is over" to the first order: find the end of the old log, join it, replay the gap, open.
 
-One run of this machine a try. Nothing of it acknowledges; the last step but one takes the new lease, and only with that may
-a session be opened. A try that is cut off anywhere is repeated from the start: what was replayed is in the own log by then.
+One run of this machine a try. Nothing of it acknowledges; the new lease is taken when the own log has everything, and only
+with it is a session opened. A try that is cut off is repeated from the start: what was replayed is in the own log by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -23,7 +22,9 @@ class State(Enum):
     LOCATING = "locating"
     JOINING = "joining"
     REPLAYING = "replaying"
+    FLUSHING = "flushing"
     LEASING = "leasing"
+    MARKING = "marking"
     OPENING = "opening"
     SERVING = "serving"
     REFUSED = "refused"
@@ -31,16 +32,20 @@ class State(Enum):
 
 _S = State
 TRANSITIONS: tuple[Row[State], ...] = (
-    Row(_S.LOCATING, "found", _S.JOINING, "a log of an earlier primary was read: is ours the same up to where both go?"),
-    Row(_S.LOCATING, "none, may go on", _S.LEASING, "no log to be read, and the mode allows it: what may be missing is stated"),
-    Row(_S.LOCATING, "refused", _S.REFUSED, "no log to be read, and the mode promised more"),
+    Row(_S.LOCATING, "found", _S.JOINING, "the old primary's log was read: is ours the same up to where both go?"),
+    Row(_S.LOCATING, "none, may go on", _S.FLUSHING, "no log to be read, and the mode allows it: what may be missing is stated"),
+    Row(_S.LOCATING, "refused", _S.REFUSED, "no log to be read, and the mode promised more; or our own is damaged"),
     Row(_S.JOINING, "gap", _S.REPLAYING, "same hash at the join: the records behind ours are replayed"),
-    Row(_S.JOINING, "no gap", _S.LEASING, "same hash at the join, and we have all"),
+    Row(_S.JOINING, "no gap", _S.FLUSHING, "same hash at the join, and we have all"),
     Row(_S.JOINING, "refused", _S.REFUSED, "another hash at the join: this standby has diverged"),
-    Row(_S.REPLAYING, "replayed", _S.LEASING, "the last record of the gap is in our own log, with the same hash"),
+    Row(_S.REPLAYING, "replayed", _S.FLUSHING, "the last record of the gap is in our own log, with the same hash"),
     Row(_S.REPLAYING, "refused", _S.REFUSED, "a record of the gap is damaged, or replays to something else"),
-    Row(_S.LEASING, "leased", _S.OPENING, "the new lease is held: sessions are opened"),
+    Row(_S.FLUSHING, "flushed", _S.LEASING, "our log is on our disk, all of it, as the old one was or was not"),
+    Row(_S.FLUSHING, "refused", _S.REFUSED, "our disk does not take it"),
+    Row(_S.LEASING, "leased", _S.MARKING, "the new lease is held"),
     Row(_S.LEASING, "refused", _S.REFUSED, "a higher epoch is there"),
+    Row(_S.MARKING, "marked", _S.OPENING, "storage says that this epoch opened, and what may be missing: sessions are opened"),
+    Row(_S.MARKING, "refused", _S.REFUSED, "storage does not take it, or a higher epoch is there"),
     Row(_S.OPENING, "open", _S.SERVING, "orders are accepted"),
     Row(_S.OPENING, "refused", _S.REFUSED, "the sessions cannot be opened, or a higher epoch is there"),
 )  # fmt: skip
@@ -57,22 +62,21 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The log of one who held an epoch from the last one at work on.
+    """The log of who opened last. `sequence`: the last record to be had, None when none is.
 
-    `sequence`, `epoch`: of the last record to be had, from its memory where that is reached, else from its log; `None`
-    where neither is. `memory`: the shared memory of its last run was read as well, so nothing that it decided is missing.
+    `memory`: the shared memory of its last run was read as well, so nothing that it decided is missing. `why`: what is wrong
+    with it, when it cannot be read whole.
     """
 
     member: str
     sequence: int | None
-    epoch: int = 0
     memory: bool = False
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Locate:
-    """Read the logs of those who held the epochs; then `located`. Not before the lease is over: they may still grow."""
+    """Read the log of who opened last, as storage says; then `located`. Not before the lease is over: it may still grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,26 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """The own log to its end, on the disk, in every mode; then `flushed`.
+
+    Who takes over next looks at our log and no more at the old one, where some of it was on disk already.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class TakeLease:
     """The keeper's first renewal; then `leased`, or `failed` when it is fenced."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkOpened:
+    """Write on shared storage, flushed, that this epoch opens; then `marked`. From now on our log stands for the old ones.
+
+    `may_be_missing`: null, or in words what may have been acknowledged and is lost. Nobody looks for it any more.
+    """
+
+    may_be_missing: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +126,10 @@ class OpenSessions:
 
 @dataclass(frozen=True, slots=True)
 class AcceptOrders:
-    """Listen. `may_be_missing`: null, or in words what may have been acknowledged and is lost."""
-
-    may_be_missing: str | None
+    """Listen."""
 
 
-Step = Locate | Compare | Replay | TakeLease | OpenSessions | AcceptOrders
+Step = Locate | Compare | Replay | Flush | TakeLease | MarkOpened | OpenSessions | AcceptOrders
 
 
 class Promotion:
@@ -129,30 +149,22 @@ class Promotion:
     def begin(self) -> Step:
         return Locate()
 
-    def located(self, logs: Sequence[Found]) -> Step | None:
-        """One for each who held an epoch from the last one at work up to ours. None: refused, see `refusal`."""
-        away = [log for log in logs if log.sequence is None]
-        found = [log for log in logs if log.sequence is not None]
-        blind = ", ".join(f"{log.member} ({log.why})" for log in away) or "nobody's log is there"
-        if away or not found:
-            lost = self._without(f"not to be read is the log of {blind}" if away else blind)
-        elif all(log.memory for log in found):
-            lost = None
-        else:
-            lost = self._cut()
+    def located(self, found: Found) -> Step | None:
+        """None: refused, see `refusal`."""
+        self._source = found
+        lost = self._unread(found) if found.sequence is None else None if found.memory else self._cut()
         if lost is not None and not lost[1] and not self._forced:
             return self._refuse(lost[0])
         self.may_be_missing = lost[0] if lost else None
-        if not found:
+        if found.sequence is None:
             self._machine.go("none, may go on")
-            return TakeLease()
-        # Who wrote under the highest epoch had joined all before it; of the same epoch the longest is the whole one.
-        self._source = max(found, key=lambda log: (log.epoch, log.sequence or 0))
+            return Flush()
         self._machine.go("found")
-        return Compare(self._source.member, min(self._own.sequence, self._source.sequence or 0))
+        return Compare(found.member, min(self._own.sequence, found.sequence))
 
-    def _without(self, what: str) -> tuple[str, bool] | None:
-        """A log cannot be read: what may be missing, and whether the mode goes on with that."""
+    def _unread(self, found: Found) -> tuple[str, bool] | None:
+        """The log cannot be read: what may be missing, and whether the mode goes on with that."""
+        what = f"{found.member}'s log cannot be read ({found.why})"
         if self._mode == "replicated" and self._own.noted:
             return None
         if self._mode == "async":
@@ -165,7 +177,7 @@ class Promotion:
         )
 
     def _cut(self) -> tuple[str, bool] | None:
-        """All logs were read, but not the memory of each: what had not reached the disk is gone."""
+        """The log was read, but not the memory: what had not reached the disk is gone."""
         if self._mode == "fsync" or (self._mode == "replicated" and self._own.noted):
             return None
         if self._mode == "async":
@@ -184,7 +196,7 @@ class Promotion:
             return self._refuse(f"this standby has diverged from {self._source.member}'s log {known} record {at}")
         if last <= self._own.sequence:
             self._machine.go("no gap")
-            return TakeLease()
+            return Flush()
         self._machine.go("gap")
         return Replay(self._source.member, self._own.sequence + 1, last)
 
@@ -194,15 +206,23 @@ class Promotion:
         if sequence < last:
             return self._refuse(f"the replay of {self._source.member}'s log ended at record {sequence} of {last}")
         self._machine.go("replayed")
+        return Flush()
+
+    def flushed(self) -> Step:
+        self._machine.go("flushed")
         return TakeLease()
 
     def leased(self) -> Step:
         self._machine.go("leased")
+        return MarkOpened(self.may_be_missing)
+
+    def marked(self) -> Step:
+        self._machine.go("marked")
         return OpenSessions()
 
     def opened(self) -> Step:
         self._machine.go("open")
-        return AcceptOrders(self.may_be_missing)
+        return AcceptOrders()
 
     def failed(self, why: str) -> None:
         """The step that was asked for cannot be done."""

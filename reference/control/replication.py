@@ -40,10 +40,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Records follow from `sequence` on, under `epoch`."""
+    """Records follow from `sequence` on, under `epoch`. A standby with fewer than `needed` may lack what was acknowledged."""
 
     epoch: int
     sequence: int
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ def _parse(body: bytes) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Primary:
-    """What the handshake must know of the primary. Its log has records `first_sequence` to `last_sequence`."""
+    """What the handshake must know of the primary. Its log has records `first_sequence` to `last_sequence`; `needed` is
+    `Sender.needed`."""
 
     cluster: str
     member: str
@@ -138,6 +140,7 @@ class Primary:
     epoch: int
     first_sequence: int
     last_sequence: int
+    needed: int = 0
 
 
 class Handshake:
@@ -170,7 +173,7 @@ class Handshake:
                 last + 1,
             )
         if self._hash_at(last) == said.hash_before:
-            return Go(mine.epoch, said.next_sequence)
+            return Go(mine.epoch, said.next_sequence, mine.needed)
         self._agree, self._differ = max(mine.first_sequence - 2, 0), last  # before the log: taken for the same
         return self._narrow()
 

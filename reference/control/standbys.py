@@ -84,9 +84,16 @@ class Sender:
     def connected(self) -> bool:
         return self.noted_member in self._acks
 
+    @property
+    def needed(self) -> int:
+        """Who has all records up to this one has all that can have been acknowledged."""
+        return max(self.replicated, self._began_at)
+
     def attach(self, member: str, last: int) -> list[NoteStandby]:
         """After the handshake: its records up to `last` are the same. One connection a member, the later one counts."""
         self._acks[member] = Ack(last, last)
+        if member == self.noted_member:
+            self.replicated = max(self.replicated, last)
         return self._choose()
 
     def ack(self, member: str, ack: Ack) -> list[NoteStandby]:
@@ -109,7 +116,7 @@ class Sender:
         return lost + list(self._choose())
 
     def noted(self, note: NoteStandby, done: bool) -> list[Alert]:
-        """`done`: it is on storage, flushed. Otherwise the next acknowledgement asks again."""
+        """`done`: it is on storage, flushed. Otherwise `tick` asks again."""
         self._noting = None
         if not done:
             return []
@@ -119,11 +126,14 @@ class Sender:
         self.replicated = max(self.replicated, self._acks[note.member].received)
         return [Alert("standby-there", f"standby {note.member} follows under epoch {self.epoch}")]
 
+    def tick(self) -> list[NoteStandby]:
+        """Now and then: asks again for what storage did not take."""
+        return self._choose()
+
     def _choose(self) -> list[NoteStandby]:
         if self.connected or self._noting is not None:
             return []
-        needed = max(self.replicated, self._began_at)
-        able = [member for member, ack in self._acks.items() if ack.received >= needed]
+        able = [member for member, ack in self._acks.items() if ack.received >= self.needed]
         if not able:
             return []
         self.noted_member = None  # while it is written nobody knows whom storage names, so nobody's count

@@ -7,6 +7,7 @@ away looks empty.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from matchmark.reference.durable_files import make_directory, sync_directory
 TRIES, TRY_AGAIN_S = 3, 0.01
 """A file that is being replaced on a network file system is away for a moment (ENOENT, ESTALE)."""
 _CLAIM = re.compile(r"epoch\.(\d+)")
+_OPENED = re.compile(r"opened\.(\d+)")
 _CLUSTER = "cluster"
 """There as soon as the cluster was founded: tells an epoch that is missing from a storage that is."""
 
@@ -94,6 +96,29 @@ class EpochStore:
             return epochs.decode((self.directory / f"epoch.{number}").read_bytes(), str(self.path)).member
         except (OSError, EpochError):
             return None
+
+    def mark_opened(self, number: int, may_be_missing: str | None) -> None:
+        """On the disk: the holder of `number` has everything and opens now. StorageUnreadable: not known whether it is there.
+
+        Who takes over later reads its log, and no older one: only what is named in `may_be_missing` was given up.
+        """
+        said = json.dumps({"epoch": number, "may_be_missing": may_be_missing}).encode()
+        try:
+            self._make(self.directory / f"opened.{number}", said)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def opened(self) -> tuple[int, str] | None:
+        """The last epoch that opened, and its holder, whose log is the one to be read; None: the first is still to come."""
+        try:
+            marks = [int(match[1]) for name in os.listdir(self.directory) if (match := _OPENED.fullmatch(name))]
+            number = max(marks, default=0)
+            holder = self.holder(number) if number else None
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if number and holder is None:
+            raise StorageUnreadable(errno.EIO, f"shared storage {self.directory}: epoch.{number} cannot be read")
+        return (number, holder) if holder is not None else None
 
     def take(self, number: int, member: str, used: int) -> bool:
         """Makes `number` the member's: it is on the disk, and nobody else has it or ever gets it. False: another was first.

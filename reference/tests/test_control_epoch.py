@@ -159,6 +159,21 @@ def test_a_storage_that_is_away_is_unreadable_and_never_epoch_0(
     assert LeaseFile(store.directory).read() is None
 
 
+def test_storage_says_whose_log_is_the_one_to_be_read(store: EpochStore) -> None:
+    assert store.opened() is None
+    store.mark_opened(1, None)
+    assert store.opened() == (1, "a")
+    assert store.take(2, "b", 1)
+    assert store.opened() == (1, "a"), "b has the epoch and has not opened: it may lack what a has"
+    store.mark_opened(2, "the last 10 ms")
+    store.mark_opened(2, None)
+    assert store.opened() == (2, "b")
+    assert "last 10 ms" in (store.directory / "opened.2").read_text(), "what was said first stands"
+    (store.directory / "epoch.2").write_bytes(b"")
+    with pytest.raises(StorageUnreadable):
+        store.opened()
+
+
 def test_an_epoch_whose_flush_fails_is_not_taken(store: EpochStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(path: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -129,7 +129,7 @@ def test_a_takeover_waits_for_the_lease_and_promotes_once() -> None:
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
     assert bench.monitor.state is State.WAITING
     assert bench.run(1_000) == []
-    assert bench.run(50) == [Promote(4, used=3, planned=False)]
+    assert bench.run(50) == [Promote(4, planned=False)]
     assert bench.run(30_000) == []
     assert kinds(bench.take(bench.monitor.promoted())) == ["promoted"]
     assert bench.run(30_000) == []
@@ -142,7 +142,7 @@ def test_a_lease_that_ran_out_long_ago_is_not_waited_for_again() -> None:
     takeover(bench)
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
     bench.take(bench.monitor.lease_seen(bench.now * MS, LeaseRecord(3, 9, "p", 1_000 * MS)))
-    assert bench.run(50) == [Promote(4, used=3, planned=False)]
+    assert bench.run(50) == [Promote(4, planned=False)]
 
 
 def test_a_heartbeat_after_death_was_declared_calls_it_off_as_long_as_the_epoch_is_not_taken() -> None:
@@ -156,7 +156,7 @@ def test_a_heartbeat_after_death_was_declared_calls_it_off_as_long_as_the_epoch_
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
     bench.beat()
     bench.run(2_000)
-    assert bench.said[-1] == Promote(4, used=3, planned=False), "then it is too late"
+    assert bench.said[-1] == Promote(4, planned=False), "then it is too late"
 
 
 def test_an_answer_that_was_under_way_when_a_heartbeat_came_counts() -> None:
@@ -234,7 +234,7 @@ def test_a_bad_epoch_is_told_once_and_tried_again_for_it_may_be_repaired() -> No
         assert kinds(bench.run(500))[-1:] == ["TakeEpoch"]
     assert bench.codes() == ["primary-dead", "epoch-refused"]
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
-    assert bench.run(1_100)[-1:] == [Promote(4, used=3, planned=False)]
+    assert bench.run(1_100)[-1:] == [Promote(4, planned=False)]
 
 
 def test_a_promotion_that_was_refused_is_tried_again_under_the_same_epoch() -> None:
@@ -244,7 +244,7 @@ def test_a_promotion_that_was_refused_is_tried_again_under_the_same_epoch() -> N
     bench.run(1_100)
     assert kinds(bench.take(bench.monitor.promotion_refused(bench.now * MS, "no log"))) == ["promotion-refused"]
     assert bench.run(450) == []
-    assert bench.run(50) == [Promote(4, used=3, planned=False)]
+    assert bench.run(50) == [Promote(4, planned=False)]
     assert bench.take(bench.monitor.promotion_refused(bench.now * MS, "no log")) == []
     bench.monitor.status(DIVERGED)
     assert bench.run(5_000) == []
@@ -277,7 +277,7 @@ def test_a_switchover_waits_for_the_last_record_and_for_no_lease() -> None:
     released = LeaseRecord(3, 9, "p", 1_000 * MS, released=True)
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
     bench.take(bench.monitor.lease_seen(bench.now * MS, released))
-    assert bench.run(50) == [Promote(4, used=3, planned=True)]
+    assert bench.run(50) == [Promote(4, planned=True)]
 
 
 @pytest.mark.parametrize(

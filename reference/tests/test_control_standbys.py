@@ -38,7 +38,8 @@ def test_nothing_counts_before_storage_says_who_the_standby_is() -> None:
     assert sender.replicated == 0
     assert sender.noted(NoteStandby(3, "b"), False) == []
     assert sender.replicated == 0
-    assert sender.ack("b", Ack(106, 100)) == [NoteStandby(3, "b")], "asked again"
+    assert sender.tick() == [NoteStandby(3, "b")], "asked again, and only once at a time"
+    assert sender.tick() == sender.ack("b", Ack(106, 100)) == []
     sender.noted(NoteStandby(3, "b"), True)
     assert sender.replicated == 106
 
