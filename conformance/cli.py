@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "simulate": (
+        "matchmark.conformance.commands.simulate",
+        "run the control plane of the reference exchange in a simulated world, from seeds",
+    ),
     "doctor": (
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",

@@ -68,6 +68,8 @@ class Checks:
             raise Violation(f"{member.name} opens under epoch {epoch} after one opened under {self.opened_epoch}")
         if member.standby is not None and member.standby.unfit:
             raise Violation(f"{member.name} opens though {member.standby.unfit}")
+        if at := member.log.broken_at():
+            raise Violation(f"{member.name} opens with a log that is damaged at record {at}")
         self.opened_epoch, self._opened_by = epoch, member
         self.opens_count += 1
         lost = {key: at for key, at in self.acked.items() if member.log.keys.get(key) != at}
