@@ -98,7 +98,7 @@ static mm_audit_header header_for(const mm_writer *w, uint64_t first_sequence, u
         .first_hash = first_hash,
         .capacity_records = w->config.file_records,
         .created_ns = (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec,
-        .epoch = w->p->control->config.epoch,
+        .epoch = (uint32_t)mm_load(&w->p->control->epoch.word),
         .engine = w->config.engine,
         .instruments_hash = w->config.instruments_hash,
     };
@@ -353,6 +353,10 @@ int64_t mm_writer_poll(mm_writer *w)
 {
     if (w->broken)
         return -1;
+    if (!mm_pipeline_may_act(w->p)) { /* what another primary does not have is not for the log */
+        w->broken = mm_load(&w->p->control->fenced_by.word) != 0;
+        return w->broken ? -1 : 0;
+    }
     uint64_t ready = mm_load(&w->p->audit->tail.word) - w->written;
     if (!ready) {
         w->waiting_since_ns = 0;

@@ -21,6 +21,7 @@ HEADERS = (
     "engine.h",
     "audit.h",
     "pipeline.h",
+    "replica.h",
     "fix.h",
     "fix_session.h",
     "risk.h",
@@ -56,6 +57,7 @@ FIX = (
     "fix_write.c",
     "fix_report.c",
 )
+REPLICA = ("replica_log.c", "replica_send.c", "replica_take.c")
 SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = (
     "risk.c",
@@ -64,9 +66,22 @@ GATEWAY = (
     "gateway_keep.c",
     "gateway_orders.c",
     "gateway_reports.c",
+    "gateway_takeover.c",
     "gateway_tcp.c",
 )
-SOURCES = (*ENGINE, "log_replay.c", "shm.c", "stages.c", "pipeline.c", *AUDIT, *LOOP, *FIX, *SESSION, *GATEWAY)
+SOURCES = (
+    *ENGINE,
+    "log_replay.c",
+    "shm.c",
+    "stages.c",
+    "pipeline.c",
+    *AUDIT,
+    *LOOP,
+    *REPLICA,
+    *FIX,
+    *SESSION,
+    *GATEWAY,
+)
 
 
 def cdef_of(header: str) -> str:
@@ -82,7 +97,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n',
+    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/replica.h"\n',
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

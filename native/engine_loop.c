@@ -24,7 +24,7 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
     }
     memset(loop, 0, sizeof *loop);
     loop->p = p;
-    loop->epoch = p->control->config.epoch;
+    loop->epoch = (uint32_t)mm_load(&p->control->epoch.word);
     loop->lock = mm_lock_take(p->directory, "engine.lock");
     if (loop->lock < 0 && errno == EWOULDBLOCK)
         mm_fault_set(fault, 0, "engine: another engine is running on %.300s", p->directory);
@@ -112,6 +112,9 @@ uint64_t mm_engine_loop_poll(mm_engine_loop *loop)
     }
     mm_loop_answer_resume(loop);
     loop->dequeued_ns = mm_now_ns();
+    if (loop->dequeued_ns >= mm_load(&loop->p->control->lease_until_ns.word))
+        return 0; /* another may be primary by now */
+    loop->epoch = (uint32_t)mm_load(&loop->p->control->epoch.word);
     do {
         const mm_order_message *order = &mm_mpsc_slot(ring, first + n)->order;
         __builtin_prefetch(mm_mpsc_slot(ring, first + n + 10));

@@ -100,7 +100,9 @@ bool mm_loop_report(mm_engine_loop *loop, const mm_audit_record *record, int res
 bool mm_loop_report_to_all(mm_engine_loop *loop, const mm_audit_record *record);
 void mm_loop_answer_resume(mm_engine_loop *loop);
 
-/* engine_loop_replay.c: brings a new engine to where the log and the audit ring end. 0, or -1 and `fault`. */
+/* engine_loop_replay.c: the order that a command's record is of. */
+void mm_order_of_record(const mm_audit_record *r, mm_order_message *o);
+/* Brings a new engine to where the log and the audit ring end. 0, or -1 and `fault`. */
 int mm_loop_replay(mm_engine_loop *loop, const char *log_directory, const mm_config *config, mm_fault *fault);
 
 #endif

@@ -63,7 +63,7 @@ static const mm_audit_record *next_expected(mm_engine_loop *loop)
     return &s->record;
 }
 
-static void order_of_record(const mm_audit_record *r, mm_order_message *o)
+void mm_order_of_record(const mm_audit_record *r, mm_order_message *o)
 {
     *o = (mm_order_message){
         .command = r->command,
@@ -86,7 +86,7 @@ static int replay_commands(mm_engine_loop *loop, source *s)
             return mm_fault_set(loop->fault, 0, "audit log: record %llu is an event that no command of the log causes",
                                 (unsigned long long)r->sequence);
         mm_order_message order;
-        order_of_record(r, &order);
+        mm_order_of_record(r, &order);
         uint64_t position = r->command.tag;
         if (position < loop->position)
             return mm_fault_set(loop->fault, 0, "audit log: record %llu takes order position %llu again",

@@ -6,7 +6,7 @@
  * holds a ceiling besides: no number from it on is sent before a later copy is on disk. So after a loss of power the numbers go
  * on from the ceiling, above all that a counterparty can have seen, and what the log has after the copy's last report
  * is numbered anew (docs/fix.md). */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "fix_session_internal.h"
 #include "matchmark/audit.h"
 
@@ -110,6 +110,49 @@ int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender,
     point_into(store, memory, capacity);
     store->bytes = bytes;
     return 0;
+}
+
+/* Of the entries and of the journal what was used: the rest is zeros in a new file anyway. */
+static int copy_used(int from, int to, const mm_fix_numbers *n, uint64_t bytes)
+{
+    uint64_t entries = n->next_out < n->capacity ? n->next_out : n->capacity;
+    uint64_t used = n->journal_end < n->journal_bytes ? n->journal_end : n->journal_bytes;
+    uint64_t journal_at = HEADER_BYTES + (uint64_t)n->capacity * sizeof(mm_fix_sent);
+    const uint64_t parts[][2] = {{HEADER_BYTES, entries * sizeof(mm_fix_sent)}, {journal_at, used}, {0, HEADER_BYTES}};
+    int error = make_room(to, bytes);
+    for (size_t i = 0; !error && i < sizeof parts / sizeof *parts; i++) {
+        off_t in = (off_t)parts[i][0], out = in;
+        for (uint64_t left = parts[i][1]; !error && left;) {
+            ssize_t done = copy_file_range(from, &in, to, &out, left, 0);
+            error = done < 0 ? errno : done ? 0 : EIO;
+            left -= done > 0 ? (uint64_t)done : 0;
+        }
+    }
+    return error;
+}
+
+int mm_fix_store_copy(const char *from, const char *to, char *why)
+{
+    mm_fix_numbers n;
+    struct stat st;
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, error = 0;
+    if (in < 0 || fstat(in, &st) || pread(in, &n, sizeof n, 0) != sizeof n)
+        error = errno ? errno : EIO;
+    else if (n.magic != STORE_MAGIC || (uint64_t)st.st_size != mm_fix_store_size(n.capacity, n.journal_bytes))
+        error = EBADMSG;
+    else if (unlink(to) && errno != ENOENT)
+        error = errno;
+    else if ((out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+        error = errno;
+    else
+        error = copy_used(in, out, &n, (uint64_t)st.st_size);
+    if (error)
+        snprintf(why, 256, "session store %.160s cannot be copied: %s", from, strerror(error));
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return error ? -1 : 0;
 }
 
 /* --- what the disk knows --- */

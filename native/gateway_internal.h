@@ -1,5 +1,5 @@
 /* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_keep.c (session stores onto the disk), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
- * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_tcp.c (sockets). */
+ * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_takeover.c (leases, a standby that becomes primary), gateway_tcp.c (sockets). */
 #ifndef MM_GATEWAY_INTERNAL_H
 #define MM_GATEWAY_INTERNAL_H
 
@@ -20,6 +20,7 @@ typedef struct mm_identity {
     uint64_t cancel_at; /* how far the search for orders to cancel has come */
     uint64_t sent_key;  /* reports up to it were numbered before this process */
     uint64_t again_key; /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
+    uint64_t seen_key;  /* of a gateway that follows: the last report that the session is owed or was sent */
     uint64_t kept_ns;   /* when the store was last flushed with all that can be known; the keeper's */
     mm_fix_store store;
     mm_connection *connection; /* NULL: not connected */
@@ -80,8 +81,9 @@ struct mm_gateway {
     uint64_t measured_ns; /* matched_ns of the engine's batch that was measured last */
     mm_on_its_way sending[MM_REPORTS_AT_ONCE];
     uint32_t n_sending;
-    uint64_t resume_key;  /* reports before it must be read from the log first; 0: none lost */
-    uint64_t applied_key; /* reports up to it are in the balances and were numbered */
+    uint64_t resume_key;     /* reports before it must be read from the log first; 0: none lost */
+    uint64_t applied_key;    /* reports up to it are in the balances and were numbered */
+    uint64_t inherited_life; /* of a predecessor whose memory is there, 0: none */
     uint64_t now_ns, tick_ns, local_exec_id, serial;
     uint32_t idle_rounds; /* rounds with nothing to do, over the slices that mm_gateway_run is called for */
     int epoll;
@@ -128,8 +130,15 @@ void mm_gateway_count_sent(mm_gateway *g);
 /* Answers MM_EVENT_RESEND; false when the log does not have it yet. */
 bool mm_gateway_resend(mm_gateway *g, mm_connection *c);
 int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault);
+/* Numbers what sessions are owed from the log, after `key`; balances have it already. */
+int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault);
+
+/* gateway_takeover.c */
+/* Without a lease: true, and nothing may be done in this round. */
+bool mm_gateway_must_wait(mm_gateway *g);
 
 /* gateway_tcp.c */
+void mm_gateway_cut_all(mm_gateway *g);
 int mm_gateway_listen(mm_gateway *g);
 /* It has logged on: no newcomer takes its place. */
 void mm_gateway_no_stranger(mm_gateway *g, mm_connection *c);

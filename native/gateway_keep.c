@@ -29,6 +29,9 @@ int mm_gateway_settle_store(mm_gateway *g, mm_identity *id, const char *store_pa
     mm_pipeline_status now;
     mm_pipeline_status_of(g->pipeline, &now);
     uint64_t log_key = 2 * now.sequence + 1;
+    uint64_t *life = &id->store.numbers->life;
+    if (g->inherited_life && __atomic_load_n(life, __ATOMIC_ACQUIRE) == g->inherited_life)
+        __atomic_store_n(life, g->config.life, __ATOMIC_RELEASE);
     int forward = mm_fix_store_trust(&id->store, g->config.life, (int)g->config.clean, log_key, why);
     if (forward < 0)
         return mm_fault_set(fault, EIO, "session store %.200s is damaged: %.200s", store_path, why);

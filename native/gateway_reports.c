@@ -3,6 +3,7 @@
 #include "gateway_internal.h"
 
 #include "past_cache.h"
+#include "shm.h"
 #include "stages.h"
 
 #include <stdio.h>
@@ -157,6 +158,8 @@ static bool is_answer_to_probe(mm_identity *id, const mm_report *r)
 static void tell(mm_gateway *g, const mm_report *r)
 {
     mm_identity *id = r->session < g->config.max_sessions ? &g->identities[r->session] : NULL;
+    if (id && g->config.follow)
+        id->seen_key = r->key;
     if (!id || !id->known || r->key <= id->sent_key || r->account >= g->n_accounts)
         return;
     if (is_answer_to_probe(id, r))
@@ -297,6 +300,28 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
             }
     }
     g->applied_key = to_key > g->applied_key ? to_key : g->applied_key;
+    return 0;
+}
+
+int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
+{
+    mm_audit_record command = {0};
+    g->now_ns = mm_wall_ns();
+    command_of(g, key / 2 + 1, &command);
+    for (uint64_t sequence = key / 2; sequence <= g->applied_key / 2; sequence++) {
+        const mm_audit_record *r = sequence ? read_record(g, sequence, fault) : NULL;
+        mm_report report;
+        if (!r && sequence)
+            return mm_fault_set(fault, 0,
+                                "audit log %s has no record %llu: the gateway cannot know what its sessions were owed",
+                                g->config.log_directory, (unsigned long long)sequence);
+        if (r && r->kind == MM_RECORD_COMMAND)
+            command = *r;
+        for (int resting = 0; r && resting < 2; resting++)
+            if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) &&
+                report.gateway == g->config.gateway && report.key > key)
+                tell(g, &report);
+    }
     return 0;
 }
 

@@ -27,8 +27,11 @@ static int watch(mm_gateway *g, int op, int fd, uint32_t number, uint32_t events
 
 int mm_gateway_listen(mm_gateway *g)
 {
-    g->epoll = epoll_create1(EPOLL_CLOEXEC);
-    return g->epoll < 0 ? -1 : watch(g, EPOLL_CTL_ADD, g->config.listen_fd, LISTENER, EPOLLIN);
+    if (g->epoll < 0)
+        g->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (g->epoll < 0 || g->config.follow)
+        return g->epoll < 0 ? -1 : 0;
+    return watch(g, EPOLL_CTL_ADD, g->config.listen_fd, LISTENER, EPOLLIN);
 }
 
 /* --- places: free ones in a stack, strangers in the order in which they came --- */
@@ -59,6 +62,13 @@ static void shut(mm_gateway *g, mm_connection *c)
     mm_gateway_forget(g, c);
     c->newer = g->free_place;
     g->free_place = (uint32_t)(c - g->connections);
+}
+
+void mm_gateway_cut_all(mm_gateway *g)
+{
+    for (uint32_t i = 0; i < g->config.max_connections; i++)
+        if (g->connections[i].fd >= 0)
+            shut(g, &g->connections[i]);
 }
 
 /* A place for a newcomer: a free one, or that of who has been here longest without a logon; who waits for an answer to one stays. */
@@ -92,7 +102,7 @@ void mm_gateway_flush(mm_gateway *g, mm_connection *c)
 {
     const char *from;
     uint32_t n;
-    while (c->fd >= 0 && (n = mm_session_output(&c->fix, &from)) > 0) {
+    while (c->fd >= 0 && (n = mm_session_output(&c->fix, &from)) > 0 && mm_pipeline_may_act(g->pipeline)) {
         ssize_t sent = send(c->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
@@ -266,6 +276,8 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
     uint64_t end = mm_now_ns() + slice_ns;
     mm_idle idle = {(int)g->config.wait, g->idle_rounds};
     do {
+        if (mm_gateway_must_wait(g))
+            continue;
         g->now_ns = mm_wall_ns();
         uint32_t work = mm_gateway_take_reports(g);
         flush_dirty(g);
@@ -292,5 +304,5 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
             sched_yield();
         g->idle_rounds = idle.rounds;
     } while (mm_now_ns() < end);
-    return 0;
+    return g->failure[0] ? -1 : 0;
 }

@@ -41,6 +41,59 @@ void mm_pipeline_clear_failure(mm_pipeline *p)
     mm_store(&c->failing.word, 0);
 }
 
+/* --- membership --- */
+
+void mm_pipeline_set_lease(mm_pipeline *p, uint64_t until_ns)
+{
+    if (!mm_load(&p->control->fenced_by.word))
+        mm_store(&p->control->lease_until_ns.word, until_ns);
+    if (mm_load(&p->control->fenced_by.word)) /* in between: what was just stored must not stay */
+        mm_store(&p->control->lease_until_ns.word, 0);
+}
+
+void mm_pipeline_fence(mm_pipeline *p, uint32_t epoch)
+{
+    char text[128];
+    mm_store(&p->control->fenced_by.word, epoch);
+    mm_store(&p->control->lease_until_ns.word, 0);
+    snprintf(text, sizeof text, "fenced: another member is primary under epoch %u", epoch);
+    mm_pipeline_fail(p, 0, text);
+}
+
+void mm_pipeline_retire(mm_pipeline *p)
+{
+    mm_pipeline_clear_failure(p);
+    mm_store(&p->control->fenced_by.word, 0);
+    mm_store(&p->control->lease_until_ns.word, UINT64_MAX);
+    mm_store(&p->control->state.word, MM_STARTING);
+}
+
+void mm_pipeline_set_epoch(mm_pipeline *p, uint32_t epoch)
+{
+    mm_store(&p->control->epoch.word, epoch);
+}
+
+void mm_pipeline_set_role(mm_pipeline *p, int role)
+{
+    mm_store(&p->control->role.word, (uint64_t)role);
+}
+
+int mm_pipeline_role(const mm_pipeline *p)
+{
+    return (int)mm_load(&p->control->role.word);
+}
+
+void mm_pipeline_set_alone(mm_pipeline *p, int alone)
+{
+    mm_store(&p->control->alone.word, alone != 0);
+}
+
+int mm_pipeline_may_act(const mm_pipeline *p)
+{
+    uint64_t until = mm_load(&p->control->lease_until_ns.word);
+    return until == UINT64_MAX || mm_now_ns() < until;
+}
+
 uint64_t mm_pipeline_durable_sequence(const mm_pipeline *p)
 {
     return mm_load(&p->audit->durable.word);
@@ -61,6 +114,12 @@ void mm_pipeline_status_of(const mm_pipeline *p, mm_pipeline_status *s)
         .writer_beat_ns = mm_load(&c->writer_beat_ns.word),
         .engine_pid = (uint32_t)c->engine_beat_ns.pad[0],
         .writer_pid = (uint32_t)c->writer_beat_ns.pad[0],
+        .epoch = (uint32_t)mm_load(&c->epoch.word),
+        .fenced_by = (uint32_t)mm_load(&c->fenced_by.word),
+        .role = (uint32_t)mm_load(&c->role.word),
+        .alone = (uint32_t)mm_load(&c->alone.word),
+        .replicated_sequence = mm_load(&c->replicated.word),
+        .lease_until_ns = mm_load(&c->lease_until_ns.word),
     };
     uint64_t tail = mm_load(&p->orders->tail.word);
     s->orders_waiting = tail > s->order_position ? tail - s->order_position : 0;
@@ -141,10 +200,11 @@ uint64_t mm_reports_peek(mm_pipeline *p, uint32_t gateway, const mm_report **fir
     *first = &f->slots[at];
     n = n < to_end ? n : to_end;
     n = n < max ? n : max;
-    if (p->control->config.durability == MM_ASYNC)
-        return n;
-    uint64_t durable = mm_load(&p->audit->durable.word), ready = 0;
-    while (ready < n && f->slots[at + ready].key >> 1 <= durable)
+    if (p->control->config.durability == MM_ASYNC || mm_load(&p->control->role.word) == MM_STANDBY)
+        return n; /* a standby tells nobody */
+    bool by_disk = p->control->config.durability == MM_FSYNC || mm_load(&p->control->alone.word);
+    uint64_t safe = mm_load(by_disk ? &p->audit->durable.word : &p->control->replicated.word), ready = 0;
+    while (ready < n && f->slots[at + ready].key >> 1 <= safe)
         ready++;
     return ready;
 }

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matchmark.native import _native
-from matchmark.native.pipeline_records import ORDER, REPORT, Durability, ExchangeState, Put, Wait
+from matchmark.native.pipeline_records import ORDER, REPORT, Durability, ExchangeState, Put, Role, Wait
 
 _ffi: Any = _native.ffi
 _lib: Any = _native.lib
@@ -23,6 +23,7 @@ _lib: Any = _native.lib
 Records = npt.NDArray[np.void]
 
 AUDIT_BATCH_MAX: int = _lib.MM_AUDIT_BATCH_MAX
+NO_LEASE = 2**64 - 1
 
 
 class PipelineError(RuntimeError):
@@ -92,6 +93,11 @@ class Status(NamedTuple):
     writer_pid: int
     generation: int
     durability: Durability
+    role: Role
+    fenced_by: int
+    alone: bool
+    replicated_sequence: int
+    lease_until_ns: int
 
 
 def now_ns() -> int:
@@ -162,13 +168,43 @@ class Pipeline:
     def clear_failure(self) -> None:
         _lib.mm_pipeline_clear_failure(self.native)
 
+    @property
+    def role(self) -> Role:
+        return Role(_lib.mm_pipeline_role(self.native))
+
+    @role.setter
+    def role(self, role: Role) -> None:
+        _lib.mm_pipeline_set_role(self.native, int(role))
+
+    def set_lease(self, until_ns: int) -> None:
+        """Until when (`now_ns`) it may act as a primary; NO_LEASE: it needs none."""
+        _lib.mm_pipeline_set_lease(self.native, until_ns)
+
+    def may_act(self) -> bool:
+        return bool(_lib.mm_pipeline_may_act(self.native))
+
+    def fence(self, epoch: int) -> None:
+        """Another member is primary under this epoch: it is over here."""
+        _lib.mm_pipeline_fence(self.native, epoch)
+
+    def retire(self) -> None:
+        """With no role running: what was fenced or failed may be read and written out, not traded on."""
+        _lib.mm_pipeline_retire(self.native)
+
+    def set_epoch(self, epoch: int) -> None:
+        _lib.mm_pipeline_set_epoch(self.native, epoch)
+
+    def set_alone(self, alone: bool) -> None:
+        _lib.mm_pipeline_set_alone(self.native, int(alone))
+
     def status(self) -> Status:
         s = _ffi.new("mm_pipeline_status *")
         _lib.mm_pipeline_status_of(self.native, s)
         return Status(
-            ExchangeState(s.state), _ffi.string(s.failure).decode(), s.failure_errno, s.config.epoch, s.order_position,
+            ExchangeState(s.state), _ffi.string(s.failure).decode(), s.failure_errno, s.epoch, s.order_position,
             s.orders_waiting, s.sequence, s.durable_sequence, s.orders_abandoned, s.engine_beat_ns, s.writer_beat_ns,
-            s.engine_pid, s.writer_pid, s.generation, Durability(s.config.durability),
+            s.engine_pid, s.writer_pid, s.generation, Durability(s.config.durability), Role(s.role),
+            s.fenced_by, bool(s.alone), s.replicated_sequence, s.lease_until_ns,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ class RecordKind(IntEnum):
 class Durability(IntEnum):
     ASYNC = 0
     FSYNC = 1
+    REPLICATED = 2
 
 
 class Wait(IntEnum):
@@ -44,6 +45,11 @@ class ExchangeState(IntEnum):
     RUNNING = 1
     STOPPING = 2
     FAILED = 3
+
+
+class Role(IntEnum):
+    PRIMARY = 0
+    STANDBY = 1
 
 
 class Put(IntEnum):

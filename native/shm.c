@@ -152,8 +152,8 @@ static const char *config_error(const mm_pipeline_config *c)
     }
     if (c->gateways < 1 || c->gateways > MM_GATEWAYS_MAX)
         return "gateways must be 1 .. 64";
-    if (c->durability > MM_FSYNC)
-        return "durability must be async (0) or fsync (1)";
+    if (c->durability > MM_REPLICATED)
+        return "durability must be async (0), fsync (1) or replicated (2)";
     if (c->epoch < 1)
         return "epoch must be 1 or more";
     return NULL;
@@ -255,6 +255,9 @@ static int fill_control(const char *directory, const mm_pipeline_config *c, mm_f
     f->config = *c;
     mm_store(&f->order_position.word, c->base_order_position);
     mm_store(&f->state.word, MM_STARTING);
+    mm_store(&f->epoch.word, c->epoch);
+    mm_store(&f->lease_until_ns.word, UINT64_MAX);
+    mm_store(&f->replicated.word, c->base_sequence);
     unmap(f);
     return 0;
 }

@@ -8,7 +8,7 @@
 #include "ring.h"
 
 #define MM_SHM_MAGIC   UINT64_C(0x314D48534D4D0000) /* bytes 00 00 "MMSHM1" */
-#define MM_SHM_VERSION 1
+#define MM_SHM_VERSION 2
 #define MM_SHM_PAGE    4096
 
 enum mm_shm_kind { MM_SHM_CONTROL = 1, MM_SHM_ORDERS = 2, MM_SHM_AUDIT = 3, MM_SHM_REPORTS = 4 };
@@ -42,6 +42,15 @@ typedef struct mm_control {
     mm_line engine_beat_ns, writer_beat_ns; /* word: time; pad[0]: process id */
     mm_line order_position;                 /* next to be consumed; for people, the log is what counts */
     mm_line orders_abandoned;
+    mm_line epoch; /* of the records made from now on */
+    mm_line
+        lease_until_ns; /* mm_now_ns(): from then on nothing is executed, written or told. UINT64_MAX: no lease is needed */
+    mm_line fenced_by;  /* the epoch of another primary, 0 for none: it stays */
+    mm_line role;       /* mm_role */
+    mm_line replicated; /* last record that the standby in step has */
+    mm_line alone;      /* 1: no standby is in step, so in MM_REPLICATED the disk counts instead */
+    mm_line
+        standby_behind; /* primary: records that the standby in step has not executed; pad[0]: when that was known */
 } mm_control;
 
 _Static_assert(sizeof(mm_control) <= MM_SHM_PAGE, "control layout");

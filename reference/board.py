@@ -11,7 +11,7 @@ from typing import Any
 
 from matchmark.reference.stage_counts import StageCounts
 
-ROLES = ("writer", "engine", "gateway", "admin")
+ROLES = ("writer", "engine", "gateway", "admin", "cluster")
 _RESTARTS_AT, _COUNTERS_AT, _WORDS = 8, 16, 512
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matchmark.native.pipeline import EngineConfig, Extent, Pipeline, PipelineError, create, recover
-from matchmark.native.pipeline_records import Durability, ExchangeState
+from matchmark.native.pipeline import AuditWriter, EngineConfig, Extent, Pipeline, PipelineError, create, recover
+from matchmark.native.pipeline_records import Durability, ExchangeState, Role
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.data_dir import DataDir, Run, StartError, remove_shared_memory, start_error
 from matchmark.reference.gateway import instruments_hash
@@ -45,8 +45,13 @@ class Start:
         }
 
 
-def prepare(config: ServeConfig, data: DataDir, log: Callable[[str], None]) -> Start:
-    """StartError when the directory, the log or the shared memory do not allow it."""
+def prepare(
+    config: ServeConfig, data: DataDir, log: Callable[[str], None], role: Role = Role.PRIMARY, epoch: int = 0
+) -> Start:
+    """As a primary under `epoch` (0: the next one, outside of clusters), or as a standby.
+
+    StartError when the directory, the log or the shared memory do not allow it.
+    """
     last = data.last_run()
     shm = config.shm_dir or data.shm_dir()
     if last and not last.clean and Path(last.shm_dir) != shm and (Path(last.shm_dir) / "control").exists():
@@ -56,7 +61,16 @@ def prepare(config: ServeConfig, data: DataDir, log: Callable[[str], None]) -> S
         )
     pipeline = _attach(shm, last, log)
     try:
-        return _warm(config, pipeline, shm, data, log) if pipeline else _cold(config, data, shm, last)
+        if pipeline and role == Role.STANDBY:
+            _into_the_log(config, pipeline, data)
+            pipeline, last = None, None
+        start = _warm(config, pipeline, shm, data, log) if pipeline else _cold(config, data, shm, last, role, epoch)
+        if config.cluster:
+            start.pipeline.role = role
+            if role == Role.PRIMARY:
+                start.pipeline.set_lease(0)  # until the keeper has one
+                start.pipeline.set_epoch(epoch)
+        return start
     except PipelineError as error:
         raise start_error(error) from None
 
@@ -115,7 +129,29 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
     return Start(pipeline, engine, shm, True, now.sequence, 0, None, False)
 
 
-def _cold(config: ServeConfig, data: DataDir, shm: Path, last: Run | None) -> Start:
+def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir) -> None:
+    """What the last run made and did not write is written. Orders that it had not executed are dropped: nobody knows of them."""
+    pipeline.retire()
+    header = recover(data.log, cut=False)
+    engine = _engine(config, header.config, header.instruments_hash, data.log)
+    writer = AuditWriter(
+        pipeline, data.log, engine, instruments_hash=instruments_hash(config.symbols),
+        file_records=config.rings.file_records, linger_ns=0,
+    )  # fmt: skip
+    try:
+        while writer.poll() > 0:
+            pass
+    finally:
+        writer.close()
+    now = pipeline.status()
+    pipeline.close()
+    if now.durable_sequence != now.sequence:
+        raise PipelineError(f"what the last run left in memory cannot be written: {now.failure}")
+
+
+def _cold(
+    config: ServeConfig, data: DataDir, shm: Path, last: Run | None, role: Role = Role.PRIMARY, epoch: int = 0
+) -> Start:
     extent = recover(data.log)
     engine = _engine(config, extent.config, extent.instruments_hash, data.log)
     rings = config.rings
@@ -127,14 +163,21 @@ def _cold(config: ServeConfig, data: DataDir, shm: Path, last: Run | None) -> St
         audit_slots=rings.audit_slots,
         report_slots=rings.report_slots,
         durability=config.durability,
-        epoch=max(extent.epoch, last.epoch if last else 0) + 1,
+        epoch=_epoch(extent, last, role, epoch),
     )
-    missing = _missing(extent, last)
+    missing = _missing(extent, last) if role == Role.PRIMARY else None
     if missing:  # what was not on disk was in the audit ring of the last run, and no more than that
         missing.setdefault("commands", (last.audit_slots if last else 0) or rings.audit_slots)
     return Start(
         Pipeline(shm), engine, shm, False, extent.sequence, extent.records_cut, missing, last is not None and last.clean
     )
+
+
+def _epoch(extent: Extent, last: Run | None, role: Role, taken: int) -> int:
+    """Of the records to come. A standby's are the primary's, whose epoch comes with them."""
+    if role == Role.STANDBY:
+        return max(1, extent.epoch)
+    return taken or max(extent.epoch, last.epoch if last else 0) + 1
 
 
 def _missing(extent: Extent, last: Run | None) -> dict[str, Any] | None:
@@ -150,5 +193,5 @@ def _missing(extent: Extent, last: Run | None) -> dict[str, Any] | None:
     elif last.durability == Durability.FSYNC.name.lower():
         return None
     else:
-        why = "the last run was in mode async, was not stopped cleanly, and its shared memory is gone"
+        why = f"the last run was in mode {last.durability}, was not stopped cleanly, and its shared memory is gone"
     return {"last_ms": ASYNC_LOSS_MS, "why": why}

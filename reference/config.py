@@ -50,7 +50,7 @@ class ServeConfig:
     """One exchange.
 
     `engine_given` are the engine sizes that somebody asked for; the others may follow an existing log. `populate`: all of the
-    engine's memory is there from the start.
+    engine's memory is there from the start. `cluster`: the directory on shared storage whose `member` this is (cluster.py).
     """
 
     data_dir: Path = Path("data")
@@ -58,6 +58,13 @@ class ServeConfig:
     fix_port: int = 9878
     admin_host: str = "127.0.0.1"
     admin_port: int = 9879
+    cluster: Path | None = None
+    member: str = ""
+    standby: bool = False
+    heartbeat_s: float = 1.0
+    timeout_s: float = 1.0
+    replication_host: str = "127.0.0.1"
+    replication_port: int = 0
     durability: Durability = Durability.ASYNC
     shm_dir: Path | None = None
     wait: Wait = Wait.AUTO
@@ -81,6 +88,13 @@ SETTINGS = (
     "shm_dir",
     "wait",
     "placement",
+    "cluster",
+    "member",
+    "standby",
+    "heartbeat_s",
+    "timeout_s",
+    "replication_host",
+    "replication_port",
 )
 """Keys of [serve], each also a flag and a variable MATCHMARK_SERVE_<KEY>; `symbols` and `accounts` (files) as well."""
 
@@ -94,6 +108,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     chosen = _settings(flags, env, source)
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
+    _check_cluster(chosen)
     symbols = _symbols(symbols_at)
     accounts = _accounts(accounts_at, _by_name_and_pattern(symbols_at, symbols))
     engine, given = _engine(source, len(symbols))
@@ -130,12 +145,16 @@ def _settings(flags: Mapping[str, Any], env: Mapping[str, str], source: Source) 
 
 
 def _setting(key: str, value: Any, where: str) -> Any:
-    if key in ("data_dir", "shm_dir", "symbols", "accounts"):
+    if key in ("data_dir", "shm_dir", "symbols", "accounts", "cluster"):
         if not str(value):
             raise ConfigError(f"{where}: {key} is empty; give a path")
         return Path(str(value))
     if key.endswith("_port"):
         return _port(key, value, where)
+    if key == "standby":
+        return _yes(value, where)
+    if key in ("heartbeat_s", "timeout_s"):
+        return _seconds(key, value, where)
     if key in ("wait", "durability"):
         known: Mapping[str, Any] = _WAITS if key == "wait" else _DURABILITIES
         if str(value) not in known:
@@ -144,6 +163,36 @@ def _setting(key: str, value: Any, where: str) -> Any:
     if key == "placement" and str(value) not in PLACEMENTS:
         raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(PLACEMENTS)}")
     return str(value)
+
+
+def _check_cluster(chosen: Mapping[str, Any]) -> None:
+    member = chosen.get("member", "")
+    if "cluster" not in chosen:
+        if chosen.get("standby") or member or chosen.get("durability") == Durability.REPLICATED:
+            raise ConfigError(
+                "standby, member and durability = replicated are for members of a cluster: give its directory, --cluster"
+            )
+        return
+    if not member or not member.isascii() or not all(c.isalnum() or c in "-_." for c in member) or len(member) > 32:
+        raise ConfigError(
+            f"member is {member!r}; give each member of a cluster a name of its own: 1 to 32 letters, digits, and - _ ."
+        )
+
+
+def _yes(value: Any, where: str) -> bool:
+    if str(value).lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ConfigError(f"{where}: standby is {value!r}; write true or false")
+    return str(value).lower() in ("true", "1", "yes")
+
+
+def _seconds(key: str, value: Any, where: str) -> float:
+    try:
+        seconds = float(str(value)) if not isinstance(value, bool) else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not 0.02 <= seconds <= 60:
+        raise ConfigError(f"{where}: {key} is {value!r}; write 0.02 to 60 seconds")
+    return seconds
 
 
 def _port(key: str, value: Any, where: str) -> int:

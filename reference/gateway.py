@@ -25,6 +25,7 @@ from typing import Any
 
 from matchmark.native import _native
 from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError
+from matchmark.native.replication import copy_store
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 from matchmark.reference.tokens import Keys, TokenError
 
@@ -36,7 +37,9 @@ SECOND_NS = 1_000_000_000
 _CONTROL_POLL_S = 0.001
 _KEEP_POLL_S = 0.02
 _SLICE_NS = 20_000_000
+_FOLLOW_SLICE_NS = 1_000_000
 _SENDER_MAX = 64
+BACKLOG = 1024
 
 
 @lru_cache(maxsize=1024)
@@ -107,10 +110,10 @@ class GatewaySettings:
 class SessionRegistry:
     """SenderCompID -> (session number, account), kept in one file that is replaced whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path, self._unsaved = path, False
         self.sessions: dict[str, tuple[int, str]] = {}
-        if path.exists():
+        if path is not None and path.exists():
             try:
                 rows = json.loads(path.read_text(encoding="utf-8"))
                 self.sessions = {name: (int(row["session"]), str(row["account"])) for name, row in rows.items()}
@@ -132,9 +135,16 @@ class SessionRegistry:
             raise TokenError("the SenderCompID belongs to another account")
         return known[0]
 
+    def copied_to(self, path: Path) -> SessionRegistry:
+        """The same sessions in another file, which is written."""
+        copy = SessionRegistry(None)
+        copy._path, copy.sessions, copy._unsaved = path, dict(self.sessions), True
+        copy.save()
+        return copy
+
     def save(self) -> None:
         """Writes what was claimed since the last time, once for all of it."""
-        if not self._unsaved:
+        if not self._unsaved or self._path is None:
             return
         rows = {name: {"session": number, "account": account} for name, (number, account) in self.sessions.items()}
         draft = self._path.with_suffix(".new")
@@ -153,6 +163,8 @@ class Gateway:
     `pipeline_dir` holds the shared memory, `log_dir` the audit log, `data_dir` keys, session numbers and stores. It listens on
     host and port, or on a socket that listens already and is the gateway's from then on. `clean`: the run before this one was
     stopped cleanly; if not, and its memory is gone, sessions go on with numbers above all that they can have seen.
+    `keys_dir`: where the keys are, if not in `data_dir`. `follow`: a standby's, which has no sessions and hears nobody until
+    `take_over`; its socket is bound, and does not listen yet.
     """
 
     def __init__(
@@ -167,13 +179,18 @@ class Gateway:
         port: int = 0,
         listener: socket.socket | None = None,
         clean: bool = True,
+        keys_dir: Path | str | None = None,
+        follow: bool = False,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self._clean = clean
         self._data = Path(data_dir)
+        self._keys_dir = Path(keys_dir or data_dir)
+        self.following = follow
+        self._succession: tuple[Path, int] | None = None
         make_directory(self._data / "sessions")
-        self.keys = Keys(self._data / "keys")
-        self._registry = SessionRegistry(self._data / "sessions.json")
+        self.keys = Keys(self._keys_dir / "keys")
+        self._registry = SessionRegistry(self._data / "sessions.json") if not follow else SessionRegistry(None)
         self._accounts = {account.name: number for number, account in enumerate(accounts)}
         if len(self._accounts) != len(accounts):
             raise PipelineError("two accounts have the same name")
@@ -198,17 +215,25 @@ class Gateway:
             raise _error(fault)
         listener.detach()
         self._native = native
+        try:
+            self._add_sessions()
+        except PipelineError:
+            self.close()
+            raise
+        if _lib.mm_gateway_open(native, fault):
+            self.close()
+            raise _error(fault)
+
+    def _add_sessions(self) -> None:
+        fault = _ffi.new("mm_fault *")
         for sender, (number, account) in self._registry.sessions.items():
             if account not in self._accounts:
                 _log.warning("session %s is of account %s, which is not configured: it cannot log on", sender, account)
                 continue
             path = os.fsencode(self._store(number))
-            if _lib.mm_gateway_add_session(native, number, sender.encode(), self._accounts[account], path, fault):
-                self.close()
+            known = self._accounts[account]
+            if _lib.mm_gateway_add_session(self._native, number, sender.encode(), known, path, fault):
                 raise _error(fault)
-        if _lib.mm_gateway_open(native, fault):
-            self.close()
-            raise _error(fault)
 
     def _config(self, descriptor: int) -> Any:
         s, c = self.settings, _ffi.new("mm_gateway_config *")
@@ -222,7 +247,7 @@ class Gateway:
         ):
             setattr(c, name, getattr(s, name))
         c.gateway, c.listen_fd, c.hash_key, c.log_directory = s.number, descriptor, self._hash_key(), self._log_dir
-        c.life, c.clean = _life(self._pipeline.status().generation), self._clean
+        c.life, c.clean, c.follow = life(self._pipeline.status().generation), self._clean, self.following
         c.session.dictionary = _lib.mm_fix_dictionary_of(s.begin_string.encode())
         if c.session.dictionary == _ffi.NULL:
             raise PipelineError(f"FIX version {s.begin_string!r} is not one that this gateway speaks")
@@ -235,7 +260,7 @@ class Gateway:
 
     def _hash_key(self) -> list[int]:
         """The key of ClOrdID hashes: made once for a data directory, for orders in the log are named by it."""
-        path = self._data / "keys" / "clordid.key"
+        path = self._keys_dir / "keys" / "clordid.key"
         key = make_once(path, secrets.token_bytes(16))
         if len(key) != 16:
             raise PipelineError(f"{path} is damaged: it must be the 16 bytes that it was made with")
@@ -260,9 +285,38 @@ class Gateway:
             thread.start()
             self._threads.append(thread)
 
+    def take_over(self, old_data: Path, old_life: int) -> None:
+        """All records of the old primary are executed: its sessions go on here, and who connects is heard. Returns at once;
+        `following` is false when it is done, `failure` says why it could not be.
+
+        `old_life`: that of the old primary's memory when nothing in it was lost, else 0.
+        """
+        self._succession = (old_data, old_life)
+
+    def _succeed(self, old_data: Path, old_life: int) -> None:
+        fault = _ffi.new("mm_fault *")
+        old = SessionRegistry(old_data / "sessions.json")
+        for number, _ in old.sessions.values():
+            source = old_data / "sessions" / f"{number:08d}.fix"
+            if source.exists():  # one that was claimed and never got so far begins anew
+                copy_store(source, Path(self._store(number)))
+        self._registry = old.copied_to(self._data / "sessions.json")
+        _lib.mm_gateway_inherit(self._native, old_life)
+        self._add_sessions()
+        if _lib.mm_gateway_take_over(self._native, fault):
+            raise _error(fault)
+        self.following = False
+
     def _run_data(self) -> None:
         while True:
-            result = _lib.mm_gateway_run(self._native, _SLICE_NS)
+            result = _lib.mm_gateway_run(self._native, _FOLLOW_SLICE_NS if self.following else _SLICE_NS)
+            if result == 0 and self._succession and self.following:
+                try:
+                    self._succeed(*self._succession)
+                except (PipelineError, OSError) as error:
+                    self.failure = f"the sessions of the old primary cannot be continued: {error}"
+                    self._stopping.set()
+                    return
             if result == 0:
                 continue
             if result < 0:
@@ -365,7 +419,7 @@ class Gateway:
             self._pipeline.close()
 
 
-def _life(generation: int) -> int:
+def life(generation: int) -> int:
     """A number that is another one when memory was lost: of the shared memory, and of the system since it was started."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
@@ -374,16 +428,32 @@ def _life(generation: int) -> int:
     return int.from_bytes(hashlib.sha256(boot + generation.to_bytes(8, "little")).digest()[:8], "little") | 1
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket that does not block; PipelineError when the address cannot be had."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket with this address that does not listen yet; PipelineError when it cannot be had."""
     try:
-        listener = socket.create_server((host, port), backlog=1024)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
     except OSError as error:
         why = error.strerror or str(error)
         raise PipelineError(
             f"cannot listen on {host}:{port}: {why}; choose another --fix-port", error.errno or 0
         ) from None
     listener.setblocking(False)
+    return listener
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket that does not block; PipelineError when the address cannot be had."""
+    listener = bind(host, port)
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PipelineError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --fix-port", error.errno or 0
+        ) from None
     return listener
 
 

@@ -12,16 +12,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
-from matchmark.native.pipeline_records import ExchangeState, Wait
+from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin
 from matchmark.reference.board import Board
+from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
-from matchmark.reference.gateway import Gateway, instruments_hash
+from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
 from matchmark.reference.tokens import TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
@@ -29,6 +31,7 @@ EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
 
 _PR_SET_PDEATHSIG = 1
 _COUNTERS_EVERY_S = 0.05
+_FOLLOW_POLL_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,16 @@ class Plan:
     board: Board
     fix_socket: socket.socket
     admin_socket: socket.socket
+    replication_socket: socket.socket | None = None
     clean: bool = True
     """The last run was stopped cleanly."""
+    may_be_missing: str | None = None
+    """In words, what the start could not recover."""
+
+    @property
+    def keys(self) -> Path:
+        """Where keys are: a cluster's members have them in common."""
+        return self.config.cluster or self.data
 
 
 Ready = Callable[[], None]
@@ -93,23 +104,34 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     together = plan.config.placement == "together"
     engine = _engine(plan) if together else None
     settings = replace(plan.config.gateway, wait=int(plan.wait))
+    pipeline = Pipeline(plan.shm)
     gateway = Gateway(
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-        listener=plan.fix_socket.dup(), clean=plan.clean,
+        listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=pipeline.role == Role.STANDBY,
     )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:
         gateway.drive(engine)
     gateway.start()
     ready()
-    while not told.wait(_COUNTERS_EVERY_S) and gateway.failure is None:
+    while not told.wait(_FOLLOW_POLL_S if gateway.following else _COUNTERS_EVERY_S) and gateway.failure is None:
         plan.board.set_counters(gateway.counters())
+        if gateway.following and pipeline.role == Role.PRIMARY:
+            _take_over(plan, gateway, told)
     if gateway.failure is not None:
         raise PipelineError(gateway.failure)
     gateway.stop()
     plan.board.set_counters(gateway.counters())
     gateway.close()
     return _drain(engine, plan) if engine else EXIT_DONE
+
+
+def _take_over(plan: Plan, gateway: Gateway, told: threading.Event) -> None:
+    succession = json.loads((plan.data / "succession.json").read_text(encoding="utf-8"))
+    plan.fix_socket.listen(BACKLOG)
+    gateway.take_over(Path(succession["old_data"] or plan.data), int(succession["life"]))
+    while gateway.following and gateway.failure is None and not told.is_set():
+        time.sleep(_FOLLOW_POLL_S)
 
 
 def _drain(engine: EngineLoop, plan: Plan) -> int:
@@ -132,7 +154,13 @@ def run_admin(plan: Plan, ready: Ready) -> int:
     return EXIT_DONE
 
 
-BODIES = {"writer": run_writer, "engine": run_engine, "gateway": run_gateway, "admin": run_admin}
+BODIES = {
+    "writer": run_writer,
+    "engine": run_engine,
+    "gateway": run_gateway,
+    "cluster": run_cluster,
+    "admin": run_admin,
+}
 
 
 def start(role: str, plan: Plan, close_first: tuple[int, ...]) -> tuple[int, int]:

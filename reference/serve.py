@@ -12,13 +12,22 @@ import sys
 from typing import Any
 
 from matchmark.native import _native
-from matchmark.native.pipeline import PipelineError, pick_wait
-from matchmark.native.pipeline_records import Durability, Wait
+from matchmark.native.pipeline import PipelineError, pick_wait, recover
+from matchmark.native.pipeline_records import Durability, Role, Wait
 from matchmark.reference import cold_start
 from matchmark.reference.board import Board
+from matchmark.reference.cluster.directory import Cluster, Member, role_at_start
 from matchmark.reference.config import ServeConfig
-from matchmark.reference.data_dir import EXIT_FAULT, DataDir, Run, StartError, remove_shared_memory, start_error
-from matchmark.reference.gateway import listen
+from matchmark.reference.data_dir import (
+    EXIT_BLOCKED,
+    EXIT_FAULT,
+    DataDir,
+    Run,
+    StartError,
+    remove_shared_memory,
+    start_error,
+)
+from matchmark.reference.gateway import BACKLOG, bind, listen
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
 
@@ -46,7 +55,13 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
-    start = cold_start.prepare(config, data, _say)
+    role, epoch, replication_socket = Role.PRIMARY, 0, None
+    if config.cluster:
+        role, epoch = role_at_start(config, data, recover(data.log, cut=False).epoch, _say)
+        replication_socket = bind(config.replication_host, config.replication_port)
+        if role == Role.PRIMARY:
+            fix_socket.listen(BACKLOG)
+    start = cold_start.prepare(config, data, _say, role, epoch)
     if start.may_be_missing:
         _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
     run = _note_start(config, data, start)
@@ -54,8 +69,11 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board.stages.go_on_from(data.log)
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
-        clean=start.clean,
+        replication_socket, clean=start.clean,
+        may_be_missing=start.may_be_missing["why"] if start.may_be_missing else None,
     )  # fmt: skip
+    if config.cluster:
+        _announce(plan, start)
     supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
     try:
         supervisor.start_all()
@@ -66,6 +84,12 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     except PipelineError as error:
         supervisor.abandon()
         raise start_error(error) from None
+    if by := supervisor.fenced:
+        supervisor.abandon()
+        supervisor.close()
+        start.pipeline.close()
+        _say(f"another member is primary under epoch {by}: this one has stopped; start it again, and it follows")
+        return EXIT_BLOCKED
     try:
         code = _stop(supervisor, start, data, run)
         board.stages.save(data.log)
@@ -99,7 +123,7 @@ def _allow_descriptors(connections: int) -> None:
 
 def _sockets(config: ServeConfig) -> Any:
     try:
-        fix = listen(config.fix_host, config.fix_port)
+        fix = (bind if config.cluster else listen)(config.fix_host, config.fix_port)
     except PipelineError as error:
         raise StartError(str(error)) from None
     try:
@@ -107,6 +131,27 @@ def _sockets(config: ServeConfig) -> Any:
     except PipelineError as error:
         fix.close()
         raise StartError(str(error).replace("--fix-port", "--admin-port")) from None
+
+
+def _announce(plan: Plan, start: cold_start.Start) -> None:
+    config, sockets = plan.config, (plan.fix_socket, plan.admin_socket, plan.replication_socket)
+    assert config.cluster
+    (fix, admin, replication) = (s.getsockname()[:2] for s in sockets if s)
+    generation = start.pipeline.status().generation
+    member = Member(
+        config.member,
+        str(plan.data),
+        str(plan.shm),
+        fix,
+        f"http://{admin[0]}:{admin[1]}",
+        replication,
+        os.getpid(),
+        generation,
+    )
+    try:
+        Cluster(config.cluster, config.member).announce(member)
+    except OSError as error:
+        raise StartError(f"shared storage {config.cluster} cannot be written: {error.strerror}") from None
 
 
 def _note_start(config: ServeConfig, data: DataDir, start: cold_start.Start) -> Run:
@@ -154,6 +199,9 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "symbols": len(plan.config.symbols),
         "durability": Durability(plan.config.durability).name.lower(),
         "epoch": start.pipeline.status().epoch,
+        "role": start.pipeline.role.name.lower(),
+        "member": plan.config.member or None,
+        "replication": _address(plan.replication_socket),
         "data_dir": str(plan.data),
         "shm_dir": str(plan.shm),
         "wait": plan.wait.name.lower(),
@@ -161,6 +209,10 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "pids": supervisor.pids(),
         "recovered": start.recovered(),
     }
+
+
+def _address(of: Any) -> dict[str, Any] | None:
+    return {"host": of.getsockname()[0], "port": of.getsockname()[1]} if of else None
 
 
 def _say(text: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from matchmark.native.pipeline import Pipeline, PipelineError
-from matchmark.native.pipeline_records import ExchangeState
+from matchmark.native.pipeline_records import ExchangeState, Role
 from matchmark.reference import roles
 from matchmark.reference.board import ROLES
 
@@ -27,7 +27,7 @@ OWN_ENDS_MAX, OWN_ENDS_WITHIN_S = 5, 30.0
 """A role that ends by itself, or crashes, so often within so long will not do better the next time."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 """Signals that a role brings upon itself."""
-STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "admin": 2.0}
+STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "cluster": 5.0, "admin": 2.0}
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Supervisor:
         self._plan, self._pipeline, self._log = plan, pipeline, log
         self._roles = {name: _Role() for name in ROLES}
         self._together = plan.config.placement == "together"  # the gateway's process is the engine's
+        self._clustered = plan.config.cluster is not None
         self._told = False
         self._failure_said = False
         self._selector = selectors.DefaultSelector()
@@ -72,13 +73,19 @@ class Supervisor:
 
     def start_all(self) -> None:
         """PipelineError: a role cannot start and said why. Stopped: somebody does not want it any more."""
+        standby = self._pipeline.role == Role.STANDBY
         for name in ("writer",) if self._together else ("writer", "engine"):
             self._start(name)
             self._wait_ready(name)
-        self._pipeline.state = ExchangeState.RUNNING
-        for name in ("gateway", "admin"):
+        if self._clustered and not standby:
+            self._start("cluster")  # a primary has its lease before it hears anybody
+            self._wait_ready("cluster")
+        if not standby:
+            self._pipeline.state = ExchangeState.RUNNING
+        last = ("gateway", "admin", "cluster") if self._clustered and standby else ("gateway", "admin")
+        for name in last:
             self._start(name)
-        for name in ("gateway", "admin"):
+        for name in last:
             self._wait_ready(name)
 
     def _start(self, name: str) -> None:
@@ -114,12 +121,17 @@ class Supervisor:
 
     def run(self) -> None:
         """Until it is told to stop."""
-        while not self._told:
+        while not self._told and not self.fenced:
             self._poll()
             for name, role in self._roles.items():
                 if role.ended is not None:
                     self._start_again(name, role)
             self._say_failure()
+
+    @property
+    def fenced(self) -> int:
+        """The epoch under which another member is primary; 0: none that we know of."""
+        return self._pipeline.status().fenced_by
 
     def _poll(self) -> None:
         for key, _ in self._selector.select(POLL_S):
@@ -185,11 +197,16 @@ class Supervisor:
 
     def stop(self) -> bool:
         """Sessions out, then the engine drained, then the writer. True when all that was taken is on disk."""
+        standby = self._pipeline.role == Role.STANDBY
+        if standby:
+            self._end("cluster", signal.SIGTERM)  # no more records come
         self._end("gateway", signal.SIGTERM)
         self._pipeline.state = ExchangeState.STOPPING
         failed = self._pipeline.state == ExchangeState.FAILED
         for name in ("engine", "writer"):
             self._end(name, None, again=not failed)
+        if self._clustered and not standby:
+            self._end("cluster", signal.SIGTERM)  # the standby gets the last records, too
         self._end("admin", signal.SIGTERM)
         now = self._pipeline.status()
         return not failed and now.state != ExchangeState.FAILED and now.sequence == now.durable_sequence

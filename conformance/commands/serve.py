@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--admin-host", metavar="H", help="address of GET /status (default 127.0.0.1)")
     parser.add_argument("--admin-port", metavar="N", help="port of GET /status, 0 for any free one (default 9879)")
     parser.add_argument(
-        "--durability", metavar="MODE", help="async: acknowledge before the disk; fsync: after (default async)"
+        "--durability",
+        metavar="MODE",
+        help="acknowledge before the disk: async; after it: fsync; when the standby has it: replicated (default async)",
     )
     parser.add_argument(
         "--shm-dir", metavar="DIR", help="shared memory (default below /dev/shm, named after the data directory)"
@@ -35,6 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--placement", metavar="WHERE", help="engine: a process of its own (apart), or the gateway's thread (together)"
     )
+    parser.add_argument(
+        "--cluster", metavar="DIR", help="directory on shared storage of the cluster that this is a member of"
+    )
+    parser.add_argument("--member", metavar="NAME", help="this member's name in the cluster")
+    parser.add_argument(
+        "--standby", action="store_const", const=True, help="follow the cluster's primary, whoever was primary last"
+    )
+    parser.add_argument("--heartbeat-s", metavar="S", help="between two signs of life of a primary (default 1)")
+    parser.add_argument("--timeout-s", metavar="S", help="how late one may be, and how long a lease holds (default 1)")
+    parser.add_argument("--replication-host", metavar="H", help="address for standbys (default 127.0.0.1)")
+    parser.add_argument("--replication-port", metavar="N", help="port for standbys, 0 for any free one (default 0)")
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 

@@ -50,6 +50,7 @@ class Serve:
         root.mkdir(parents=True, exist_ok=True)
         self.config.write_text(config)
         self.prefix = list(prefix)
+        self.keys_dir: Path | None = None
         self.process: subprocess.Popen[str] | None = None
         self.ready: dict[str, Any] = {}
         self.stderr_path = root / "stderr"
@@ -126,7 +127,7 @@ class Serve:
         remove_shared_memory(Path(self.ready["shm_dir"]))
 
     def token(self, account: str, ttl_s: int = 600) -> str:
-        return Keys(self.data / "keys").issue(account, ttl_s)
+        return Keys((self.keys_dir or self.data) / "keys").issue(account, ttl_s)
 
     def client(self, account: str = "ACC1", sender: str | None = None) -> Trader:
         self.clients.append(Trader(sender or f"{account}-1", self.token(account)))

@@ -117,6 +117,8 @@ int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender,
 uint64_t mm_fix_store_size(uint32_t capacity, uint32_t journal_bytes);
 void mm_fix_store_in(mm_fix_store *store, void *memory, const char *sender, uint32_t capacity, uint32_t journal_bytes);
 void mm_fix_store_close(mm_fix_store *store);
+/* A store as it is at this moment, of a process that is over or may act no more, into a new file. 0, or -1 and `why` (256 bytes). */
+int mm_fix_store_copy(const char *from, const char *to, char *why);
 /* Whether the file can be believed. `life` is that of the shared memory: the same as in the file, and it is what the last process
  * left, however that ended. Else it is after a clean stop when `clean` and the store was flushed as exact; else the power may have
  * gone, and the numbers go on above all that can have been sent. `log_key`: of the last report in the audit log.

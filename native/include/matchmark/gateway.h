@@ -31,7 +31,8 @@ typedef struct mm_gateway_config {
     const char *log_directory;
     uint64_t life;  /* of the machine's memory and this pipeline's: another one after every loss of power. Not 0 */
     uint32_t clean; /* 1: the last run was stopped cleanly, and nothing ran since */
-    uint32_t zero;
+    uint32_t
+        follow; /* 1: a standby's. It keeps balances, and neither listens nor has sessions until mm_gateway_take_over */
     mm_session_config session;
 } mm_gateway_config;
 
@@ -58,9 +59,15 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
 int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, uint32_t account,
                            const char *store_path, mm_fault *fault);
 int mm_gateway_open(mm_gateway *g, mm_fault *fault);
+/* The life of a predecessor whose memory is still there: numbers in its stores are exact. Before its sessions are added. */
+void mm_gateway_inherit(mm_gateway *g, uint64_t life);
+/* A following gateway's sessions are there (mm_gateway_add_session) and all records of the former primary are executed: numbers the reports
+ * that sessions are owed, and listens. Nobody runs it meanwhile. 0, or -1 and `fault`. */
+int mm_gateway_take_over(mm_gateway *g, mm_fault *fault);
 /* Before it runs: counts from then on when the records and reports of live sessions were visible and sent (stages.h). */
 void mm_gateway_measure(mm_gateway *g, mm_stages *stages);
-/* Runs for `slice_ns`. 0: the slice is over, 1: stopping and every session has ended, -1: failed (mm_gateway_failure). */
+/* Runs for `slice_ns`. 0: the slice is over, 1: stopping and every session has ended, -1: failed (mm_gateway_failure). Without a lease
+ * nothing is read, sent or taken; when another member is primary every connection is cut, and it has failed. */
 int mm_gateway_run(mm_gateway *g, uint64_t slice_ns);
 /* From now on mm_gateway_run runs this engine too, in turn with the network. The engine loop stays the caller's. */
 void mm_gateway_drive(mm_gateway *g, mm_engine_loop *engine);

@@ -86,11 +86,14 @@ extern "C" {
 /* cdef begin */
 #define MM_GATEWAYS_MAX 64
 
-enum mm_durability { MM_ASYNC = 0, MM_FSYNC = 1 };
+enum mm_durability { MM_ASYNC = 0, MM_FSYNC = 1, MM_REPLICATED = 2 };
 enum mm_wait { MM_WAIT_AUTO = 0, MM_WAIT_SPIN = 1, MM_WAIT_YIELD = 2, MM_WAIT_SLEEP = 3 };
 
 /* Why an exchange takes no orders. Starting and stopping pass; failed stays until mm_pipeline_clear_failure. */
 enum mm_exchange_state { MM_STARTING = 0, MM_RUNNING = 1, MM_STOPPING = 2, MM_FAILED = 3 };
+
+/* A standby's commands come from the primary's log, and it tells nobody. */
+enum mm_role { MM_PRIMARY = 0, MM_STANDBY = 1 };
 
 enum mm_put { MM_PUT_OK = 0, MM_PUT_FULL = 1, MM_PUT_STOPPED = 2 };
 
@@ -147,6 +150,10 @@ typedef struct mm_pipeline_status {
     uint64_t orders_abandoned;               /* slots of gateways that died between claiming and filling them */
     uint64_t engine_beat_ns, writer_beat_ns; /* mm_now_ns() when each last went round its loop */
     uint32_t engine_pid, writer_pid;
+    uint32_t epoch, fenced_by; /* of records made now; of another primary, 0 for none */
+    uint32_t role, alone;      /* mm_role; 1: MM_REPLICATED without a standby in step */
+    uint64_t replicated_sequence;
+    uint64_t lease_until_ns; /* UINT64_MAX: none is needed */
 } mm_pipeline_status;
 
 /* CLOCK_MONOTONIC_RAW in nanoseconds: the one clock of all stamps on this machine. */
@@ -165,6 +172,20 @@ void mm_pipeline_fail(mm_pipeline *p, int error, const char *text);
 /* An operator's decision after the cause was repaired, with no role running. */
 void mm_pipeline_clear_failure(mm_pipeline *p);
 int mm_pipeline_state(const mm_pipeline *p);
+/* --- one of several members (docs/cluster.md). Until told otherwise an exchange is a primary that needs no lease. --- */
+/* From `until_ns` (mm_now_ns) on nothing is executed, written or told to clients, until it is extended. */
+void mm_pipeline_set_lease(mm_pipeline *p, uint64_t until_ns);
+/* Another primary has begun under `epoch`: this one is over for good. Also the successor's word to a predecessor's memory. */
+void mm_pipeline_fence(mm_pipeline *p, uint32_t epoch);
+/* With no role running: the fence, the failure and the lease are taken back, so that a writer can write what is left. */
+void mm_pipeline_retire(mm_pipeline *p);
+/* Of the records made from now on. Nothing may be on its way through the engine. */
+void mm_pipeline_set_epoch(mm_pipeline *p, uint32_t epoch);
+void mm_pipeline_set_role(mm_pipeline *p, int role);
+int mm_pipeline_role(const mm_pipeline *p);
+void mm_pipeline_set_alone(mm_pipeline *p, int alone);
+/* The lease has not run out. */
+int mm_pipeline_may_act(const mm_pipeline *p);
 uint64_t mm_pipeline_durable_sequence(const mm_pipeline *p);
 
 /* How a thread waits here: `asked`, or for MM_WAIT_AUTO what suits `threads` busy threads on the processors this one may use.
@@ -182,7 +203,7 @@ void mm_gateway_leave(mm_pipeline *p, uint32_t gateway);
 int mm_orders_put(mm_pipeline *p, uint32_t gateway, const mm_order_message *order, uint64_t *order_position);
 
 /* Reports waiting for the gateway that may be sent: their number, at most `max`, contiguous at *first, valid until released.
- * In MM_FSYNC those not yet on disk are held back. */
+ * In MM_FSYNC those not yet on disk are held back, in MM_REPLICATED those that the standby does not have. */
 uint64_t mm_reports_peek(mm_pipeline *p, uint32_t gateway, const mm_report **first, uint64_t max);
 void mm_reports_release(mm_pipeline *p, uint32_t gateway, uint64_t n);
 /* Reports up to this key were put before the ring's first one (they are in the audit log only). */

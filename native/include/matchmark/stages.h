@@ -31,7 +31,9 @@ enum mm_stage {
     MM_STAGE_WRITTEN = 11,
     MM_STAGE_DURABLE = 12,
     MM_STAGE_ON_DISK = 13, /* of a new order's command, from its receipt to the end of the fdatasync */
-    MM_STAGES = 14
+    MM_STAGE_REPLICATED =
+        14, /* of a record, from its batch being matched to the standby's word that it has executed it */
+    MM_STAGES = 15
 };
 
 typedef struct mm_stage_row {
@@ -40,7 +42,7 @@ typedef struct mm_stage_row {
 } mm_stage_row;
 
 typedef struct mm_stages {
-    mm_stage_row rows[14];
+    mm_stage_row rows[15];
 } mm_stages;
 
 /* The longest time that the bucket holds. */

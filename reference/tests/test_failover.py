@@ -1,0 +1,151 @@
+"""A primary dies, stands still or is cut off, and its standby goes on: nothing acknowledged is lost, nothing is executed twice,
+and clients need nothing but FIX and both addresses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from matchmark.reference.verify import verify
+
+from .pair import Load, Pair, logged
+
+MakePair = Callable[..., Pair]
+MODES = ("async", "fsync", "replicated")
+
+
+@pytest.fixture
+def make_pair(tmp_path: Path) -> Iterator[MakePair]:
+    made: list[Pair] = []
+
+    def make(mode: str = "async", **more: str) -> Pair:
+        made.append(Pair(tmp_path, mode, **more))
+        made[-1].start("a")
+        made[-1].standby("b")
+        return made[-1]
+
+    yield make
+    for pair in made:
+        pair.close()
+
+
+def judge(pair: Pair, loads: list[Load], survivor: str) -> None:
+    """Every acknowledged order is in the survivor's log once, every report came once, in order, and the log is sound."""
+    assert pair.members[survivor].stop() == 0
+    result = verify(pair.members[survivor].data / "log")
+    assert not result.findings, result.findings
+    book = logged(pair.members[survivor].data)
+    twice = {cl: n for cl, n in book.items() if n > 1}
+    assert not twice, f"executed twice: {twice}"
+    for load in loads:
+        lost = load.acknowledged() - set(book)
+        assert not lost, f"acknowledged and lost: {sorted(lost)[:5]} of {len(lost)}"
+        assert load.answered() == {f"{load.account}.{n}" for n in range(load.orders)}
+        execs = [int(m[17]) for m in load.trader.reports if m[35] == "8" and m[150] in "0F4"]
+        again = [int(m[17]) for m in load.trader.reports if m.get(97) == "Y"]
+        fresh = [x for x in execs if x not in set(again)]
+        assert fresh == sorted(set(fresh)), "a report came twice, or out of order"
+        fills = [m[17] for m in load.trader.reports if m[35] == "8" and m[150] == "F" and m.get(97) != "Y"]
+        assert len(fills) == len(set(fills)), "a fill was told twice without saying so"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_standby_takes_over_from_a_killed_primary(make_pair: MakePair, mode: str) -> None:
+    pair = make_pair(mode)
+    loads = [Load(pair, f"ACC{n}") for n in (1, 2)]
+    time.sleep(0.7)
+    pair.members["a"].kill()
+    pair.wait_alert("b", "took-over")
+    time.sleep(0.7)
+    for load in loads:
+        load.stop()
+    status = pair.members["b"].status()
+    assert (status["role"], status["epoch"], status["state"]) == ("primary", 2, "running")
+    assert min(load.orders for load in loads) > 200
+    judge(pair, loads, "b")
+
+
+def test_what_replication_did_not_bring_is_read_from_the_old_primary(make_pair: MakePair) -> None:
+    """The standby's line stands still while the primary trades on: all of that is the gap."""
+    pair = make_pair("async")
+    load = Load(pair)
+    time.sleep(0.3)
+    with pair.paused("b"):
+        time.sleep(0.4)
+        pair.members["a"].kill()
+    gap = pair.wait_alert("b", "took-over")["gap"]
+    time.sleep(0.3)
+    load.stop()
+    assert gap > 100
+    judge(pair, [load], "b")
+
+
+def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair) -> None:
+    pair = make_pair("async")
+    stays = pair.client("ACC3")  # at the old primary, with an order on its way when that stands still
+    load = Load(pair)
+    time.sleep(0.4)
+    with pair.paused("a"):
+        stays.new("zombie", 1, 1, "99.00")
+        pair.wait_alert("b", "took-over")
+        time.sleep(0.3)
+    assert not stays.read_until(lambda: any(m.get(11) == "zombie" for m in stays.reports), 3.0)
+    a = pair.members["a"].process
+    assert a and a.wait(20) == 3, "a primary that another has replaced ends and says so"
+    assert "another member is primary under epoch 2" in pair.members["a"].stderr()
+    pair.members["a"]._forget()
+    time.sleep(0.3)
+    load.stop()
+    assert "zombie" not in logged(pair.members["a"].data)
+    pair.connect(stays)
+    assert stays.read_until(lambda: any(m.get(11) == "zombie" for m in stays.reports)), (
+        "it was sent again and not answered"
+    )
+    judge(pair, [load], "b")
+
+
+def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair) -> None:
+    """Three failovers to and fro, each member joining again from its own log."""
+    pair = make_pair("fsync")
+    load = Load(pair)
+    for dead, next_one in (("a", "b"), ("b", "a"), ("a", "b")):
+        time.sleep(0.4)
+        pair.members[dead].kill()
+        pair.wait_alert(next_one, "took-over")
+        time.sleep(0.3)
+        (pair.members[next_one].data / "alerts.jsonl").unlink()
+        assert pair.start(dead).ready["role"] == "standby"
+    time.sleep(0.3)
+    load.stop()
+    assert pair.members["b"].status()["epoch"] == 4
+    judge(pair, [load], "b")
+    assert pair.members["a"].stop() == 0
+
+
+def test_a_standby_hears_nobody(make_pair: MakePair) -> None:
+    pair = make_pair("async")
+    client = pair.client("ACC4")
+    client.new("one", 1, 1, "99.00")
+    assert client.next()[39] == "0"
+    other = pair.client("ACC5")
+    with pytest.raises(OSError):
+        other.connect(pair.members["b"].ready["fix"]["port"])
+
+
+def test_the_loss_of_the_standby_stops_nobody_and_is_told(make_pair: MakePair) -> None:
+    pair = make_pair("replicated")
+    client = pair.client("ACC4")
+    client.new("one", 1, 1, "99.00")
+    assert client.next()[39] == "0"
+    pair.members["b"].kill()
+    pair.wait_alert("a", "standby-lost")
+    client.new("two", 1, 1, "99.00")
+    assert client.next()[39] == "0"
+    assert pair.members["a"].status()["without_standby"]
+    pair.standby("b")
+    pair.members["a"].wait_for(lambda s: not s["without_standby"])
+    client.new("three", 1, 1, "99.00")
+    assert client.next()[39] == "0"
