@@ -107,8 +107,11 @@ class _OpensFirst(Takeover):
 
 class _GapTwice(Takeover):
     def _replay(self, at: int, last: int) -> None:
-        begun = self.cluster.__dict__.setdefault("gaps", {})
-        super()._replay(begun.setdefault((self.member.number, last), at), last)
+        begun = self.cluster.__dict__.setdefault("gaps", {}).setdefault((self.member.number, last), at)
+        if self.promotion._own.sequence + 1 == at > begun:  # a new try, and not a later chunk of this one
+            for record in self._theirs[begun - 1 : at - 1]:
+                self.member.log.append(record.epoch, record.key)
+        super()._replay(at, last)
 
 
 class _NotOnDisk(Takeover):
@@ -118,9 +121,13 @@ class _NotOnDisk(Takeover):
 
 class _LastTaker(Takeover):
     def _locate(self) -> Found:
-        opened = self.cluster.storage.opened
-        opened.append(self.order.epoch - 1 if self.order.epoch - 1 in self.cluster.storage.claims else max(opened))
-        return super()._locate()
+        storage, before = self.cluster.storage, self.order.epoch - 1
+        true = storage.opened
+        storage.opened = [before] if before in storage.claims else true
+        try:
+            return super()._locate()
+        finally:
+            storage.opened = true
 
 
 class _GoesOnBlindly(Promotion):
@@ -160,7 +167,7 @@ class _ForgetsIds(PrimaryRole):
 
 class _EarlyReplicated(Sender):
     @property
-    def replicated(self) -> int:  # type: ignore[override]
+    def replicated(self) -> int:
         return self.tail
 
     @replicated.setter

@@ -89,6 +89,8 @@ class Faults:
         self._after(1500, 3000, lambda: _forget(slow, link))
         die = self._rng.choice((self._kill_of, self._power_of, self._pause_of))
         self._after(300, 1200, lambda: die(primary))
+        if self._rng.random() < 0.5:
+            self._log_away_of(primary)
 
     def _site(self) -> None:
         """All lose power at once, while their disks are behind."""
@@ -148,10 +150,13 @@ class Faults:
 
     def _log_away(self) -> None:
         victim = self._victim()
-        victim.log_away += 1
-        self._after(2000, 8000, lambda: setattr(victim, "log_away", max(0, victim.log_away - 1)))
+        self._log_away_of(victim)
         if self._rng.random() < 0.7:
             self._rng.choice((self._kill_of, self._power_of))(victim)
+
+    def _log_away_of(self, victim: Member) -> None:
+        victim.log_away += 1
+        self._after(2000, 8000, lambda: setattr(victim, "log_away", max(0, victim.log_away - 1)))
 
     def _damage(self) -> None:
         standbys = [member.standby for member in self._cluster.members if member.standby is not None]
