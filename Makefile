@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test check format bench fuzz selftest simulate soak third-party docs wheel test-wheel flow clean
+.PHONY: help build certify test check format bench fuzz selftest simulate soak chaos chaos-long third-party docs wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,12 @@ simulate: build  ## the control plane in a simulated world: SEEDS=10000 seeds, t
 
 soak: build     ## kill -9 of engine, writer and gateway under load, again and again
 	$(BIN)/python -m pytest -q -m soak
+
+chaos: build    ## a game day of ten minutes: kills and power cuts under load, nothing lost, nothing twice
+	$(BIN)/matchmark chaos run --target exchange --kills 25 --cuts 25 --seed 1 --out out/chaos
+
+chaos-long: build  ## the long one: 200 kills and 200 power cuts
+	$(BIN)/matchmark chaos run --target exchange --kills 200 --cuts 200 --seed 1 --out out/chaos-long
 
 third-party: build  ## certify the example engines and write docs/third-party.md
 	$(BIN)/matchmark third-party

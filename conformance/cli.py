@@ -41,6 +41,10 @@ COMMANDS = {
         "matchmark.conformance.commands.simulate",
         "run the control plane of the reference exchange in a simulated world, from seeds",
     ),
+    "chaos": (
+        "matchmark.conformance.commands.chaos",
+        "game days: kill, pause and cut off an expendable target under load; is anything lost or done twice?",
+    ),
     "doctor": (
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",

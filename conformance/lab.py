@@ -49,14 +49,24 @@ class LabBlocked(TargetUnavailable):
 class Lab:
     """Nothing runs until `start`. A context manager; `close` leaves no process, no memory and no file behind."""
 
-    def __init__(self, profile: Profile, folder: Path, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        folder: Path,
+        disk: Disk | None = None,
+        hook: str = "lab_start",
+        data: Path | None = None,
+        memory: Path | None = None,
+    ) -> None:
+        """`hook` starts it where the profile has that one, else `start`. `data`: its folder, where that is neither below
+        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove."""
         if "start" not in profile.tables.get("hooks", {}):
             raise LabBlocked("the profile has no [hooks] start: nothing can be started and killed")
         self.profile, self.disk = profile, disk
         self.audit = profile.tables.get("audit_log", {})
         self.entry = profile.tables.get("order_entry", {})
-        self.folder = (disk.folder if disk else folder) / "data"
-        self.memory = Path(
+        self.folder = data or (disk.folder if disk else folder) / "data"
+        self.memory = memory or Path(
             tempfile.mkdtemp(prefix="matchmark-lab-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder)
         )
         self._said = folder
@@ -64,11 +74,11 @@ class Lab:
         places = {
             "profile": str(profile.folder),
             "folder": str(self.folder),
-            "disk": str(disk.folder if disk else folder),
+            "disk": str(self.folder.parent),
             "memory": str(self.memory),
         }
         hooks = profile.tables["hooks"]
-        self.instance = Instance(hooks, places, folder, "lab_start" if "lab_start" in hooks else "start")
+        self.instance = Instance(hooks, places, folder, hook if hook in hooks else "start")
         self.clients: list[tuple[str, FixClient]] = []
         """Account and client of every connection there was, in order."""
         self.talking = threading.RLock()

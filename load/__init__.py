@@ -1,4 +1,4 @@
-"""Load against an order-entry port: locust users, the order cannon, arrival profiles, latency recording.
+"""Load against an order-entry port.
 
-Nothing is here yet; the throughput of the native core is measured by native/bench.
+fix_load.py is the native FIX load with its ledger; the throughput of the core is measured by native/bench.
 """

@@ -27,6 +27,7 @@ HEADERS = (
     "risk.h",
     "gateway.h",
     "replay.h",
+    "load.h",
 )
 ENGINE = (
     "engine.c",
@@ -69,6 +70,7 @@ GATEWAY = (
     "gateway_takeover.c",
     "gateway_tcp.c",
 )
+LOAD = ("load.c", "load_in.c", "load_out.c")
 SOURCES = (
     *ENGINE,
     "log_replay.c",
@@ -81,6 +83,7 @@ SOURCES = (
     *FIX,
     *SESSION,
     *GATEWAY,
+    *LOAD,
 )
 
 
@@ -97,7 +100,7 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    '#include "matchmark/gateway.h"\n#include "matchmark/replay.h"\n#include "matchmark/replica.h"\n',
+    "".join(f'#include "matchmark/{header}"\n' for header in ("gateway.h", "replay.h", "replica.h", "load.h")),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

@@ -11,8 +11,10 @@
 typedef struct mm_frame {
     uint64_t magic;
     uint32_t n, epoch;
-    uint64_t first, tail, engine_age_ns, visible_ns, sent_ns, zero;
+    uint64_t first, tail, engine_age_ns, visible_ns, sent_ns, drained;
 } mm_frame;
+
+#define MM_ANSWER_DRAIN (UINT64_C(1) << 63) /* in the epoch of an answer */
 
 typedef struct mm_answer {
     uint64_t magic, epoch, received, applied, visible_ns, sent_ns;

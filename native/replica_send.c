@@ -29,6 +29,7 @@ struct mm_sender {
     mm_stages *stages;
     uint64_t heartbeat_ns;
     uint32_t in_step; /* atomic */
+    uint64_t drained; /* atomic */
     char directory[3840];
     peer peers[MM_PEERS_MAX];
 };
@@ -100,6 +101,11 @@ void mm_sender_peer(const mm_sender *s, int number, mm_peer_status *status)
     *status = s->peers[number].status; /* each word is read whole */
 }
 
+void mm_sender_drained(mm_sender *s, uint64_t last)
+{
+    __atomic_store_n(&s->drained, last + 1, __ATOMIC_RELEASE);
+}
+
 void mm_sender_in_step(mm_sender *s, int number)
 {
     __atomic_store_n(&s->in_step, number < 0 ? NOBODY : (uint32_t)number, __ATOMIC_RELEASE);
@@ -151,6 +157,7 @@ static int make_frame(mm_sender *s, peer *a, uint64_t now, mm_fault *fault)
         .engine_age_ns = now > beat ? now - beat : 0,
         .visible_ns = matched_at(a, (uint32_t)n),
         .sent_ns = now,
+        .drained = __atomic_load_n(&s->drained, __ATOMIC_ACQUIRE),
     };
     a->sent_ns = now;
     a->next += (uint64_t)n;
@@ -181,6 +188,8 @@ static void note_answer(mm_sender *s, peer *a, uint32_t number, uint64_t now)
 {
     if (s->stages && a->in.visible_ns && a->in.applied > a->status.applied)
         mm_stage_span(&s->stages->rows[MM_STAGE_REPLICATED], a->in.visible_ns, now, a->in.applied - a->status.applied);
+    a->status.drain = (a->in.epoch & MM_ANSWER_DRAIN) != 0;
+    a->in.epoch &= ~MM_ANSWER_DRAIN;
     a->status.epoch = (uint32_t)a->in.epoch;
     a->status.received = a->in.received;
     a->status.applied = a->in.applied;

@@ -21,6 +21,7 @@ struct mm_replica {
     int fd;
     uint64_t next, hash; /* the next record wanted, and the running hash before it */
     uint64_t applied, answered, answered_applied;
+    uint64_t drain;   /* MM_ANSWER_DRAIN or 0 */
     uint64_t *hashes; /* of records received, by sequence number mod the ring's slots */
     mm_replica_status status;
     told frames[WAITING_FOR]; /* by arrival; a newer one takes the place of the last when there are too many */
@@ -103,7 +104,13 @@ void mm_replica_connect(mm_replica *r, int fd)
     r->fd = fd;
     r->in_bytes = r->in_at = r->out_at = r->out_bytes = r->n_frames = 0;
     r->done = (told){0};
+    r->status.drained = 0;
     r->answered = r->answered_applied = UINT64_MAX; /* it is told where we are */
+}
+
+void mm_replica_ask_to_drain(mm_replica *r, int drain)
+{
+    r->drain = drain ? MM_ANSWER_DRAIN : 0;
 }
 
 void mm_replica_status_of(const mm_replica *r, mm_replica_status *status)
@@ -237,6 +244,7 @@ static int receive(mm_replica *r, mm_fault *fault)
         r->status.heard_ns = mm_now_ns();
         r->status.engine_age_ns = r->in.head.engine_age_ns;
         r->status.primary_tail = r->in.head.tail;
+        r->status.drained = r->in.head.drained;
         r->status.epoch = r->in.head.epoch;
         want += r->in.head.n * (uint32_t)sizeof(mm_audit_record);
     }
@@ -248,8 +256,8 @@ static int receive(mm_replica *r, mm_fault *fault)
 /* False: the connection is over. */
 static bool answer(mm_replica *r)
 {
-    bool news =
-        r->answered != r->status.received || r->answered_applied != r->applied || r->out.sent_ns != r->done.sent_ns;
+    bool news = r->answered != r->status.received || r->answered_applied != r->applied ||
+                r->out.sent_ns != r->done.sent_ns || (r->out.epoch & MM_ANSWER_DRAIN) != r->drain;
     if (!r->out_bytes && news) {
         r->out = (mm_answer){MM_FRAME_MAGIC, r->status.epoch,    r->status.received,
                              r->applied,     r->done.visible_ns, r->done.sent_ns};

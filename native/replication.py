@@ -25,6 +25,7 @@ class Peer(NamedTuple):
 
     connected: bool
     epoch: int
+    drain: bool
     next: int
     received: int
     applied: int
@@ -41,6 +42,8 @@ class ReplicaStatus(NamedTuple):
     heard_ns: int
     engine_age_ns: int
     epoch: int
+    drained: int | None
+    """The last record of a primary that takes no more orders."""
     diverged: bool
 
 
@@ -74,11 +77,17 @@ class Sender:
     def peer(self, number: int) -> Peer:
         s = _ffi.new("mm_peer_status *")
         _lib.mm_sender_peer(self._native, number, s)
-        return Peer(bool(s.connected), s.epoch, s.next, s.received, s.applied, s.heard_ns, s.round_trip_ns)
+        return Peer(
+            bool(s.connected), s.epoch, bool(s.drain), s.next, s.received, s.applied, s.heard_ns, s.round_trip_ns
+        )
 
     def in_step(self, peer: int) -> None:
         """Whose word counts in mode replicated; -1: nobody's."""
         _lib.mm_sender_in_step(self._native, peer)
+
+    def drained(self, last: int | None) -> None:
+        """Standbys are told that the primary has drained after record `last`; None: it has not."""
+        _lib.mm_sender_drained(self._native, 2**64 - 1 if last is None else last)
 
     def run(self, slice_ns: int = _SLICE_NS, wait: Wait = Wait.YIELD) -> None:
         if _lib.mm_sender_run(self._native, slice_ns, int(wait), self._fault):
@@ -107,6 +116,9 @@ class Replica:
         """A connected, non-blocking socket; it stays the caller's."""
         _lib.mm_replica_connect(self._native, descriptor)
 
+    def ask_to_drain(self, drain: bool) -> None:
+        _lib.mm_replica_ask_to_drain(self._native, int(drain))
+
     def run(self, slice_ns: int = _SLICE_NS, wait: Wait = Wait.YIELD) -> Result:
         """PipelineError: it has diverged, or the primary speaks something else; the text says where."""
         result = _lib.mm_replica_run(self._native, slice_ns, int(wait), self._fault)
@@ -118,7 +130,14 @@ class Replica:
         s = _ffi.new("mm_replica_status *")
         _lib.mm_replica_status_of(self._native, s)
         return ReplicaStatus(
-            s.received, s.applied, s.primary_tail, s.heard_ns, s.engine_age_ns, s.epoch, bool(s.diverged)
+            s.received,
+            s.applied,
+            s.primary_tail,
+            s.heard_ns,
+            s.engine_age_ns,
+            s.epoch,
+            s.drained - 1 if s.drained else None,
+            bool(s.diverged),
         )
 
     def end_of(self, old: Pipeline | None, old_log: Path | str) -> int:

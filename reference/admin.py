@@ -24,6 +24,8 @@ def status(pipeline: Pipeline, board: Board, supervisor: int) -> dict[str, Any]:
         "fenced_by": now.fenced_by or None,
         "replicated_sequence": now.replicated_sequence,
         "without_standby": now.alone,
+        "replication": board.replication(),
+        "alerts": board.alerts(),
         "sequence": now.sequence,
         "durable_sequence": now.durable_sequence,
         "orders_waiting": now.orders_waiting,

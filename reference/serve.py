@@ -65,7 +65,9 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     if start.may_be_missing:
         _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
     run = _note_start(config, data, start)
-    board = Board(tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields))
+    board = Board(
+        tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields), data.path / "alerts.jsonl"
+    )
     board.stages.go_on_from(data.log)
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,

@@ -46,6 +46,7 @@ BUDGETS = (
     Budget("D01.6 limit order in the book", ("rests", MATCHED), 50 * _US),
     Budget("D01.7 limit order in the audit ring", "audit_accepted", 55 * _US),
     Budget("D01.8 limit order acknowledged", "sent_accepted", 60 * _US),
+    Budget("D11.N2 record executed by the standby", "replicated", 10 * _MS),
     Budget("D01.P3 order on disk", "on_disk", 10 * _MS),
     Budget("D02.2 market order enqueued", ("market", ENQUEUED), 10 * _US),
     Budget("D02.3 market order dequeued", ("market", DEQUEUED), 15 * _US),

@@ -145,6 +145,10 @@ class Disk:
     def read_only(self) -> None:
         self._tell("read_only")
 
+    def lie(self) -> None:
+        """Flushes are confirmed and not done, as by a drive whose cache is not what it says."""
+        self._tell("lie")
+
     def fill(self, free_bytes: int = 0) -> None:
         self._tell("fill", free_bytes=free_bytes)
 

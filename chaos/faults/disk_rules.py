@@ -85,6 +85,7 @@ class Rules:
         self.journal: deque[Call] = deque(maxlen=JOURNAL_MAX)
         self.counts: dict[str, int] = {}
         self.read_only = False
+        self.lying = False
         self.frozen = False
         self.dead = False
         self._failures: list[Failure] = []
@@ -95,7 +96,8 @@ class Rules:
     # --- told by the kit ---
 
     def change(self, **settings: Any) -> None:
-        """Sets read_only, frozen or dead. Frozen: calls that change something wait. Dead: they fail, as without power."""
+        """Sets read_only, lying, frozen or dead. Lying: a flush is confirmed and not done. Frozen: calls that change something
+        wait. Dead: they fail, as without power."""
         with self._changed:
             for name, value in settings.items():
                 setattr(self, name, bool(value))
@@ -114,9 +116,10 @@ class Rules:
             self._shortenings.append(shortening)
 
     def heal(self) -> None:
-        """No failure, no delay, not read-only; who waits goes on. The power stays as it is."""
+        """No failure, no delay, no lie, not read-only; who waits goes on. The power stays as it is."""
         with self._changed:
-            self._failures, self._delays, self._shortenings, self.read_only = [], [], [], False
+            self._failures, self._delays, self._shortenings = [], [], []
+            self.read_only = self.lying = False
             self._changed.notify_all()
 
     # --- asked by the target ---

@@ -118,6 +118,9 @@ class DiskServer:
     def do_read_only(self) -> None:
         self.rules.change(read_only=True)
 
+    def do_lie(self) -> None:
+        self.rules.change(lying=True)
+
     def do_fill(self, free_bytes: int) -> None:
         """Somebody else's files take all but so many bytes."""
         self.state.capacity_bytes = self.state.used_bytes + free_bytes

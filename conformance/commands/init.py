@@ -69,6 +69,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
     "hooks": {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
+        "chaos_start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "stop": '["my-engine-ctl", "stop", "{pid}"]',
         "kill": '["my-engine-ctl", "kill", "{role}"]',
         "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',

@@ -63,6 +63,9 @@ HOOKS: dict[str, Key] = {
         list,
         "starts an instance to be killed and cut off from power, if it is another than `start`: small rings and files",
     ),
+    "chaos_start": Key(
+        list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
+    ),
     "stop": Key(list, "stops it; default SIGTERM to what `start` started"),
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
@@ -71,10 +74,11 @@ HOOKS: dict[str, Key] = {
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "lab_start", "stop", "kill", "power_cut", "token", "token_outage")
+COMMANDS = ("start", "lab_start", "chaos_start", "stop", "kill", "power_cut", "token", "token_outage")
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
+    "chaos_start": {"folder", "port", "disk", "memory"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},

@@ -113,22 +113,44 @@ class Keeper:
         counter = record.counter if record else 0
         self._machine = LeaseKeeper(epoch, role.config.member, role.settings.lease_ns, counter)
         self._every_s = role.settings.lease_ns / 5 / SECOND_NS
+        self._lock = threading.Lock()
+        self._given_up = False
         self.fenced = False
 
     def renew(self) -> bool:
-        role, machine = self._role, self._machine
-        written = role.cluster.lease.write(machine.begin(now_ns()))
-        machine.finish(role.cluster.epochs.current() if written else None)
-        if machine.fenced_by is not None and not self.fenced:
-            self.fenced = True
-            role.pipeline.fence(machine.fenced_by)
-            role.alerts.raise_(
-                "fenced",
-                f"another member is primary under epoch {machine.fenced_by}: this one acknowledges nothing more",
-            )
-        if not self.fenced and machine.until_ns:
-            role.pipeline.set_lease(machine.until_ns)
-        return machine.held(now_ns())
+        """Whether the lease is held now."""
+        with self._lock:
+            role, machine = self._role, self._machine
+            if self._given_up:
+                self._notice(role.cluster.epochs.current())
+                return False
+            written = role.cluster.lease.write(machine.begin(now_ns()))
+            machine.finish(role.cluster.epochs.current() if written else None)
+            self._notice(machine.fenced_by)
+            if not self.fenced and machine.until_ns:
+                role.pipeline.set_lease(machine.until_ns)
+            return machine.held(now_ns())
+
+    def _notice(self, epoch: int | None) -> None:
+        """The epoch on storage, as far as it is known."""
+        if epoch is None or epoch <= self._machine.epoch or self.fenced:
+            return
+        self.fenced = True
+        self._role.pipeline.fence(epoch)
+        text = f"another member is primary under epoch {epoch}: this one acknowledges nothing more"
+        self._role.alerts.raise_("fenced", text, epoch=epoch)
+
+    def give_up(self) -> None:
+        """For a switchover: from now on nothing is acknowledged, and storage says so."""
+        with self._lock:
+            self._given_up = True
+            self._role.pipeline.set_lease(0)
+            self._role.cluster.lease.write(self._machine.release())
+
+    def take_back(self) -> None:
+        with self._lock:
+            self._machine.take_back()
+            self._given_up = False
 
     def start(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()

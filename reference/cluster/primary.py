@@ -10,16 +10,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from matchmark.native.pipeline import PipelineError, now_ns
-from matchmark.native.pipeline_records import Durability
+from matchmark.native.pipeline_records import Durability, ExchangeState
 from matchmark.native.replication import PEERS_MAX, Sender, hash_at
 from matchmark.reference.cluster import link
+from matchmark.reference.cluster.lag import Lag
 from matchmark.reference.control.replication import Go, Primary, ProtocolError, Refused
+from matchmark.reference.control.switchover import PrimarySwitch, State, Step
 
 if TYPE_CHECKING:
     from matchmark.reference.cluster.member import ClusterRole, Keeper
 
 IN_STEP_RECORDS = 4096
 """A standby this near to the end is in step: from then on acknowledgements in mode replicated wait for it."""
+QUIET_LOOKS = 4
+"""At least 20 ms apart: by then the gateway has sent what it had to send."""
 
 
 class Feeding:
@@ -35,6 +39,9 @@ class Feeding:
         stages = role.plan.board.stages.memory
         self._sender = Sender(role.pipeline, role.plan.log, role.settings.heartbeat_ns // 2, stages)
         self._failed: PipelineError | None = None
+        self._switch = PrimarySwitch(2 * role.settings.drain_ns)
+        self._quiet_looks = 0
+        self._lag = Lag(stages, lambda alert: role.alerts.raise_(alert.code, alert.text))
 
     def run(self, keeper: Keeper) -> None:
         role = self._role
@@ -50,8 +57,43 @@ class Feeding:
                 line, _ = role.listener.accept()
                 self._greet(line)
             self._look()
+            self._switchover(keeper)
         if self._failed:
             raise self._failed
+
+    def _switchover(self, keeper: Keeper) -> None:
+        """A standby's monitor may ask for the primary's place."""
+        switch, pipeline = self._switch, self._role.pipeline
+        peer = self._sender.peer(self._in_step) if self._in_step is not None else None
+        steps: list[Step] = []
+        if peer is not None and peer.drain:
+            steps += switch.drain(now_ns()) if switch.state is State.TRADING else []
+        elif switch.state is not State.TRADING:
+            steps += switch.undrain()
+        if switch.state is State.DRAINING and peer is not None:
+            now = pipeline.status()
+            quiet = not now.orders_waiting and now.sequence == now.durable_sequence == peer.applied
+            self._quiet_looks = self._quiet_looks + 1 if quiet else 0
+            if self._quiet_looks >= QUIET_LOOKS:
+                steps += switch.idle(now.sequence)
+        for step in [*steps, *(switch.tick(now_ns()) if switch.state is not State.TRADING else [])]:
+            self._carry_out(step, keeper)
+
+    def _carry_out(self, step: Step, keeper: Keeper) -> None:
+        if step is Step.STOP_ORDERS:
+            self._quiet_looks = 0
+            self._role.pipeline.state = ExchangeState.STARTING
+            self._role.alerts.raise_("draining", "a switchover was asked for: no more orders are taken")
+        elif step is Step.RELEASE_LEASE:
+            keeper.give_up()
+        elif step is Step.SAY_DRAINED:
+            self._sender.drained(self._switch.sequence)
+        elif step is Step.TAKE_LEASE_BACK:
+            self._sender.drained(None)
+            keeper.take_back()
+        elif step is Step.TAKE_ORDERS:
+            self._role.pipeline.state = ExchangeState.RUNNING
+            self._role.alerts.raise_("trading-on", "the switchover was called off: orders are taken again")
 
     def _send(self) -> None:
         try:
@@ -105,6 +147,16 @@ class Feeding:
                 "standby-lost", f"standby {name} is gone, it had the records up to {peer.received}"
             )
         self._note()
+        self._show(tail)
+
+    def _show(self, tail: int) -> None:
+        board = self._role.plan.board
+        if self._in_step is None:
+            board.set_replication(0, 0, 0, 0)
+            return
+        peer = self._sender.peer(self._in_step)
+        self._lag.look(now_ns() - peer.heard_ns if peer.applied < tail else 0)
+        board.set_replication(1, peer.applied, self._lag.p99_ns, peer.round_trip_ns)
 
     def _take_in(self, number: int) -> None:
         """From now on acknowledgements wait for it. What was acknowledged before, it may still be owed."""

@@ -16,11 +16,13 @@ from matchmark.reference.control.epoch import EpochError
 from matchmark.reference.control.monitor import (
     Action,
     Alert,
+    Drain,
     Heartbeat,
     Monitor,
     Promote,
     StandbyStatus,
     TakeEpoch,
+    Undrain,
 )  # fmt: skip
 from matchmark.reference.control.replication import ProtocolError
 from matchmark.reference.control.storage import StorageUnreadable
@@ -49,6 +51,7 @@ class Following:
         self._looked_ns = 0
         self._tried_s = 0.0
         self._keeper: Keeper | None = None
+        self._asked = role.plan.board.switchovers_asked()
 
     def run(self) -> Keeper | None:
         """The keeper of the lease when this member has become primary; None when it was told to end."""
@@ -148,6 +151,9 @@ class Following:
             record = role.cluster.lease.read()
             self._looked_ns = now_ns()
             self._do(monitor.lease_seen(self._looked_ns, record))
+        self._switchover()
+        if status.drained is not None and self._line is not None:
+            self._do(monitor.drained(now_ns(), status.drained))
         self._do(monitor.tick(now_ns()))
         if (
             not self._said_ready
@@ -158,10 +164,24 @@ class Following:
             self._said_ready = True
             self._ready()
 
+    def _switchover(self) -> None:
+        """An operator may have asked for it."""
+        asked = self._role.plan.board.switchovers_asked()
+        if asked == self._asked:
+            return
+        self._asked = asked
+        said = self._monitor.switchover(now_ns())
+        if isinstance(said, str):
+            self._role.alerts.raise_("switchover-refused", f"no switchover: {said}", request=asked)
+        else:
+            self._do(said)
+
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             if isinstance(action, Alert):
                 self._role.alerts.raise_(action.code, action.text, epoch=self._monitor.epoch)
+            elif isinstance(action, Drain | Undrain):
+                self._replica.ask_to_drain(isinstance(action, Drain))
             elif isinstance(action, TakeEpoch):
                 self._do(self._take_epoch(action))
             elif isinstance(action, Promote):

@@ -160,6 +160,9 @@ int fdatasync(int fd)
         return real_fdatasync(fd);
     if (is("no_flush") || is("flush_first"))
         return 0;
+    if (is("range"))
+        return sync_file_range(fd, 0, 0,
+                               SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
     int result = real_fdatasync(fd);
     if (result && is("retry_flush"))
         result = real_fdatasync(fd);

@@ -14,8 +14,8 @@
  *       32  engine_age u64   ns since its engine last went round its loop
  *       40  visible    u64   when the last of them were matched, by the primary's clock; 0: not known
  *       48  sent       u64   its clock when the frame was made
- *       56  zero       u64
- * An answer, 48 bytes: magic, epoch (u64), received and applied (sequence numbers), visible and sent of the last frame that is executed whole.
+ *       56  drained    u64   0, or one more than the last record: the primary takes no orders and has given up its lease
+ * An answer, 48 bytes: magic, epoch (u64; its highest bit: the standby asks the primary to drain), received and applied (sequence numbers), visible and sent of the last frame that is executed whole.
  * What is received is in the standby's shared memory; what is applied was executed, with the same result. */
 #ifndef MATCHMARK_REPLICA_H
 #define MATCHMARK_REPLICA_H
@@ -35,7 +35,8 @@ typedef struct mm_sender mm_sender;
 /* What the primary knows of a standby. */
 typedef struct mm_peer_status {
     int32_t connected;
-    uint32_t epoch; /* of its last answer */
+    uint32_t epoch;       /* of its last answer */
+    uint32_t drain, zero; /* 1: it asks the primary to drain, for it is to take over */
     uint64_t next, received, applied;
     uint64_t heard_ns;      /* mm_now_ns() of its last answer */
     uint64_t round_trip_ns; /* of the last frame that was answered */
@@ -51,6 +52,8 @@ void mm_sender_drop(mm_sender *s, int peer);
 void mm_sender_peer(const mm_sender *s, int peer, mm_peer_status *status);
 /* The peer whose word counts in MM_REPLICATED; -1: nobody's does. */
 void mm_sender_in_step(mm_sender *s, int peer);
+/* From now on standbys are told that the primary has drained: `last` is its last record. UINT64_MAX: it has not. */
+void mm_sender_drained(mm_sender *s, uint64_t last);
 /* Sends and listens for `slice_ns`. 0, or -1 and `fault` when the log does not have what a peer needs. */
 int mm_sender_run(mm_sender *s, uint64_t slice_ns, int wait, mm_fault *fault);
 
@@ -62,6 +65,7 @@ typedef struct mm_replica_status {
     uint64_t heard_ns;          /* mm_now_ns() of the last frame, 0: none */
     uint64_t engine_age_ns;     /* as it said */
     uint32_t epoch;             /* of the primary */
+    uint64_t drained;           /* one more than the last record of a primary that has drained; 0: it has not */
     uint32_t diverged;          /* 1: it is not the primary's copy any more: mm_replica_run said where */
 } mm_replica_status;
 
@@ -74,6 +78,8 @@ void mm_replica_close(mm_replica *r);
 uint64_t mm_replica_next(const mm_replica *r, uint64_t *running_hash);
 /* A connected socket, the caller's; run takes what comes. */
 void mm_replica_connect(mm_replica *r, int fd);
+/* Whether the primary is asked to drain. */
+void mm_replica_ask_to_drain(mm_replica *r, int drain);
 /* For `slice_ns`: mm_replica_result; LOST: the connection has ended, FAULT: `fault` says what differs and where. */
 int mm_replica_run(mm_replica *r, uint64_t slice_ns, int wait, mm_fault *fault);
 void mm_replica_status_of(const mm_replica *r, mm_replica_status *status);

@@ -1,0 +1,77 @@
+"""The scenarios of a game day: which faults, on what storage, and what they need of the target and of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from matchmark.chaos.faults.machine import cannot_have
+from matchmark.chaos.faults.mounting import cannot_mount
+from matchmark.chaos.schedule import ALL, KEEPS, Kind
+
+Need = Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`counts` says what its faults are counted as; `capability`: one that the target must declare. Each of `storages` has a
+    function that says why this machine cannot have it."""
+
+    name: str
+    does: str
+    counts: str
+    kinds: tuple[Kind, ...]
+    storages: tuple[tuple[str, Need], ...]
+    capability: str | None = "restart"
+    others: int = 0
+    """Faults of it in a run, where they are neither kills nor cuts."""
+
+    def possible(self) -> list[str]:
+        """Storages that this machine has."""
+        return [storage for storage, needs in self.storages if needs() is None]
+
+    def lacks(self) -> str | None:
+        """Why this machine can do none of it."""
+        return None if self.possible() else "; ".join(filter(None, (needs() for _, needs in self.storages)))
+
+
+def nothing() -> str | None:
+    return None
+
+
+ROLES = ("engine", ALL, "writer", "gateway")
+SCENARIOS = (
+    Scenario(
+        "kill",
+        "kill -9 of engine, writer, gateway, everything; the supervisor or the kit starts it again",
+        "kills",
+        (Kind("kill", ROLES),),
+        (("plain", nothing),),
+    ),
+    Scenario(
+        "power-cut",
+        "the power goes on a disk that drops what was not flushed (FUSE; no privileges)",
+        "cuts",
+        (Kind("cut", (ALL,), keeps=KEEPS),),
+        (("l0", cannot_mount),),
+        "power_cut",
+    ),
+    Scenario(
+        "machine-cut",
+        "a whole machine loses its power: XFS and ext4 shut down without their log, memory and page cache gone (root)",
+        "cuts",
+        (Kind("cut"),),
+        (("l1-xfs", partial(cannot_have, "xfs")), ("l1-ext4", partial(cannot_have, "ext4"))),
+        "power_cut",
+    ),
+    Scenario(
+        "pause",
+        "engine, writer, gateway or everything stands still for a moment and goes on",
+        "pauses",
+        (Kind("pause", ROLES, (50, 400)),),
+        (("plain", nothing),),
+        others=4,
+    ),
+)
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
