@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "simulate": (
+        "matchmark.conformance.commands.simulate",
+        "run the control plane of the reference exchange in a simulated world, from seeds",
+    ),
     "chaos": (
         "matchmark.conformance.commands.chaos",
         "game days: kill, pause and cut off an expendable target under load; is anything lost or done twice?",
