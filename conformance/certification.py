@@ -32,13 +32,14 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching", "order-entry", "durability", "safety")
+ASSESSABLE = ("matching", "order-entry", "durability", "safety", "availability")
 """The levels that this version has suites for."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),
     "durability": ("fix", "audit_log"),
     "safety": ("fix", "breaker"),
+    "availability": ("fix", "audit_log", "standby"),
 }
 """What a target must declare for each of them."""
 EVIDENCE_MAX = 3

@@ -13,10 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,19 +22,14 @@ from matchmark.chaos.faults.disk import Disk
 from matchmark.chaos.faults.disk_state import Keep
 from matchmark.chaos.faults.power_cut import PowerCut
 from matchmark.conformance.checks.audit_structure import AuditLog, read_log
-from matchmark.conformance.fix.business import Instrument
-from matchmark.conformance.fix.client import ConnectionEnded, Endpoint, FixClient
-from matchmark.conformance.fix.numbers import Numbers
+from matchmark.conformance.fix.client import Endpoint
 from matchmark.conformance.hooks import MARK, Instance, waited
-from matchmark.conformance.ledger import Conversation, Ledger
+from matchmark.conformance.lab_clients import BACK_IN_S, LabClients
 from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.profile import Profile
 
 SHARED_MEMORY = Path("/dev/shm")
 TOKEN_TTL_S = 6 * 3600
-BACK_IN_S = 20.0
-"""A client that was cut off tries so long to log on again."""
-DRAIN_S = 5.0
 LOG_FORMATS: Mapping[str, Callable[[Sequence[tuple[str, bytes]]], AuditLog]] = {"matchmark": read_log}
 """Readers of audit logs by the profile's [audit_log] format: from (file name, content) to the records and their faults."""
 
@@ -46,7 +38,7 @@ class LabBlocked(TargetUnavailable):
     """What was asked cannot be done on this machine or with this profile; the text says why and how to get it."""
 
 
-class Lab:
+class Lab(LabClients):
     """Nothing runs until `start`. A context manager; `close` leaves no process, no memory and no file behind."""
 
     def __init__(
@@ -57,14 +49,16 @@ class Lab:
         hook: str = "lab_start",
         data: Path | None = None,
         memory: Path | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         """`hook` starts it where the profile has that one, else `start`. `data`: its folder, where that is neither below
-        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove."""
+        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove. `more`: further
+        placeholders of the hooks."""
         if "start" not in profile.tables.get("hooks", {}):
             raise LabBlocked("the profile has no [hooks] start: nothing can be started and killed")
-        self.profile, self.disk = profile, disk
+        super().__init__(profile)
+        self.disk = disk
         self.audit = profile.tables.get("audit_log", {})
-        self.entry = profile.tables.get("order_entry", {})
         self.folder = data or (disk.folder if disk else folder) / "data"
         self.memory = memory or Path(
             tempfile.mkdtemp(prefix="matchmark-lab-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder)
@@ -76,17 +70,10 @@ class Lab:
             "folder": str(self.folder),
             "disk": str(self.folder.parent),
             "memory": str(self.memory),
+            **(more or {}),
         }
         hooks = profile.tables["hooks"]
         self.instance = Instance(hooks, places, folder, hook if hook in hooks else "start")
-        self.clients: list[tuple[str, FixClient]] = []
-        """Account and client of every connection there was, in order."""
-        self.talking = threading.RLock()
-        """Held by whoever uses a client of a load: it has a thread of its own."""
-        self._numbers: dict[str, Numbers] = {}
-        self._tokens: dict[str, str] = {}
-        self._outdated: set[str] = set()
-        """Sessions whose numbers a power cut has put in doubt."""
         self._guard = subprocess.Popen(
             [sys.executable, "-m", "matchmark.conformance.lab_guard", f"{MARK}={self.instance.mark}", str(self.memory)],
             stdin=subprocess.PIPE,
@@ -172,10 +159,6 @@ class Lab:
         self.forget_numbers()
         return cut_ns
 
-    def forget_numbers(self) -> None:
-        """After the target has gone back in time: sessions begin anew with numbers both sides agree on."""
-        self._outdated |= set(self._numbers)
-
     def wipe_memory(self) -> None:
         """What a loss of power does to memory, for a lab without a disk; nothing must run."""
         shutil.rmtree(self.memory, ignore_errors=True)
@@ -201,17 +184,7 @@ class Lab:
         wanted = {text.encode() for text in texts}
         return waited(lambda: wanted <= set(self.read_log().records["text"].tolist()), timeout_s, 0.05)
 
-    # --- clients ---
-
-    @property
-    def accounts(self) -> list[str]:
-        return [str(account) for account in self.entry["accounts"]]
-
-    def instrument(self, n: int = 0) -> Instrument:
-        symbols = self.profile.symbols or self.profile.info.instruments.symbols
-        table = self.profile.tables.get("instruments", {})
-        tick, lot = Decimal(str(table.get("tick_size", "0.01"))), int(table.get("lot_size", 1))
-        return Instrument(symbols[n % len(symbols)], tick, lot, self.entry.get("price_decimals"))
+    # --- how it is reached ---
 
     def endpoint(self) -> Endpoint:
         said = {
@@ -225,80 +198,9 @@ class Lab:
             self.entry.get("order_fields", {}), self.entry.get("reset_on_logon", False),
         )  # fmt: skip
 
-    def token(self, account: str) -> str | None:
-        if "token" not in self.profile.tables["hooks"]:
-            return None
-        if account not in self._tokens:
-            self._tokens[account] = self.instance.token(account, TOKEN_TTL_S)
-        return self._tokens[account]
-
-    def sender(self, account: str, n: int = 0) -> str:
-        return (
-            str(self.entry.get("sender_comp_id", "{account}-{n}")).replace("{account}", account).replace("{n}", str(n))
-        )
-
-    def client(self, account: str, n: int = 0, timeout_s: float = BACK_IN_S) -> FixClient:
-        """A session, logged on; of a session that was on before, going on with its numbers.
-
-        After a power cut they begin anew (ResetSeqNumFlag): what the exchange had kept of them may be older than ours, and FIX
-        leaves it to the parties to agree.
-        """
-        sender = self.sender(account, n)
-        reset = True if sender in self._outdated else None
-        numbers = self._numbers.setdefault(sender, Numbers())
-        for _, old in self.clients:
-            if old.sender_comp_id == sender:
-                old.close()
-        until = time.monotonic() + timeout_s
-        while True:
-            client = FixClient(self.endpoint(), sender, self.token(account), persisted=numbers)
-            self.clients.append((account, client))
-            try:
-                client.logon(reset=reset)
-                self._outdated.discard(sender)
-                return client
-            except (ConnectionEnded, OSError):
-                client.close()
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-
-    def close_clients(self) -> None:
-        for _, client in self.clients:
-            client.close()
-
-    def drain(self) -> None:
-        """Reads what the dead exchange had still sent."""
-        until = time.monotonic() + DRAIN_S
-        with self.talking:
-            for _, client in self.clients:
-                while client.connected and time.monotonic() < until:
-                    client.poll(0.05)
-
-    def forget_tokens(self) -> None:
-        """After the target has lost its keys."""
-        self._tokens.clear()
-
-    @property
-    def ledger(self) -> Ledger:
-        """What the clients know by now."""
-        return self.ledger_since(0)
-
-    def ledger_since(self, connection: int) -> Ledger:
-        """Only of the connections from this one on (len(clients) at some moment)."""
-        return Ledger(
-            Conversation(c.sender_comp_id, account, list(c.stream)) for account, c in self.clients[connection:]
-        )
-
-    def streams(self) -> dict[str, list[Any]]:
-        """Every connection's lines, by SenderCompID (and #2 ... for a further connection of the same)."""
-        out: dict[str, list[Any]] = {}
-        for _, client in self.clients:
-            name, n = client.sender_comp_id, 2
-            while name in out:
-                name, n = f"{client.sender_comp_id}#{n}", n + 1
-            out[name] = list(client.stream)
-        return out
+    def new_token(self, account: str) -> str | None:
+        has = "token" in self.profile.tables["hooks"]
+        return self.instance.token(account, TOKEN_TTL_S) if has else None
 
 
 def _sync(folder: Path) -> None:

@@ -18,6 +18,8 @@ from matchmark.chaos.faults.mounting import cannot_mount
 from matchmark.conformance.checks.audit_ledger import Breach
 from matchmark.conformance.history import History
 from matchmark.conformance.lab import Lab
+from matchmark.conformance.lab_clients import LabClients
+from matchmark.conformance.pair_lab import PairLab
 from matchmark.conformance.plugin import CERTIFICATION, Certification
 from matchmark.conformance.venue import Venue
 from matchmark.conformance.verdict import ClauseViolation, Verdict, fix_violation, wire_log
@@ -60,6 +62,35 @@ def disk_lab(make_lab: MakeLab) -> Lab:
     return make_lab(on_disk=True)
 
 
+MakePair = Callable[..., PairLab]
+
+
+@pytest.fixture
+def make_pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakePair]:
+    """Members of a cluster, as many as are named; not started."""
+    run = request.config.stash[CERTIFICATION]
+    venue = _expendable(run, request.node)
+    with ExitStack() as stack:
+        pairs: list[PairLab] = []
+
+        def make(*names: str) -> PairLab:
+            pairs.append(PairLab(venue.profile, tmp_path_factory.mktemp("pair"), names or ("a", "b")))
+            return stack.enter_context(pairs[-1])
+
+        yield make
+        for pair in pairs:
+            said = {name: lines[-RECORDED_MAX:] for name, lines in pair.streams().items()}
+            run.record(request.node.nodeid, History(wire=wire_log(said)))
+
+
+@pytest.fixture
+def pair(make_pair: MakePair) -> PairLab:
+    """A primary `a` and its standby `b`, started."""
+    pair = make_pair()
+    pair.start()
+    return pair
+
+
 def _expendable(run: Certification, item: pytest.Item) -> Venue:
     """The target's venue, at rest: the one processor it polls on is wanted by the lab."""
     venue = getattr(run.target, "venue", None)
@@ -84,12 +115,12 @@ def _disk(run: Certification, item: pytest.Item) -> Disk:
     return Disk()
 
 
-def violate(lab: Lab, breach: Breach) -> NoReturn:
+def violate(lab: LabClients, breach: Breach) -> NoReturn:
     """Fails the breach's clause, with what was said about its orders."""
     fix_violation(breach.clause, breach.message, breach.expected, breach.actual, evidence(lab, breach.about))
 
 
-def judge(lab: Lab, *checks: Iterable[Breach]) -> None:
+def judge(lab: LabClients, *checks: Iterable[Breach]) -> None:
     """Fails with what the first check finds that finds anything: every clause that it finds broken, by its first breach."""
     for check in checks:
         first: dict[str, Breach] = {}
@@ -100,14 +131,14 @@ def judge(lab: Lab, *checks: Iterable[Breach]) -> None:
             raise violations[0]
 
 
-def _violation(lab: Lab, breach: Breach) -> ClauseViolation:
+def _violation(lab: LabClients, breach: Breach) -> ClauseViolation:
     try:
         violate(lab, breach)
     except ClauseViolation as violation:
         return violation
 
 
-def evidence(lab: Lab, about: frozenset[str]) -> dict[str, list[Any]]:
+def evidence(lab: LabClients, about: frozenset[str]) -> dict[str, list[Any]]:
     """The lines that name these ClOrdIDs; the last lines of all when there are none."""
     out = {}
     for name, lines in lab.streams().items():

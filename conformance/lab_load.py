@@ -17,7 +17,7 @@ from decimal import Decimal
 from matchmark.conformance.fix import business
 from matchmark.conformance.fix.client import FixClient
 from matchmark.conformance.fix.message import Field, FixError
-from matchmark.conformance.lab import Lab
+from matchmark.conformance.lab_clients import LabClients
 from matchmark.conformance.messages import Side, Tif
 from matchmark.conformance.targets.base import TargetUnavailable
 
@@ -32,7 +32,7 @@ Order = tuple[str, list[Field]]
 class Flow:
     """Orders of one session, without end. ClOrdIDs are `prefix` and a number."""
 
-    def __init__(self, lab: Lab, account: str, prefix: str, seed: str, symbols: int = 3) -> None:
+    def __init__(self, lab: LabClients, account: str, prefix: str, seed: str, symbols: int = 3) -> None:
         self.chance = random.Random(seed)
         self.instruments = [lab.instrument(n) for n in range(symbols)]
         self.account, self.prefix = account, prefix
@@ -79,7 +79,7 @@ class Flow:
         return "G", business.replace(self.instruments[n], cl, orig, side, lots + 1, ticks, account=self.account)
 
 
-def middle_ticks(lab: Lab) -> int:
+def middle_ticks(lab: LabClients) -> int:
     """A price that every limit of the profile lets through."""
     reference = lab.entry.get("limits", {}).get("reference_price", "100.00")
     return int(Decimal(str(reference)) / lab.instrument().tick_size)
@@ -92,7 +92,9 @@ class Load:
     `settle` then waits until everything that was sent is answered or has been asked for again.
     """
 
-    def __init__(self, lab: Lab, accounts: list[str], seed: str, burst: int = 5, patience_s: float = 0.05) -> None:
+    def __init__(
+        self, lab: LabClients, accounts: list[str], seed: str, burst: int = 5, patience_s: float = 0.05
+    ) -> None:
         self.lab, self.accounts, self.burst, self.patience_s = lab, accounts, burst, patience_s
         self.flows = {account: Flow(lab, account, f"{seed}-{account}-", f"{seed} {account}") for account in accounts}
         self.clients: dict[str, FixClient] = {}

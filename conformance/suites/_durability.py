@@ -12,7 +12,7 @@ from matchmark.conformance.fix import business
 from matchmark.conformance.fix.business import Instrument
 from matchmark.conformance.fix.client import FixClient
 from matchmark.conformance.fix.message import FixMessage
-from matchmark.conformance.lab import Lab
+from matchmark.conformance.lab_clients import LabClients
 from matchmark.conformance.lab_load import middle_ticks
 from matchmark.conformance.ledger import Ledger
 
@@ -30,11 +30,15 @@ AFTER_A_CRASH = {**dict.fromkeys(FaultKind, "D10.X2"), FaultKind.ROTATION: "D10.
 class Desk:
     """A lab's trader with a wait: each call sends one request and gives what it is told first."""
 
-    def __init__(self, lab: Lab, account: str, prefix: str = "") -> None:
+    def __init__(self, lab: LabClients, account: str, prefix: str = "") -> None:
         self.lab, self.account = lab, account
         self.client: FixClient = lab.client(account)
         self.prefix, self._n = prefix or f"{account}.", 0
         self.middle = middle_ticks(lab)
+
+    def connect_again(self) -> None:
+        """The session goes on, wherever it is taken."""
+        self.client = self.lab.client(self.account)
 
     def cl(self) -> str:
         self._n += 1
@@ -72,7 +76,7 @@ class Desk:
         return self.client.expect(lambda m: m.type in "893j" and m.get(11) == cl, timeout_s)
 
 
-def instruments(lab: Lab) -> Mapping[str, Instrument]:
+def instruments(lab: LabClients) -> Mapping[str, Instrument]:
     return {lab.instrument(n).symbol: lab.instrument(n) for n in range(12)}
 
 
@@ -84,13 +88,17 @@ def structure(log: AuditLog, clauses: Mapping[FaultKind, str]) -> Iterator[Breac
         )
 
 
-def read_steps(lab: Lab, clauses: Mapping[FaultKind, str] = AFTER_A_CRASH) -> tuple[AuditLog, list[Step], list[Breach]]:
+def read_steps(
+    lab: LabClients, clauses: Mapping[FaultKind, str] = AFTER_A_CRASH
+) -> tuple[AuditLog, list[Step], list[Breach]]:
     """The lab's log as it is now."""
     log = lab.read_log()
     return log, steps(log.records), list(structure(log, clauses))
 
 
-def survived(lab: Lab, ledger: Ledger, logged: list[Step], clause: str, fault: str, executed: str) -> Iterator[Breach]:
+def survived(
+    lab: LabClients, ledger: Ledger, logged: list[Step], clause: str, fault: str, executed: str
+) -> Iterator[Breach]:
     """What holds after any crash that the mode covers: acknowledged within recovered within attempted, no hole, none twice."""
     yield from ledgers.nothing_lost(ledger, logged, clause, fault)
     yield from ledgers.nothing_lost(ledger, logged, "D06.X4", fault)

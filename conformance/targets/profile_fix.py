@@ -58,6 +58,10 @@ AUDIT_LOG: dict[str, Key] = {
     "battery_backed": Key(bool, "true if memory outlives a power cut (default false)"),
 }
 DURABILITIES = ("async", "fsync", "replicated")
+CLUSTER: dict[str, Key] = {
+    "members": Key(int, "how many members it has at once: 2, a primary and a standby"),
+    "epoch_files": Key(list, "names, with wildcards, of the files in the shared folder that say who is primary"),
+}
 HOOKS: dict[str, Key] = {
     "start": Key(list, "starts the engine in the foreground, on the data folder {folder}"),
     "lab_start": Key(
@@ -67,6 +71,10 @@ HOOKS: dict[str, Key] = {
     "chaos_start": Key(
         list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
     ),
+    "cluster_start": Key(
+        list, "starts the member {member} of the cluster in {shared}; the first one founds it and is primary"
+    ),
+    "standby_start": Key(list, "starts the member {member} as a standby, which follows the primary and takes over"),
     "stop": Key(list, "stops it; default SIGTERM to what `start` started"),
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
@@ -80,6 +88,8 @@ COMMANDS = (
     "start",
     "lab_start",
     "chaos_start",
+    "cluster_start",
+    "standby_start",
     "stop",
     "kill",
     "power_cut",
@@ -92,6 +102,8 @@ PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
     "chaos_start": {"folder", "port", "disk", "memory"},
+    "cluster_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
+    "standby_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},
@@ -108,6 +120,10 @@ def check_order_entry(tables: Tables, capabilities: Iterable[str], fail: Fail) -
     has = set(capabilities)
     if "order_entry" in tables:
         _order_entry(tables, has, fail)
+    if "cluster" in tables:
+        _cluster(tables, has, fail)
+    elif "standby" in has:
+        fail("target", "capabilities", "standby needs a table [cluster]")
     if "audit_log" in tables:
         _audit_log(tables["audit_log"], has, fail)
     if "hooks" in tables:
@@ -241,3 +257,15 @@ def _decimal(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return value if value.is_finite() else None
+
+
+def _cluster(tables: Tables, has: set[str], fail: Fail) -> None:
+    cluster, hooks = tables["cluster"], tables.get("hooks", {})
+    if cluster.get("members", 2) != 2:
+        fail("cluster", "members", f"must be 2, a primary and a standby, not {cluster['members']}")
+    if not all(isinstance(name, str) for name in cluster.get("epoch_files", ())):
+        fail("cluster", "epoch_files", "must be names of files, with wildcards")
+    if "standby" in has:
+        for hook in ("cluster_start", "standby_start"):
+            if hook not in hooks:
+                fail("hooks", None, f"capability standby needs {hook}: {HOOKS[hook].help}")
