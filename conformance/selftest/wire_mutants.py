@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
+    pair_mutants,
     wire_audit,
     wire_breaker,
     wire_fields,

@@ -53,6 +53,9 @@ def wire_profile(name: str, profile: str = "") -> Profile:
         words = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
         serve = ["{python}", "-m", "matchmark.conformance.selftest.wire_serve", name, "--"]
         hooks[hook] = [*serve, *words, "--wait", "sleep"]
+    for hook in ("cluster_start", "standby_start"):
+        if hook in hooks:
+            hooks[hook] = ["{python}", "-m", "matchmark.conformance.selftest.pair_serve", name, "--", *hooks[hook]]
     hooks["token"] = [
         "{python}",
         "-m",

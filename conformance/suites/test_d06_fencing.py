@@ -35,7 +35,7 @@ def test_a_primary_that_wakes_up_replaced_does_nothing(pair: PairLab) -> None:
     pair.quiet()
     with pair.paused("a"):
         paused = time.monotonic()
-        bytes_before = pair.members["a"].log_files()
+        written = pair.read_log("a").records.tobytes()
         since = len(zombie.client.stream)
         late = zombie.order("buy", 1, 0, wait=False)
         taken_over(pair, "b", "D11.5", "the primary stood still")
@@ -49,8 +49,8 @@ def test_a_primary_that_wakes_up_replaced_does_nothing(pair: PairLab) -> None:
     if said := answers(old, since):
         text = "a primary that had been replaced woke up and answered an order"
         violate(pair, Breach("D06.X1", text, (), tuple(said[:3]), frozenset((late,))))
-    if pair.members["a"].log_files() != bytes_before:
-        violate(pair, Breach("D06.X1", "a primary that had been replaced woke up and wrote to its log"))
+    if pair.read_log("a").records.tobytes() != written:
+        violate(pair, Breach("D06.X1", "a primary that had been replaced woke up and wrote records to its log"))
     old.close()
     pair.kill("a")
     zombie.connect_again()
