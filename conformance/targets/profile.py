@@ -17,7 +17,7 @@ from typing import Any
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.targets.base import PRICE_MAX_TICKS, QUANTITY_MAX_LOTS, Instruments, TargetInfo
-from matchmark.conformance.targets.profile_fix import AUDIT_LOG, HOOKS, ORDER_ENTRY, check_order_entry
+from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
 
 SPEC_VERSION = "1.0"
@@ -62,6 +62,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "order_entry": ORDER_ENTRY,
     "audit_log": AUDIT_LOG,
     "hooks": HOOKS,
+    "cluster": CLUSTER,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
