@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 MATCHMARK_CFLAGS ?= -O3 -march=native
 export MATCHMARK_CFLAGS
 SECONDS ?= 600
+SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test check format bench fuzz selftest soak chaos chaos-long third-party docs wheel test-wheel flow clean
+.PHONY: help build certify test check format bench fuzz selftest simulate soak chaos chaos-long third-party docs wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +55,9 @@ fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=60
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest
+
+simulate: build  ## the control plane in a simulated world: SEEDS=10000 seeds, then every planted bug found and replayed
+	$(BIN)/matchmark simulate --seeds $(SEEDS) --planted
 
 soak: build     ## kill -9 of engine, writer and gateway under load, again and again
 	$(BIN)/python -m pytest -q -m soak

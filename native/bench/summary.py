@@ -22,6 +22,7 @@ PARTS = {
     "fix_bench": "FIX codec",
     "pipeline_run": "pipeline and audit log",
     "exchange_run": "the whole exchange",
+    "cluster_run": "a primary and its standby",
 }
 
 

@@ -90,7 +90,7 @@ class TakeEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Locate the gap, replay it, open: promotion.py. Then `promoted` or `promotion_refused`."""
+    """Locate the gap, replay it, open: promotion.py. Then one of the `promot...` methods."""
 
     epoch: int
     planned: bool
@@ -220,8 +220,7 @@ class Monitor:
         return []
 
     def _dead(self, now_ns: int) -> list[Action]:
-        moved = self.watch.moved_ns
-        if not self._heard and moved is not None and now_ns - moved < self.settings.silence_ns:
+        if not self._heard and self._lease_moves(now_ns):
             # Somebody is primary and we cannot hear it: that says more about us than about it.
             return self._once(
                 "never-heard", "no heartbeat since the start, though a primary renews its lease: no takeover"
@@ -236,6 +235,13 @@ class Monitor:
             return [dead, self._unfit()]
         self._go("silence")
         return [dead, self._take(now_ns)]
+
+    def _lease_moves(self, now_ns: int) -> bool:
+        """Of whom has the newest epoch that we know of: who was overtaken may write for a while."""
+        record, moved_ns = self.watch.record, self.watch.moved_ns
+        if record is None or moved_ns is None or record.epoch < self.epoch:
+            return False
+        return now_ns - moved_ns < self.settings.silence_ns
 
     def _time_to_try(self, now_ns: int) -> bool:
         return now_ns - self._tried_ns >= self.settings.retry_ns
@@ -298,6 +304,11 @@ class Monitor:
         self._go("promoted")
         self.used = self._taking
         return [Alert("promoted", f"this standby is primary under epoch {self._taking}")]
+
+    def promotion_outrun(self, epoch: int) -> list[Action]:
+        """The new lease met this higher epoch on storage: our takeover is void, and not to be tried again."""
+        ours, self.epoch = self.epoch, max(self.epoch, epoch)
+        return self._outrun(ours)
 
     def promotion_refused(self, now_ns: int, why: str) -> list[Action]:
         self._tried_ns = now_ns

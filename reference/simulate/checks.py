@@ -22,7 +22,7 @@ class Checks:
         self.opened_epoch = 0
         self._opened_by: Member | None = None
         self.flushed = 0
-        """The last record that a primary's writer has on its disk."""
+        """The last record that the writer of the last primary has on its disk."""
         self.lost_stated = 0
         self.opens_count = 0
 
@@ -49,6 +49,11 @@ class Checks:
     def writes(self, member: Member, epoch: int) -> None:
         self._is_the_one(member, epoch, "writes to its log")
 
+    def wrote(self, member: Member) -> None:
+        """Its writer has flushed; what it began before it was fenced may end after."""
+        if member is self._opened_by:
+            self.flushed = max(self.flushed, member.log.synced)
+
     def acknowledges(self, member: Member, epoch: int, at: int, key: int) -> None:
         self._is_the_one(member, epoch, "acknowledges an order")
         before = self.acked.setdefault(key, at)
@@ -68,8 +73,11 @@ class Checks:
             raise Violation(f"{member.name} opens under epoch {epoch} after one opened under {self.opened_epoch}")
         if member.standby is not None and member.standby.unfit:
             raise Violation(f"{member.name} opens though {member.standby.unfit}")
+        if at := member.log.broken_at():
+            raise Violation(f"{member.name} opens with a log that is damaged at record {at}")
         self.opened_epoch, self._opened_by = epoch, member
         self.opens_count += 1
+        flushed, self.flushed = self.flushed, member.log.synced
         lost = {key: at for key, at in self.acked.items() if member.log.keys.get(key) != at}
         if not lost:
             return
@@ -79,7 +87,7 @@ class Checks:
             raise Violation(f"{what}; that anything may be missing was not said")
         if planned or (self._cluster.mode != "async" and not self._cluster.forced):
             raise Violation(f"{what}; no one forced it")
-        if "memory is gone" in may_be_missing and at <= self.flushed:
+        if "memory is gone" in may_be_missing and at <= flushed:
             raise Violation(f"{what}; it was on disk")
         for key in lost:
             del self.acked[key]

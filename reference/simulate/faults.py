@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matchmark.reference.simulate.cluster import Cluster
     from matchmark.reference.simulate.member import Member
 
-STEPS = ("Locate", "Compare", "Replay", "Chunk", "TakeLease", "OpenSessions", "AcceptOrders")
+STEPS = ("Locate", "Compare", "Replay", "Chunk", "Chunk", "Chunk", "Flush", "TakeLease", "MarkOpened", "AcceptOrders")
+"""Where a fault may lie in wait; `Chunk` is in the middle of a replay."""
 
 
 class Faults:
@@ -31,6 +32,8 @@ class Faults:
             "power cut": (4, self._power),
             "pause": (4, self._pause),
             "cut, then kill": (4, self._lag_then_die),
+            "slow link, then kill": (2, self._slow_link),
+            "site power cut": (2, self._site),
             "network": (3, self._network),
             "storage of one": (2, self._storage_of_one),
             "storage of all": (1, self._storage_of_all),
@@ -70,10 +73,31 @@ class Faults:
         primary = self._cluster.primary()
         if primary is None:
             return
-        for other in self._cluster.peers(primary):
+        peers = self._cluster.peers(primary)
+        for other in self._rng.sample(peers, self._rng.randint(1, len(peers))):
             self._cut((primary.number, other.number), 400, 1500)
         die = self._rng.choice((self._kill_of, self._power_of, self._pause_of))
         self._after(100, 1200, lambda: die(primary))
+
+    def _slow_link(self) -> None:
+        """One standby is behind another when the primary goes."""
+        primary, slow = self._cluster.primary(), self._cluster.network.slow
+        if primary is None:
+            return
+        link = (primary.number, self._rng.choice(self._cluster.peers(primary)).number)
+        slow[link] = self._rng.randint(20 * MS, 400 * MS)
+        self._after(1500, 3000, lambda: _forget(slow, link))
+        die = self._rng.choice((self._kill_of, self._power_of, self._pause_of))
+        self._after(300, 1200, lambda: die(primary))
+        if self._rng.random() < 0.5:
+            self._log_away_of(primary)
+
+    def _site(self) -> None:
+        """All lose power at once, while their disks are behind."""
+        for member in self._cluster.members:
+            self._slow_disk_of(member)
+        for member in self._cluster.members:
+            self._world.at(500 * MS, self._power_of, member)
 
     def _kill_of(self, victim: Member) -> None:
         victim.stop(power=False)
@@ -118,21 +142,27 @@ class Faults:
         self._after(500, 5000, lambda: setattr(storage, "slow", max(0, storage.slow - 1)))
 
     def _slow_disk(self) -> None:
-        victim = self._victim()
+        self._slow_disk_of(self._victim())
+
+    def _slow_disk_of(self, victim: Member) -> None:
         victim.slow_disk += 1
         self._after(500, 5000, lambda: setattr(victim, "slow_disk", max(0, victim.slow_disk - 1)))
 
     def _log_away(self) -> None:
         victim = self._victim()
-        victim.log_away += 1
-        self._after(2000, 8000, lambda: setattr(victim, "log_away", max(0, victim.log_away - 1)))
+        self._log_away_of(victim)
         if self._rng.random() < 0.7:
             self._rng.choice((self._kill_of, self._power_of))(victim)
 
+    def _log_away_of(self, victim: Member) -> None:
+        victim.log_away += 1
+        self._after(2000, 8000, lambda: setattr(victim, "log_away", max(0, victim.log_away - 1)))
+
     def _damage(self) -> None:
-        followers = [m for m in self._cluster.members if m.standby is not None and m.standby.receiver is not None]
+        standbys = [member.standby for member in self._cluster.members if member.standby is not None]
+        followers = [standby for standby in standbys if standby.receiver is not None and standby.takeover is None]
         if followers:
-            self._rng.choice(followers).log.damage()
+            self._rng.choice(followers).member.log.damage()
 
     def _epoch_file(self) -> None:
         storage = self._cluster.storage
@@ -167,6 +197,7 @@ class Faults:
         self._world.say("fault", "everything is repaired")
         cluster.traps = []
         cluster.network.cuts.clear()
+        cluster.network.slow.clear()
         cluster.network.loss = 0.0
         storage.down = storage.slow = 0
         storage.cut.clear()
@@ -177,3 +208,7 @@ class Faults:
                 member.fire(member.life, member.primary.unhang, ())
             member.resume()
             member.start()
+
+
+def _forget(slow: dict[tuple[int, int], int], link: tuple[int, int]) -> None:
+    slow.pop(link, None)

@@ -117,7 +117,7 @@ class PrimaryRole:
         self._switch()
 
     def _flushed(self) -> None:
-        self.cluster.checks.flushed = max(self.cluster.checks.flushed, self.member.log.synced)
+        self.cluster.checks.wrote(self.member)
         self._pump()
 
     def _may_write(self) -> bool:

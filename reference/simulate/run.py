@@ -81,7 +81,8 @@ class _Repair:
         if primary is not None:
             self._since = cluster.world.now
             for member in cluster.peers(primary):
-                if member.standby is not None and member.standby.unfit and member.standby.takeover is None:
+                standby = member.standby
+                if standby is not None and standby.takeover is None and (standby.unfit or member.refused):
                     member.wipe()
         elif cluster.world.now - self._since > FORCE_AFTER_NS and not cluster.forced:
             cluster.world.say("operator", "takeovers may go on with what there is")

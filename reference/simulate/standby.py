@@ -31,7 +31,9 @@ HELLO_PATIENCE_NS = 400 * MS
 class StandbyRole:
     def __init__(self, member: Member) -> None:
         self.member, self.cluster = member, member.cluster
-        self.monitor = self.cluster.parts.monitor(self.cluster.settings, member.clock(), member.log.epoch)
+        parts, settings = self.cluster.parts, self.cluster.settings
+        self.monitor = parts.monitor(settings, member.clock(), member.log.epoch)
+        self.monitor.watch = parts.watch(settings.lease_ns, settings.margin_ns)
         self.receiver: Receiver | None = None
         self.following: Member | None = None
         self._hello_ns = -HELLO_PATIENCE_NS
@@ -195,6 +197,10 @@ class StandbyRole:
             self._do(self.monitor.epoch_taken(self.member.clock()))
         else:
             self._do(self.monitor.epoch_lost(number + 1))
+
+    def outrun(self, epoch: int) -> None:
+        """The takeover met a higher epoch."""
+        self._do(self.monitor.promotion_outrun(epoch))
 
     def refused(self, why: str) -> None:
         """The takeover cannot go on now."""

@@ -117,8 +117,8 @@ class SharedStorage:
         self.claims = dict(claims)
 
     def repair(self) -> None:
-        """What an operator does: the record is there again, with a number above all that were used."""
-        if self.record is None or self.damaged or self.record.epoch < max(self.claims, default=0):
-            self.record = EpochRecord(max(self.claims, default=1), "operator", 0)
+        """What an operator does: the record is there again, with no lower number than any that was used."""
+        if self.record is None or self.damaged or self.record.epoch < self._highest_seen:
+            self.record = EpochRecord(max(self._highest_seen, max(self.claims)), "operator", 0)
         self.damaged = False
         self.flush()

@@ -142,8 +142,7 @@ class Takeover:
             return
         self.keeper.finish(epoch)
         if self.keeper.fenced_by is not None:
-            self.promotion.failed(f"epoch {self.keeper.fenced_by} is there")
-            self._next(None)
+            self.standby.outrun(self.keeper.fenced_by)
         elif self.keeper.held(self.member.clock()):
             self.cluster.checks.lease(self.member, self.keeper)
             self._next(self.promotion.leased())

@@ -62,6 +62,8 @@ class Network:
         self.loss = world.rng.choice((0.0, 0.0, 0.002, 0.02))
         self.cuts: dict[tuple[int, int], int] = {}
         """From, to: how many faults cut it."""
+        self.slow: dict[tuple[int, int], int] = {}
+        """From, to: how much later than else, ns."""
         self._last: dict[tuple[int, int], int] = {}
         self._members = members
 
@@ -73,6 +75,7 @@ class Network:
             if broken is not None:
                 world.at(100 * MS, broken)
             return
-        at = max(world.now + world.rng.randint(*self.delay_ns), self._last.get(link, 0) + 1)
+        delay = world.rng.randint(*self.delay_ns) + self.slow.get(link, 0)
+        at = max(world.now + delay, self._last.get(link, 0) + 1)
         self._last[link] = at
         world.at(at - world.now, target.fire, target.life, what, args)

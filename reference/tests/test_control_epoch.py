@@ -174,6 +174,18 @@ def test_storage_says_whose_log_is_the_one_to_be_read(store: EpochStore) -> None
         store.opened()
 
 
+def test_storage_names_the_standby_that_counts_or_nobody(store: EpochStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.noted_standby() is None
+    assert store.note_standby(1, "b") and store.note_standby(1, "c")
+    assert EpochStore(store.directory).noted_standby() == "c"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        assert not store.note_standby(1, "d")
+    for content in (b"", b"{", b"[]", b"{}"):
+        (store.directory / "standby").write_bytes(content)
+        assert store.noted_standby() is None
+
+
 def test_an_epoch_whose_flush_fails_is_not_taken(store: EpochStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(path: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

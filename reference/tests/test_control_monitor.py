@@ -195,13 +195,16 @@ def test_the_winner_is_followed_when_it_is_heard() -> None:
     assert bench.monitor.used == 4
 
 
-@pytest.mark.parametrize("how", ["heartbeat", "lease"])
+@pytest.mark.parametrize("how", ["heartbeat", "lease", "keeper"])
 def test_a_takeover_that_another_overtook_is_void(how: str) -> None:
     bench = Bench()
     takeover(bench)
     bench.take(bench.monitor.epoch_taken(bench.now * MS))
     if how == "heartbeat":
         bench.beat(epoch=5)
+    elif how == "keeper":
+        bench.run(1_100)
+        bench.take(bench.monitor.promotion_outrun(5))
     else:
         bench.take(bench.monitor.lease_seen(bench.now * MS, LeaseRecord(5, 1, "q", 1_000 * MS)))
     assert bench.codes()[-1] == "takeover-outrun"
@@ -254,6 +257,11 @@ def test_a_standby_that_never_heard_a_primary_which_renews_its_lease_does_not_de
     bench = Bench(StandbyStatus(connected=False))
     assert kinds(bench.run(60_000, lease=True)) == ["never-heard"]
     assert kinds(bench.run(2_000)) == ["primary-dead", "TakeEpoch"], "it does when the lease stands still"
+
+
+def test_one_that_was_overtaken_and_still_writes_its_lease_holds_up_nobody() -> None:
+    bench = Bench(epoch=4)
+    assert kinds(bench.run(2_000, epoch=3, lease=True)) == ["primary-dead", "TakeEpoch"]
 
 
 # --- switchover ---
