@@ -65,6 +65,7 @@ def test_the_worlds_are_hard_enough_to_mean_something(worlds: tuple[list[Outcome
     outcomes, made = worlds
     assert sum(o.takeovers for o in outcomes) > SEEDS // 2
     assert sum(o.acknowledged for o in outcomes) > 30 * SEEDS
+    assert sum(o.halts for o in outcomes) > SEEDS // 20
     assert {o.mode for o in outcomes} == {"async", "fsync", "replicated"}
     rows = {(row.state, row.event) for table in (monitor.TRANSITIONS, promotion.TRANSITIONS) for row in table}
     missed = {(state.value, event) for state, event in rows - made}
