@@ -16,7 +16,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import lru_cache
@@ -187,7 +187,7 @@ class Gateway:
         self._data = Path(data_dir)
         self._keys_dir = Path(keys_dir or data_dir)
         self.following = follow
-        self._succession: tuple[Path, int] | None = None
+        self._succession: tuple[Path, int, Callable[[], None]] | None = None
         make_directory(self._data / "sessions")
         self.keys = Keys(self._keys_dir / "keys")
         self._registry = SessionRegistry(self._data / "sessions.json") if not follow else SessionRegistry(None)
@@ -285,22 +285,27 @@ class Gateway:
             thread.start()
             self._threads.append(thread)
 
-    def take_over(self, old_data: Path, old_life: int) -> None:
+    def take_over(self, old_data: Path, old_life: int, copied: Callable[[], None]) -> None:
         """All records of the old primary are executed: its sessions go on here, and who connects is heard. Returns at once;
         `following` is false when it is done, `failure` says why it could not be.
 
-        `old_life`: that of the old primary's memory when nothing in it was lost, else 0.
+        `old_life`: that of the old primary's memory when nothing in it was lost, else 0. `copied` is called when the sessions are
+        this gateway's own, and before anyone is heard.
         """
-        self._succession = (old_data, old_life)
+        self._succession = (old_data, old_life, copied)
 
-    def _succeed(self, old_data: Path, old_life: int) -> None:
+    def _succeed(self, old_data: Path, old_life: int, copied: Callable[[], None]) -> None:
         fault = _ffi.new("mm_fault *")
+        if old_data != self._data:
+            for stale in (self._data / "sessions").glob("*.fix"):
+                stale.unlink()
         old = SessionRegistry(old_data / "sessions.json")
         for number, _ in old.sessions.values():
             source = old_data / "sessions" / f"{number:08d}.fix"
-            if source.exists():  # one that was claimed and never got so far begins anew
+            if source.exists() and old_data != self._data:  # one that was claimed and never got so far begins anew
                 copy_store(source, Path(self._store(number)))
         self._registry = old.copied_to(self._data / "sessions.json")
+        copied()
         _lib.mm_gateway_inherit(self._native, old_life)
         self._add_sessions()
         if _lib.mm_gateway_take_over(self._native, fault):

@@ -21,6 +21,7 @@ from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pip
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin
 from matchmark.reference.board import Board
+from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
@@ -105,9 +106,14 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     engine = _engine(plan) if together else None
     settings = replace(plan.config.gateway, wait=int(plan.wait))
     pipeline = Pipeline(plan.shm)
+    follow = pipeline.role == Role.STANDBY or (
+        plan.config.cluster is not None and succession.pending(plan.data) is not None
+    )
+    if not follow:
+        plan.fix_socket.listen(BACKLOG)  # a gateway that is started again may find it silent still
     gateway = Gateway(
         plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-        listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=pipeline.role == Role.STANDBY,
+        listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=follow,
     )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:
@@ -127,9 +133,12 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
 
 
 def _take_over(plan: Plan, gateway: Gateway, told: threading.Event) -> None:
-    succession = json.loads((plan.data / "succession.json").read_text(encoding="utf-8"))
+    due = succession.pending(plan.data)
+    if due is None:
+        raise PipelineError("this member took over, and whose sessions go on is not noted")
     plan.fix_socket.listen(BACKLOG)
-    gateway.take_over(Path(succession["old_data"] or plan.data), int(succession["life"]))
+    old_data = Path(due.old_data) if due.old_data else plan.data
+    gateway.take_over(old_data, due.life, lambda: succession.note_done(plan.data, due.epoch))
     while gateway.following and gateway.failure is None and not told.is_set():
         time.sleep(_FOLLOW_POLL_S)
 

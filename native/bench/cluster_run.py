@@ -30,7 +30,7 @@ from matchmark.reference.tokens import Keys
 from matchmark.reference.verify import verify
 
 sys.path.append(str(NATIVE.parent))  # the tests' pair of members is not part of what is installed
-from reference.tests.pair import Load, Pair, logged
+from reference.tests import pair as members
 
 ROUNDS = 3
 KILLS = 5
@@ -91,11 +91,12 @@ def ping(program: Path, ready: dict[str, Any], shared: Path) -> dict[str, float]
 
 def failovers(root: Path) -> tuple[list[float], int]:
     """Seconds without an acknowledgement at each kill, to and fro, and how many orders there were."""
-    pair, gaps = Pair(root, "async"), list[float]()
+    members.HEARTBEAT_S = 0.1
+    pair, gaps = members.Pair(root, "async"), list[float]()
     try:
         pair.start("a")
         pair.standby("b")
-        load, names = Load(pair), ["a", "b"]
+        load, names = members.Load(pair), ["a", "b"]
         for n in range(KILLS):
             dead, heir = names[n % 2], names[1 - n % 2]
             time.sleep(SETTLE_S)
@@ -111,7 +112,7 @@ def failovers(root: Path) -> tuple[list[float], int]:
         survivor = pair.members[heir]
         if survivor.stop():
             raise SystemExit("bench: the survivor did not stop cleanly")
-        book = logged(survivor.data)
+        book = members.logged(survivor.data)
         lost, twice = load.acknowledged() - set(book), [cl for cl, count in book.items() if count > 1]
         if lost or twice or verify(survivor.data / "log").findings:
             raise SystemExit(

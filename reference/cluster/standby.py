@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from matchmark.native.pipeline import PipelineError, now_ns
+from matchmark.native.pipeline import NO_LEASE, PipelineError, now_ns
 from matchmark.native.replication import Replica, Result
 from matchmark.reference.cluster import link
 from matchmark.reference.cluster.takeover import TakeOver
@@ -43,6 +43,7 @@ class Following:
         self._role, self._ready = role, ready
         self._said_ready = False
         self._monitor = Monitor(role.settings, now_ns(), role.pipeline.status().epoch)
+        role.pipeline.set_lease(NO_LEASE)  # a takeover that was cut short may have left another
         self._replica = Replica(role.pipeline, role.plan.log)
         self._line: socket.socket | None = None
         self._unfit: str | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from matchmark.native.pipeline import NO_LEASE, Pipeline, PipelineError, now_ns
 from matchmark.native.pipeline_records import Durability, ExchangeState, Role
 from matchmark.native.replication import Replica, hash_at
+from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.directory import Member
+from matchmark.reference.cluster.succession import Succession
 from matchmark.reference.control import promotion as steps
 from matchmark.reference.control.promotion import Found, Own, Promotion, Step
-from matchmark.reference.durable_files import sync_directory
 from matchmark.reference.gateway import life
 
 if TYPE_CHECKING:
@@ -157,20 +156,10 @@ class TakeOver:
     def _open(self) -> None:
         """The gateway finds the role changed, reads the succession, takes the sessions over and listens."""
         role, old = self._role, self._old
-        succession = {
-            "epoch": self._epoch,
-            "old": old.name if old else None,
-            "old_data": old.data_dir if old else None,
-            "life": life(self._generation) if self._generation else 0,
-            "may_be_missing": self._promotion.may_be_missing,
-        }
-        draft = role.plan.data / "succession.new"
-        with draft.open("w", encoding="utf-8") as out:
-            json.dump(succession, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(draft, role.plan.data / "succession.json")
-        sync_directory(role.plan.data)
+        inherited = life(self._generation) if self._generation else 0
+        missing = self._promotion.may_be_missing
+        name, data = (old.name, old.data_dir) if old else (None, None)
+        succession.note(role.plan.data, Succession(self._epoch, name, data, inherited, missing))
         if role.config.durability == Durability.REPLICATED:
             role.cluster.note_in_step(self._epoch, None)
             role.pipeline.set_alone(True)

@@ -20,7 +20,7 @@ from matchmark.reference.audit_log import open_log
 
 from .serving import SMALL, Serve, Trader
 
-HEARTBEAT_S = 0.1
+HEARTBEAT_S = 0.25
 NEW = 1
 
 

@@ -3,6 +3,8 @@ and clients need nothing but FIX and both addresses."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +125,21 @@ def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair) -> No
     assert pair.members["b"].status()["epoch"] == 4
     judge(pair, [load], "b")
     assert pair.members["a"].stop() == 0
+
+
+def test_a_gateway_killed_while_it_takes_over_does_it_again(make_pair: MakePair) -> None:
+    pair = make_pair("async")
+    load = Load(pair)
+    time.sleep(0.4)
+    gateway = pair.members["b"].status()["pids"]["gateway"]
+    os.kill(gateway, signal.SIGSTOP)  # it does not get to it
+    pair.members["a"].kill()
+    pair.wait_alert("b", "took-over")
+    os.kill(gateway, signal.SIGKILL)
+    time.sleep(0.8)
+    load.stop()
+    assert pair.members["b"].status()["restarts"]["gateway"] == 1
+    judge(pair, [load], "b")
 
 
 def test_a_standby_hears_nobody(make_pair: MakePair) -> None:
