@@ -32,12 +32,13 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching", "order-entry", "durability")
+ASSESSABLE = ("matching", "order-entry", "durability", "safety")
 """The levels that this version has suites for."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),
     "durability": ("fix", "audit_log"),
+    "safety": ("fix", "breaker"),
 }
 """What a target must declare for each of them."""
 EVIDENCE_MAX = 3

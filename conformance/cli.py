@@ -37,6 +37,10 @@ COMMANDS = {
         "matchmark.conformance.commands.token",
         "print a token that logs an account on to the reference exchange",
     ),
+    "operator": (
+        "matchmark.conformance.commands.operator",
+        "give the reference exchange an operator's command: status, halt, resume, calm",
+    ),
     "simulate": (
         "matchmark.conformance.commands.simulate",
         "run the control plane of the reference exchange in a simulated world, from seeds",

@@ -69,6 +69,7 @@ GATEWAY = (
     "gateway_reports.c",
     "gateway_takeover.c",
     "gateway_tcp.c",
+    "gateway_trading.c",
 )
 LOAD = ("load.c", "load_in.c", "load_out.c")
 SOURCES = (

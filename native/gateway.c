@@ -133,6 +133,8 @@ static bool make_rooms(mm_gateway *g)
     g->recent = aligned_alloc(64, c->recent_reports * sizeof *g->recent);
     g->dirty = calloc(c->max_connections, sizeof *g->dirty);
     g->waiting = calloc(c->max_connections, sizeof *g->waiting);
+    if (!mm_gateway_make_trading(g))
+        return false;
     if (!g->identities || !g->connections || !g->outputs || !g->recent || !g->dirty || !g->waiting)
         return false;
     memset(g->recent, 0, c->recent_reports * sizeof *g->recent);
@@ -193,7 +195,8 @@ int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, 
     }
     snprintf(id->sender, sizeof id->sender, "%s", sender);
     id->account = account;
-    id->sent_key = mm_fix_store_last_key(&id->store);
+    id->sent_key = id->gone_key = mm_fix_store_last_key(&id->store);
+    id->unmet = id->store.numbers->next_out == 1 && id->store.numbers->next_in == 1;
     __atomic_store_n(&id->known, 1, __ATOMIC_RELEASE);
     return 0;
 }
@@ -258,6 +261,10 @@ void mm_gateway_close(mm_gateway *g)
     }
     if (g->log_open)
         mm_audit_map_close(&g->log);
+    free(g->trading);
+    free(g->states);
+    free(g->waiting_orders);
+    free(g->releasing);
     void *parts[] = {g->identities, g->connections, g->outputs,      g->recent,   g->dirty,
                      g->waiting,    g->symbol_map,  g->account_text, g->accounts, g};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -343,12 +350,14 @@ static void admit(mm_gateway *g, mm_connection *c, const mm_logon_slot *slot)
         c->asked = 0; /* the answer's number is not on disk yet: asked again at the next tick */
         return;
     }
+    uint64_t resets = id->store.numbers->resets;
     if (mm_session_admit(&c->fix, &g->message, &id->store, slot->expires_ns, g->now_ns)) {
         c->session = (uint32_t)slot->session;
         c->admitted = 1;
         mm_gateway_no_stranger(g, c);
         id->connection = c;
         g->counters.logons++;
+        mm_gateway_tell_states(g, id, id->store.numbers->resets != resets);
     } else
         g->counters.logon_refusals++;
 }
@@ -386,6 +395,7 @@ void mm_gateway_forget(mm_gateway *g, mm_connection *c)
     if (c->admitted) {
         mm_identity *id = &g->identities[c->session];
         id->connection = NULL;
+        id->gone_key = g->applied_key;
         g->n_cancel_due += c->cancel_on_disconnect && !id->cancel_due;
         id->cancel_due = id->cancel_due || c->cancel_on_disconnect;
         id->cancel_at = 0;

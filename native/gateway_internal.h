@@ -1,5 +1,6 @@
 /* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_keep.c (session stores onto the disk), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
- * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_takeover.c (leases, a standby that becomes primary), gateway_tcp.c (sockets). */
+ * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_takeover.c (leases, a standby that becomes primary),
+ * gateway_trading.c (trading states, rates), gateway_tcp.c (sockets). */
 #ifndef MM_GATEWAY_INTERNAL_H
 #define MM_GATEWAY_INTERNAL_H
 
@@ -17,14 +18,28 @@ typedef struct mm_identity {
     char sender[65];
     uint8_t known, cancel_due;
     uint32_t account;
-    uint64_t cancel_at; /* how far the search for orders to cancel has come */
-    uint64_t sent_key;  /* reports up to it were numbered before this process */
-    uint64_t again_key; /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
-    uint64_t seen_key;  /* of a gateway that follows: the last report that the session is owed or was sent */
-    uint64_t kept_ns;   /* when the store was last flushed with all that can be known; the keeper's */
+    uint64_t cancel_at;      /* how far the search for orders to cancel has come */
+    uint64_t sent_key;       /* reports up to it were numbered before this process */
+    uint64_t again_key;      /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
+    uint64_t seen_key;       /* of a gateway that follows: the last report that the session is owed or was sent */
+    uint64_t kept_ns;        /* when the store was last flushed with all that can be known; the keeper's */
+    uint64_t gone_key;       /* when it left, reports up to it had been told */
+    uint64_t tokens_from_ns; /* since then the tokens of its rate have been saved up */
+    uint32_t first_waiting, last_waiting; /* its deferred orders, 0 for none */
+    uint8_t releasing;                    /* it is in g->releasing */
+    uint8_t unmet;                        /* it has never been logged on: nothing is kept for it */
     mm_fix_store store;
     mm_connection *connection; /* NULL: not connected */
 } mm_identity;
+
+/* A deferred order. `asked`: its release is on its way. */
+typedef struct mm_waiting_order {
+    uint64_t cl_ord_id;
+    uint32_t symbol, next, asked;
+} mm_waiting_order;
+
+/* What becomes of an order for its rate: not limited, within it, above it. */
+enum mm_rate { MM_RATE_FREE = 0, MM_RATE_WITHIN = 1, MM_RATE_DEFER = 2, MM_RATE_REFUSE = 3 };
 
 /* An order that may have been sent before: the engine is asked for its state before it may become an order. */
 enum mm_probe { MM_PROBE_NONE = 0, MM_PROBE_ASKED = 1, MM_PROBE_UNKNOWN = 2, MM_PROBE_KNOWN = 3 };
@@ -95,6 +110,12 @@ struct mm_gateway {
     uint8_t stopping, listening;
     uint32_t *dirty, n_dirty;
     uint32_t *waiting, n_waiting; /* places whose next message waits for the ring or the log */
+    uint8_t *trading;             /* mm_trading by symbol */
+    mm_report *states;            /* by symbol: the report of its last change */
+    uint32_t n_unusual;
+    mm_waiting_order *waiting_orders;
+    uint32_t free_waiting, fresh_waiting;
+    uint32_t *releasing, n_releasing; /* sessions with deferred orders */
     mm_logon_slot slots[MM_GATEWAY_SLOTS];
     mm_gateway_counters counters;
     mm_fix_message message;
@@ -119,6 +140,19 @@ void mm_gateway_keep_all(mm_gateway *g);
 /* Goes on cancelling the orders of a session that is due; true when none is left to cancel. */
 bool mm_gateway_cancel_orders(mm_gateway *g, uint32_t session, uint32_t steps);
 void mm_gateway_cancel_due(mm_gateway *g);
+
+/* gateway_trading.c */
+int mm_gateway_make_trading(mm_gateway *g); /* 0: no memory */
+int mm_gateway_rate(mm_gateway *g, uint32_t session, uint32_t symbol);
+/* The order was put: it counts. */
+void mm_gateway_rate_spend(mm_gateway *g, uint32_t session, int rate, const mm_command *c);
+/* Asks for decisions of deferred orders whose turn has come; how many. */
+uint32_t mm_gateway_release(mm_gateway *g);
+/* True: the report is not one that a session is told of by itself. */
+/* Tells every session, of what has a state event for its cause. */
+void mm_gateway_tell_state(mm_gateway *g, const mm_report *r);
+bool mm_gateway_take_trading(mm_gateway *g, const mm_report *r);
+void mm_gateway_tell_states(mm_gateway *g, mm_identity *id, bool numbers_were_reset);
 
 /* gateway_orders.c: true when the message was dealt with, false when the order ring is full and it must come again. */
 bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_message *m);

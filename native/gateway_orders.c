@@ -23,7 +23,7 @@ typedef struct request {
     const mm_fix_message *m;
     mm_order_message order;
     int64_t price_units, shares;
-    bool priced, quantified;
+    bool priced, quantified, was_put;
     mm_risk_open_order own; /* what a refused replace is about */
 } request;
 
@@ -119,6 +119,7 @@ static bool put(request *q, bool reserved)
     int result = mm_orders_put(g->pipeline, g->config.gateway, &q->order, NULL);
     if (result == MM_PUT_OK) {
         g->counters.orders++;
+        q->was_put = true;
         return true;
     }
     if (reserved)
@@ -171,6 +172,19 @@ static bool read_prevention(request *q)
     return true;
 }
 
+static const char over_the_rate[] = "rate limit: too many orders a second in a warned symbol";
+
+/* Into the ring, counted for the rate. */
+static bool put_limited(request *q, int rate)
+{
+    q->order.command.defer = rate == MM_RATE_DEFER;
+    if (!put(q, true))
+        return false;
+    if (q->was_put)
+        mm_gateway_rate_spend(q->g, q->c->session, rate, &q->order.command);
+    return true;
+}
+
 static bool new_order(request *q)
 {
     mm_command *c = &q->order.command;
@@ -201,11 +215,14 @@ static bool new_order(request *q)
         if (found == MM_PROBE_KNOWN)
             return true; /* the report of its state was the answer */
     }
+    int rate = mm_gateway_rate(q->g, q->c->session, c->symbol);
+    if (rate == MM_RATE_REFUSE)
+        return refuse(q, REJECT_OTHER, over_the_rate);
     verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
-    return put(q, true);
+    return put_limited(q, rate);
 }
 
 /* The owner of an order is told where it stands. One that is not open here is for the engine to speak of: it is given a quantity
@@ -231,11 +248,14 @@ static bool replace_order(request *q)
         return refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     if (!q->quantified || !q->priced)
         return conditional(q, "OrderQty and Price are required to replace an order");
+    int rate = mm_gateway_rate(q->g, q->c->session, c->symbol);
+    if (rate > MM_RATE_WITHIN) /* a replace that waits would leave its order in doubt */
+        return refuse_replace(q, REJECT_OTHER, over_the_rate);
     verdict = mm_risk_replace(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse_replace(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));
     mm_risk_owned_by(q->g->risk, c->cl_ord_id, q->c->session);
-    return put(q, true);
+    return put_limited(q, rate);
 }
 
 static bool mass_cancel(request *q)

@@ -23,10 +23,14 @@ static const char *const reasons[] = {
     "no liquidity",
     "self-match prevention",
     "mass cancel",
+    "Trading Halted",
+    "deferred: above the rate for a warned symbol",
 };
 
-static const uint8_t reject_reasons[] = {0, 1, 11, 13, 99, 6, 0, 5, 4}; /* OrdRejReason(103) by mm_reason */
-static const uint8_t cancel_reasons[] = {0, 1, 2, 2, 2, 6, 2, 1, 0};    /* CxlRejReason(102) by mm_reason */
+static const uint8_t reject_reasons[] = {0, 1, 11, 13, 99, 6, 0, 5,
+                                         4, 0, 0,  0,  0,  0, 2}; /* OrdRejReason(103) by mm_reason */
+static const uint8_t cancel_reasons[] = {0, 1, 2, 2, 2, 6, 2, 1,
+                                         0, 0, 0, 0, 0, 0, 2, 2}; /* CxlRejReason(102) by mm_reason */
 
 static char status_of(const mm_report *r)
 {
@@ -186,7 +190,8 @@ static void take(mm_gateway *g, const mm_report *r)
     g->applied_key = r->key;
     mm_risk_apply(g->risk, r);
     mm_copy_past_cache(&g->recent[(r->key >> 1) & (g->config.recent_reports - 1)], r, sizeof *r);
-    tell(g, r);
+    if (!mm_gateway_take_trading(g, r))
+        tell(g, r);
 }
 
 /* --- stages --- */
@@ -294,13 +299,21 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
             command = *r;
         for (int resting = 0; resting < 2; resting++)
             if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) &&
-                report.gateway == g->config.gateway) {
+                (report.gateway == g->config.gateway || report.kind == MM_EV_STATE)) {
                 take(g, &report);
                 g->counters.lost_reports_recovered++;
             }
     }
     g->applied_key = to_key > g->applied_key ? to_key : g->applied_key;
     return 0;
+}
+
+static void tell_again(mm_gateway *g, const mm_report *r)
+{
+    if (r->kind == MM_EV_STATE)
+        mm_gateway_tell_state(g, r);
+    else if (r->gateway == g->config.gateway && r->kind != MM_EV_RELEASED && r->kind != MM_EV_STATE_REFUSED)
+        tell(g, r);
 }
 
 int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
@@ -318,9 +331,8 @@ int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
         if (r && r->kind == MM_RECORD_COMMAND)
             command = *r;
         for (int resting = 0; r && resting < 2; resting++)
-            if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) &&
-                report.gateway == g->config.gateway && report.key > key)
-                tell(g, &report);
+            if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) && report.key > key)
+                tell_again(g, &report);
     }
     return 0;
 }

@@ -289,6 +289,8 @@ int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
             mm_idle_reset(&idle); /* and its reports come next */
         mm_gateway_take_answers(g);
         retry_waiting(g);
+        if (g->n_releasing)
+            work += mm_gateway_release(g);
         if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)
             tick(g);
         flush_dirty(g);

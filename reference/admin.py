@@ -1,4 +1,7 @@
-"""GET /status over HTTP: how the exchange is. A process of its own; it reads shared memory and can change nothing."""
+"""GET /status over HTTP: how the exchange is; and POST /operator/COMMAND, which is passed on to the breaker (operators.py).
+
+A process of its own; it reads shared memory and can change nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from matchmark.native.pipeline import Pipeline
+from matchmark.reference import operators
 from matchmark.reference.board import Board
+
+BODY_MAX = 65536
 
 
 def status(pipeline: Pipeline, board: Board, supervisor: int) -> dict[str, Any]:
@@ -41,13 +47,15 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, pipeline: Pipeline, board: Board, supervisor: int) -> None:
+    def __init__(
+        self, listener: socket.socket, pipeline: Pipeline, board: Board, supervisor: int, operators_at: Any
+    ) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         listener.setblocking(True)
         self.socket = listener
         self.server_name, self.server_port = listener.getsockname()[:2]
-        self.pipeline, self.board, self.supervisor = pipeline, board, supervisor
+        self.pipeline, self.board, self.supervisor, self.operators_at = pipeline, board, supervisor, operators_at
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,8 +69,35 @@ class _Handler(BaseHTTPRequestHandler):
         body: dict[str, Any] = {"error": "no such page; there is /status"}
         if known:
             body = status(self.server.pipeline, self.server.board, self.server.supervisor)
+        self._say(200 if known else 404, body)
+
+    def do_POST(self) -> None:
+        """An operator's command, token in the Authorization header, symbol and reason in a JSON body."""
+        try:
+            length = min(int(self.headers.get("Content-Length") or 0), BODY_MAX)
+            said = json.loads(self.rfile.read(length) or b"{}")
+            request = operators.Request.of(
+                json.dumps({**said, "command": self._command(), "token": self._token()}).encode()
+            )
+        except (ValueError, TypeError):
+            self._say(400, {"error": 'POST /operator/COMMAND with {"symbol": ..., "reason": ...}'})
+            return
+        answer = operators.ask(self.server.operators_at, request)
+        self._say(answer.code, answer.body)
+
+    def _command(self) -> str:
+        before, _, command = self.path.split("?", 1)[0].rpartition("/")
+        if before != "/operator":
+            raise ValueError("no such page")
+        return command
+
+    def _token(self) -> str:
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if kind.lower() == "bearer" else ""
+
+    def _say(self, code: int, body: dict[str, Any]) -> None:
         text = json.dumps(body).encode() + b"\n"
-        self.send_response(200 if known else 404)
+        self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

@@ -13,7 +13,7 @@ from typing import Any
 
 from matchmark.reference.stage_counts import StageCounts
 
-ROLES = ("writer", "engine", "gateway", "admin", "cluster")
+ROLES = ("writer", "engine", "gateway", "admin", "cluster", "breaker")
 _RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _WORDS = 8, 16, 256, 264, 512
 ALERTS_SHOWN = 50
 REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")

@@ -18,6 +18,8 @@ from matchmark.reference.config import ServeConfig
 from matchmark.reference.data_dir import DataDir, Run, StartError, remove_shared_memory, start_error
 from matchmark.reference.gateway import instruments_hash
 
+GATEWAYS = 2
+"""FIX sessions, and the breaker."""
 ASYNC_LOSS_MS = 10
 """What async durability may lose when memory is lost: the writer's linger and one write, by the specification at most so long."""
 
@@ -159,6 +161,7 @@ def _cold(
     create(
         shm,
         extent,
+        gateways=GATEWAYS,
         order_slots=rings.order_slots,
         audit_slots=rings.audit_slots,
         report_slots=rings.report_slots,

@@ -15,6 +15,7 @@ from typing import Any
 
 from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
+from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -23,12 +24,13 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway")
+_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns")
 _ENGINE = ("max_orders", "max_levels", "remembered_ids", "window_ticks", "hash_seed")
-_GATEWAY = tuple(f.name for f in fields(GatewaySettings) if f.name not in ("number", "wait", "positions"))
+_NOT_GATEWAY_KEYS = ("number", "wait", "positions", "rate_per_s", "rate_defers")
+_GATEWAY = tuple(f.name for f in fields(GatewaySettings) if f.name not in _NOT_GATEWAY_KEYS)
 
 DEFAULT_SYMBOLS = {"pattern": "SYM{n}", "count": 16, "reference": "100.00", "collar_bps": 5000}
 DEFAULT_ACCOUNTS = {"pattern": "ACC{n}", "count": 16, "cash": "1000000000", "position_each": 1_000_000}
@@ -76,6 +78,9 @@ class ServeConfig:
     engine_given: frozenset[str] = frozenset()
     populate: bool = False
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    over_rate: str | None = None
+    clock: Path | None = None
 
 
 SETTINGS = (
@@ -88,6 +93,8 @@ SETTINGS = (
     "shm_dir",
     "wait",
     "placement",
+    "over_rate",
+    "clock",
     "cluster",
     "member",
     "standby",
@@ -121,6 +128,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         engine_given=given,
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
+        breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
     )
 
 
@@ -145,7 +153,7 @@ def _settings(flags: Mapping[str, Any], env: Mapping[str, str], source: Source) 
 
 
 def _setting(key: str, value: Any, where: str) -> Any:
-    if key in ("data_dir", "shm_dir", "symbols", "accounts", "cluster"):
+    if key in ("data_dir", "shm_dir", "symbols", "accounts", "cluster", "clock"):
         if not str(value):
             raise ConfigError(f"{where}: {key} is empty; give a path")
         return Path(str(value))
@@ -162,6 +170,8 @@ def _setting(key: str, value: Any, where: str) -> Any:
         return known[str(value)]
     if key == "placement" and str(value) not in PLACEMENTS:
         raise ConfigError(f"{where}: {key} is {value!r}; write one of {', '.join(PLACEMENTS)}")
+    if key == "over_rate" and str(value) not in OVER_RATE:
+        raise ConfigError(f"{where}: over_rate is {value!r}; write one of {', '.join(OVER_RATE)}")
     return str(value)
 
 

@@ -105,6 +105,9 @@ class GatewaySettings:
     heartbeat_min_s: int = 0
     heartbeat_max_s: int = 3600
     wait: int = 3
+    rate_per_s: int = 0
+    rate_defers: bool = False
+    """Orders a second of a session in a warned symbol, 0 for any number; those above it wait, or are refused."""
 
 
 class SessionRegistry:
@@ -244,6 +247,8 @@ class Gateway:
             "store_journal_bytes",
             "wait",
             "recent_reports",
+            "rate_per_s",
+            "rate_defers",
         ):
             setattr(c, name, getattr(s, name))
         c.gateway, c.listen_fd, c.hash_key, c.log_directory = s.number, descriptor, self._hash_key(), self._log_dir

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
-from matchmark.reference import admin
+from matchmark.reference import admin, breaker_role
 from matchmark.reference.board import Board
+from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
-from matchmark.reference.tokens import TokenError
+from matchmark.reference.tokens import Keys, TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
 """Of a role's process: it ended as told; it cannot start and said why; the exchange has failed; a fault of its own."""
@@ -49,6 +50,8 @@ class Plan:
     board: Board
     fix_socket: socket.socket
     admin_socket: socket.socket
+    operator_socket: socket.socket
+    """From the admin page to the breaker."""
     replication_socket: socket.socket | None = None
     clean: bool = True
     """The last run was stopped cleanly."""
@@ -104,7 +107,8 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     together = plan.config.placement == "together"
     engine = _engine(plan) if together else None
-    settings = replace(plan.config.gateway, wait=int(plan.wait))
+    rate, over_rate = plan.config.breaker.rate_per_s, plan.config.breaker.over_rate
+    settings = replace(plan.config.gateway, wait=int(plan.wait), rate_per_s=rate, rate_defers=over_rate == "defer")
     pipeline = Pipeline(plan.shm)
     follow = pipeline.role == Role.STANDBY or (
         plan.config.cluster is not None and succession.pending(plan.data) is not None
@@ -156,11 +160,30 @@ def _drain(engine: EngineLoop, plan: Plan) -> int:
 
 def run_admin(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    server = admin.Server(plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid())
+    server = admin.Server(
+        plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid(), plan.operator_socket.getsockname()
+    )
     threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
     ready()
     server.serve_forever()
     return EXIT_DONE
+
+
+def run_breaker(plan: Plan, ready: Ready) -> int:
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    breaker, pipeline = plan.config.breaker, Pipeline(plan.shm)
+    desk = breaker_role.Desk(
+        pipeline, plan.log, Keys(plan.keys / "keys"), plan.config.symbols, breaker.symbols, breaker.rules,
+        Clock(plan.config.clock), breaker_role.same_boot(plan.data),
+    )  # fmt: skip
+    ready()
+    breaker_role.run(
+        desk,
+        plan.operator_socket,
+        lambda: told.is_set() or pipeline.state in (ExchangeState.STOPPING, ExchangeState.FAILED),
+    )
+    return EXIT_DONE if told.is_set() or pipeline.state == ExchangeState.STOPPING else EXIT_EXCHANGE_FAILED
 
 
 BODIES = {
@@ -169,6 +192,7 @@ BODIES = {
     "gateway": run_gateway,
     "cluster": run_cluster,
     "admin": run_admin,
+    "breaker": run_breaker,
 }
 
 

@@ -28,6 +28,7 @@ from matchmark.reference.data_dir import (
     start_error,
 )
 from matchmark.reference.gateway import BACKLOG, bind, listen
+from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
 
@@ -55,6 +56,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
+    operator_socket = listen_for_operators()
     role, epoch, replication_socket = Role.PRIMARY, 0, None
     if config.cluster:
         role, epoch = role_at_start(config, data, recover(data.log, cut=False).epoch, _say)
@@ -71,6 +73,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board.stages.go_on_from(data.log)
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
+        operator_socket,
         replication_socket, clean=start.clean,
         may_be_missing=start.may_be_missing["why"] if start.may_be_missing else None,
     )  # fmt: skip
@@ -100,6 +103,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         supervisor.close()
         fix_socket.close()
         admin_socket.close()
+        operator_socket.close()
 
 
 def _writer_wait(wait: Wait, busy_threads: int) -> Wait:

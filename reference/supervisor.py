@@ -27,7 +27,7 @@ OWN_ENDS_MAX, OWN_ENDS_WITHIN_S = 5, 30.0
 """A role that ends by itself, or crashes, so often within so long will not do better the next time."""
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 """Signals that a role brings upon itself."""
-STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "cluster": 5.0, "admin": 2.0}
+STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "cluster": 5.0, "admin": 2.0, "breaker": 6.0}
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Supervisor:
             self._wait_ready("cluster")
         if not standby:
             self._pipeline.state = ExchangeState.RUNNING
-        last = ("gateway", "admin", "cluster") if self._clustered and standby else ("gateway", "admin")
+        last = ("gateway", "admin", "breaker", *(("cluster",) if self._clustered and standby else ()))
         for name in last:
             self._start(name)
         for name in last:
@@ -161,7 +161,7 @@ class Supervisor:
         status = role.ended or 0
         code = os.waitstatus_to_exitcode(status)
         failed = self._pipeline.state == ExchangeState.FAILED
-        if failed and name in ("engine", "writer"):
+        if failed and name in ("engine", "writer", "breaker"):
             return  # an exchange that has failed is repaired by people
         if role.pipe >= 0:
             return  # it left word, which is read first
@@ -197,6 +197,7 @@ class Supervisor:
 
     def stop(self) -> bool:
         """Sessions out, then the engine drained, then the writer. True when all that was taken is on disk."""
+        self._end("breaker", signal.SIGTERM)
         standby = self._pipeline.role == Role.STANDBY
         if standby:
             self._end("cluster", signal.SIGTERM)  # no more records come

@@ -66,6 +66,19 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "durability": '"async"',
         "battery_backed": "false",
     },
+    "breaker": {
+        "symbols": '"BRK{n}"',
+        "symbol_count": "64",
+        "rate_per_s": "5",
+        "over_rate": '"reject"',
+        "window_s": "120",
+        "interval_s": "1",
+        "warn_percent": "5",
+        "halt_percent": "10",
+        "status_warning": '"23"',
+        "status_halt": '"2"',
+        "status_open": '["3", "17"]',
+    },
     "hooks": {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
@@ -75,6 +88,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',
         "token": '["my-engine-ctl", "token", "{account}", "--ttl", "{ttl}"]',
         "token_outage": '["my-engine-ctl", "stop-tokens"]',
+        "operator": '["my-engine-ctl", "{command}", "{symbol}", "--token", "{token}", "--reason", "{reason}"]',
+        "clock": '["my-engine-ctl", "clock", "--advance", "{advance}", "--jump", "{jump}"]',
         "ready_timeout_s": "60",
         "env": '{ LOG_LEVEL = "warn" }',
     },
@@ -89,7 +104,7 @@ TABLES = {
     "subprocess": ("target", "subprocess", "instruments", "timing"),
     "so": ("target", "so", "instruments", "timing"),
     "python": ("target", "python", "instruments", "timing"),
-    "fix": ("target", "order_entry", "instruments", "audit_log", "timing", "hooks"),
+    "fix": ("target", "order_entry", "instruments", "audit_log", "breaker", "timing", "hooks"),
 }
 FIX_INSTRUMENTS = {
     "pattern": '"SYM{n}"',
@@ -143,7 +158,7 @@ def profile_text(adapter: str) -> str:
         if table == "python":
             lines += ["", "# [options]   # passed to the class as keyword arguments, after the TargetInfo"]
             continue
-        lines += ["", f"# [{table}]" if table == "audit_log" else f"[{table}]"]
+        lines += ["", f"# [{table}]" if table in ("audit_log", "breaker") else f"[{table}]"]
         for key, spec in KEYS[table].items():
             lines += _key_lines(table, key, spec, adapter)
     return "\n".join(lines) + "\n"

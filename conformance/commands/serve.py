@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--placement", metavar="WHERE", help="engine: a process of its own (apart), or the gateway's thread (together)"
     )
+    parser.add_argument("--over-rate", metavar="WHAT", help="orders above the rate of a warned symbol: reject or defer")
+    parser.add_argument("--clock", metavar="FILE", help="for tests: the breaker's clock is ahead as the file says")
     parser.add_argument(
         "--cluster", metavar="DIR", help="directory on shared storage of the cluster that this is a member of"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matchmark.conformance.selftest import (  # noqa: F401 (read for what they declare)
     wire_audit,
+    wire_breaker,
     wire_fields,
     wire_limits,
     wire_logon,

@@ -17,6 +17,7 @@ from typing import Any
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.targets.base import PRICE_MAX_TICKS, QUANTITY_MAX_LOTS, Instruments, TargetInfo
+from matchmark.conformance.targets.profile_breaker import BREAKER, check_breaker
 from matchmark.conformance.targets.profile_fix import AUDIT_LOG, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
 
@@ -26,7 +27,7 @@ ADAPTER_TABLES = {"fix": "order_entry"}
 """The table that describes an adapter, where it has another name."""
 SYMBOLS_DEFAULT = 16
 
-LATER_TABLES = ("market_data", "ledger", "breaker")
+LATER_TABLES = ("market_data", "ledger")
 """Tables for certification levels above `matching`. A profile may carry them already; nothing here reads them."""
 
 
@@ -62,6 +63,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "order_entry": ORDER_ENTRY,
     "audit_log": AUDIT_LOG,
     "hooks": HOOKS,
+    "breaker": BREAKER,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
@@ -141,6 +143,7 @@ class _Reader:
             instruments = replace(instruments, symbols=suites)
         info = TargetInfo(target["name"], target["version"], capabilities, instruments, notes)
         check_order_entry(self.tables, info.capabilities, self.fail)
+        check_breaker(self.tables, info.capabilities, self.fail)
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from matchmark.conformance.targets import profile_breaker
 from matchmark.conformance.targets.profile_key import Fail, Key, Tables
 
 ACCOUNTS_MIN = 5
@@ -71,10 +72,22 @@ HOOKS: dict[str, Key] = {
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
     "token": Key(list, "prints a token of {account} that lives for {ttl} s, for role {role}"),
     "token_outage": Key(list, "takes whatever issues or verifies tokens out of reach of the engine on {folder}"),
+    **profile_breaker.HOOKS,
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
-COMMANDS = ("start", "lab_start", "chaos_start", "stop", "kill", "power_cut", "token", "token_outage")
+COMMANDS = (
+    "start",
+    "lab_start",
+    "chaos_start",
+    "stop",
+    "kill",
+    "power_cut",
+    "token",
+    "token_outage",
+    "operator",
+    "clock",
+)
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
@@ -84,6 +97,7 @@ PLACES = {
     "power_cut": {"folder", "pid", "disk", "memory"},
     "token": {"folder", "account", "ttl", "role"},
     "token_outage": {"folder", "pid"},
+    **profile_breaker.PLACES,
 }
 ANYWHERE = {"python", "profile"}
 """Placeholders of every hook: the interpreter that runs the kit, and the folder of the profile."""

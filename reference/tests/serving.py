@@ -256,7 +256,7 @@ class Trader:
             self.expected = int(m[36]) if kind == "4" else seq + 1
             if kind == "1":
                 self._put("0", ((112, m[112]),))
-            if kind in "89jr3":
+            if kind in "89jrf3":
                 self.reports.append(m)
 
     def next(self, seconds: float = 20) -> dict[int, str]:

@@ -29,8 +29,10 @@ typedef struct mm_gateway_config {
     uint32_t recent_reports; /* kept for resends before the log is asked; a power of two */
     uint64_t hash_key[2];    /* of ClOrdIDs: the same for every gateway and every restart on a log */
     const char *log_directory;
-    uint64_t life;  /* of the machine's memory and this pipeline's: another one after every loss of power. Not 0 */
-    uint32_t clean; /* 1: the last run was stopped cleanly, and nothing ran since */
+    uint64_t life;       /* of the machine's memory and this pipeline's: another one after every loss of power. Not 0 */
+    uint32_t clean;      /* 1: the last run was stopped cleanly, and nothing ran since */
+    uint32_t rate_per_s; /* new orders and replaces of a session in warned symbols, 0: no limit */
+    uint32_t rate_defers; /* 1: new orders above it wait, 0: they are refused. Replaces are always refused */
     uint32_t
         follow; /* 1: a standby's. It keeps balances, and neither listens nor has sessions until mm_gateway_take_over */
     mm_session_config session;
