@@ -105,8 +105,9 @@ def _address(row: Any) -> tuple[str, int]:
 def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Callable[[str], None]) -> tuple[Role, int]:
     """What this member is to be, and the epoch that it has taken as primary (as standby 0).
 
-    Who opened last may be primary again: it has all that was acknowledged. Everybody else follows, and takes over when the
-    monitor finds that nobody is primary. StartError: the epoch is no ground to be primary on, or the storage is not there.
+    Who opened last may be primary again, for it has all that was acknowledged, unless another was about to take over.
+    Everybody else follows, and takes over when the monitor finds that nobody is primary. StartError: the epoch is no ground
+    to be primary on, or the storage is not there.
     """
     assert config.cluster
     cluster = Cluster(config.cluster, config.member)
@@ -119,6 +120,12 @@ def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Calla
             return Role.STANDBY, 0
         if opened is None and stored.epoch == stored.record.epoch > log_epoch:
             return Role.PRIMARY, stored.epoch  # founded just now, or never used
+        if opened and any(cluster.epochs.holder(n) != config.member for n in range(opened[0] + 1, stored.epoch + 1)):
+            # It may hold a lease at this moment, and open: only a monitor knows how to wait for the end of that.
+            log(
+                "another member has taken an epoch since this one was primary: this one follows, or takes over in its turn"
+            )
+            return Role.STANDBY, 0
         taken = stored.epoch + 1
         if cluster.epochs.take(taken, config.member, max(log_epoch, stored.epoch)):
             return Role.PRIMARY, taken

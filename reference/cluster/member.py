@@ -54,10 +54,11 @@ class ClusterRole:
     def run(self, ready: Callable[[], None]) -> None:
         """PipelineError: this member cannot go on; the text says why."""
         if self.pipeline.role == Role.STANDBY:
-            promoted = Following(self, ready).run()
+            following = Following(self, ready)
+            promoted = following.run()
             if not promoted:
                 return
-            self.primary(promoted, lambda: None)
+            self.primary(promoted, _nothing if following.said_ready else ready)
         else:
             status = self.pipeline.status()
             keeper = self.keeper(status.epoch)
@@ -80,6 +81,10 @@ class ClusterRole:
     def primary(self, keeper: Keeper, ready: Callable[[], None]) -> None:
         keeper.start()
         Feeding(self, ready).run(keeper)
+
+
+def _nothing() -> None:
+    """For who has said already that it is ready."""
 
 
 class Keeper:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from matchmark.conformance.commands.operator import post
+from matchmark.reference.control.storage import EpochStore
 from matchmark.reference.verify import verify
 
 from .pair import Load, Pair, logged
@@ -126,6 +127,25 @@ def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair) -> No
     assert pair.members["b"].status()["epoch"] == 4
     judge(pair, [load], "b")
     assert pair.members["a"].stop() == 0
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_who_starts_again_while_another_takes_over_is_not_primary_at_once(make_pair: MakePair, claimed: bool) -> None:
+    """The other may hold a lease at this moment, and open. Here it has died of it, and the old one takes over in its turn."""
+    pair = make_pair("fsync")
+    load = Load(pair)
+    time.sleep(0.3)
+    load.stop()
+    for name in ("b", "a"):
+        pair.members[name].kill()
+    if claimed:
+        assert EpochStore(pair.shared).take(2, "b", 1)
+    pair.start("a")
+    status = pair.members["a"].status()
+    assert (status["role"], status["epoch"]) == ("primary", 3 if claimed else 2)
+    assert [row["code"] for row in pair.alerts("a")].count("took-over") == claimed
+    pair.connect(load.trader)
+    judge(pair, [load], "a")
 
 
 def test_a_gateway_killed_while_it_takes_over_does_it_again(make_pair: MakePair) -> None:
