@@ -65,7 +65,7 @@ class Instance:
         address: tuple[str, int] | None = None,
         with_kit: bool = False,
     ) -> None:
-        self._hook, self._address, self._with_kit = hook, address, with_kit
+        self.hook, self._address, self._with_kit = hook, address, with_kit
         self.hooks, self.places = hooks, {"python": sys.executable, **places}
         self.out, self.err = said / "stdout", said / "stderr"
         self.mark = secrets.token_hex(8)
@@ -92,7 +92,7 @@ class Instance:
     def launch(self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> int:
         """Starts it and waits for nothing; where in its stderr file it begins."""
         port = self._address[1] if self._address else free_port()
-        words = [*before, *fill(self.hooks[self._hook], {**self.places, "port": str(port)}), *more]
+        words = [*before, *fill(self.hooks[self.hook], {**self.places, "port": str(port)}), *more]
         environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
         with self.out.open("wb") as out, self.err.open("ab") as err:
             began = err.tell()
@@ -214,7 +214,10 @@ class Instance:
         return self.process is None or self.process.poll() is not None
 
     def token(self, account: str, ttl_s: int, role: str = "trader") -> str:
-        return run_hook("token", self.hooks, {**self.places, "account": account, "ttl": str(ttl_s), "role": role})
+        """What the hook prints; the keys of a cluster are in its shared folder."""
+        folder = self.places.get("shared", self.places["folder"])
+        places = {**self.places, "folder": folder, "account": account, "ttl": str(ttl_s), "role": role}
+        return run_hook("token", self.hooks, places)
 
 
 class StartedEngine:

@@ -57,9 +57,11 @@ class Lab:
         hook: str = "lab_start",
         data: Path | None = None,
         memory: Path | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
         """`hook` starts it where the profile has that one, else `start`. `data`: its folder, where that is neither below
-        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove."""
+        `folder` nor on the disk; `memory`: its shared memory, where that is somebody else's to make and remove. `more`: further
+        placeholders of the hooks."""
         if "start" not in profile.tables.get("hooks", {}):
             raise LabBlocked("the profile has no [hooks] start: nothing can be started and killed")
         self.profile, self.disk = profile, disk
@@ -76,6 +78,7 @@ class Lab:
             "folder": str(self.folder),
             "disk": str(self.folder.parent),
             "memory": str(self.memory),
+            **(more or {}),
         }
         hooks = profile.tables["hooks"]
         self.instance = Instance(hooks, places, folder, hook if hook in hooks else "start")

@@ -183,6 +183,7 @@ def run_breaker(plan: Plan, ready: Ready) -> int:
         Clock(plan.config.clock), breaker_role.same_boot(plan.data),
     )  # fmt: skip
     ready()
+    desk.begin()
     breaker_role.run(
         desk,
         plan.operator_socket,

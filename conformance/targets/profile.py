@@ -18,7 +18,7 @@ from typing import Any
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
 from matchmark.conformance.targets.base import PRICE_MAX_TICKS, QUANTITY_MAX_LOTS, Instruments, TargetInfo
 from matchmark.conformance.targets.profile_breaker import BREAKER, check_breaker
-from matchmark.conformance.targets.profile_fix import AUDIT_LOG, HOOKS, ORDER_ENTRY, check_order_entry
+from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
 
 SPEC_VERSION = "1.0"
@@ -63,6 +63,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "order_entry": ORDER_ENTRY,
     "audit_log": AUDIT_LOG,
     "hooks": HOOKS,
+    "cluster": CLUSTER,
     "breaker": BREAKER,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),

@@ -58,6 +58,7 @@ AUDIT_LOG: dict[str, Key] = {
     "battery_backed": Key(bool, "true if memory outlives a power cut (default false)"),
 }
 DURABILITIES = ("async", "fsync", "replicated")
+CLUSTER: dict[str, Key] = {"members": Key(int, "how many members it has at once: 2, a primary and a standby")}
 HOOKS: dict[str, Key] = {
     "start": Key(list, "starts the engine in the foreground, on the data folder {folder}"),
     "lab_start": Key(
@@ -67,6 +68,10 @@ HOOKS: dict[str, Key] = {
     "chaos_start": Key(
         list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
     ),
+    "cluster_start": Key(
+        list, "starts the member {member} of the cluster in {shared}; the first one founds it and is primary"
+    ),
+    "standby_start": Key(list, "starts the member {member} as a standby, which follows the primary and takes over"),
     "stop": Key(list, "stops it; default SIGTERM to what `start` started"),
     "kill": Key(list, "kills the role {role} (all, engine, writer, gateway) with process id {pid}; default kill -9"),
     "power_cut": Key(list, "takes the power away from {folder}, unsynced writes included"),
@@ -80,6 +85,8 @@ COMMANDS = (
     "start",
     "lab_start",
     "chaos_start",
+    "cluster_start",
+    "standby_start",
     "stop",
     "kill",
     "power_cut",
@@ -92,6 +99,8 @@ PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
     "chaos_start": {"folder", "port", "disk", "memory"},
+    "cluster_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
+    "standby_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},

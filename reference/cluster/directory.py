@@ -25,7 +25,7 @@ from matchmark.reference.config import ServeConfig
 from matchmark.reference.control.epoch import EpochError
 from matchmark.reference.control.storage import EpochStore, LeaseFile, StorageUnreadable
 from matchmark.reference.data_dir import EXIT_FAULT, DataDir, StartError
-from matchmark.reference.durable_files import make_directory, sync_directory
+from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 
 _MARK = "cluster"
 _FOUNDED_POLL_S = 0.1
@@ -153,5 +153,4 @@ def _belong(cluster: Cluster, data: DataDir, config: ServeConfig, log_epoch: int
         time.sleep(_FOUNDED_POLL_S)
     if not (cluster.directory / _MARK).exists():
         cluster.epochs.found(config.member, log_epoch + 1)
-    mark.write_text(cluster.epochs.cluster_id(), encoding="ascii")
-    sync_directory(data.path)
+    make_once(mark, cluster.epochs.cluster_id().encode("ascii"))
