@@ -63,7 +63,7 @@ class Losses:
 def losses(e: Evidence) -> Losses:
     sent = e.sent
     cancels = sent.plans["cancels"].astype(bool)
-    state, told_ns = sent.orders["state"], sent.orders["told_ns"].astype(np.int64)
+    state, told_ns = sent.orders["state"], sent.orders["acknowledged_ns"].astype(np.int64)
     acknowledged = np.where(cancels, state & CANCELLED, state & (ACCEPTED | TRADED | CANCELLED)) != 0
     made_ns = _first_command(e, e.commands["time_ns"].astype(np.int64))
     lost = acknowledged & (made_ns > told_ns + YOUNGER_NS)
@@ -180,7 +180,7 @@ def no_hole(e: Evidence) -> Iterator[Finding]:
     sent = e.sent
     logged = np.zeros(len(sent.index), dtype=bool)
     logged[e.command_rows[e.command_rows >= 0]] = True
-    refused = sent.orders["state"] & (REJECTED | CANCEL_REFUSED) != 0
+    refused = (sent.orders["state"] & (REJECTED | CANCEL_REFUSED) != 0) | (sent.orders["doubts"] > 0)
     connection = sent.session << 32 | sent.orders["last_connection"]
     _, group = np.unique(connection, return_inverse=True)
     rows = np.arange(len(logged))
@@ -194,8 +194,9 @@ def no_hole(e: Evidence) -> Iterator[Finding]:
 
 
 def in_order(e: Evidence) -> Iterator[Finding]:
-    """A session's orders are in the log in the order in which it sent them."""
+    """A session's orders are in the log in the order in which it sent them; but for those that it sent again out of doubt."""
     rows = e.command_rows[e.command_rows >= 0]
+    rows = rows[e.sent.orders["doubts"][rows] == 0]
     _, first = np.unique(rows, return_index=True)
     in_log = rows[np.sort(first)]
     for session in range(e.sessions):

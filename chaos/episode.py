@@ -87,7 +87,7 @@ def play(plan: EpisodePlan, target: Target, load: FixLoad, rate: int, watch: Wat
         outcome.busy_s = time.monotonic() - began
         load.rate(0)
         settled = not trouble and load.settled(SETTLE_S)
-        trouble += target.finish() if not trouble else []
+        trouble += [*target.finish(), *target.differs()] if not trouble else []
     _judge(outcome, target, load, settled, trouble)
     return outcome
 
@@ -115,13 +115,19 @@ def _trades_again(load: FixLoad, fault: Injected) -> bool:
 
 
 def _judge(outcome: Outcome, target: Target, load: FixLoad, settled: bool, trouble: list[str]) -> None:
-    log = target.read_log()
+    try:
+        log = target.read_log()
+    except OSError as error:
+        outcome.blocked = f"the log could not be read: {error}"
+        outcome.found = [Finding("trouble", 1, text) for text in trouble]
+        return
     outcome.counts = counts = load.counts()
     e = Evidence.of(load, log.records, outcome.faults, [str(fault) for fault in log.faults], settled=settled)
     outcome.evidence, outcome.recoveries = e, recoveries(e)
-    outcome.found = [Finding("trouble", 1, text) for text in trouble] + findings(e)
+    wrongs = [text for fault in outcome.faults for text in fault.wrongs]
+    outcome.found = [Finding("trouble", 1, text) for text in (*trouble, *wrongs)] + findings(e)
     outcome.losses = losses(e)
-    if counts.full:
+    if counts.full or any(len(orders) == e.capacity for orders in e.orders):
         outcome.blocked = "the load's ledger was full before the end: fewer faults an episode, or a lower rate"
     for count, what in (
         (counts.too_low, "messages came under a number that had been used, without PossDupFlag"),

@@ -40,6 +40,8 @@ class Injected:
     ended_ns: int
     window_ns: int = 0
     detail: str = ""
+    wrongs: tuple[str, ...] = ()
+    """What was seen to be wrong at the time."""
 
 
 @dataclass(frozen=True)

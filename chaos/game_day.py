@@ -6,13 +6,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from matchmark.chaos.controls import Caught, planted
 from matchmark.chaos.episode import Outcome, Watch, play
+from matchmark.chaos.faults.disk import DiskFailed
+from matchmark.chaos.faults.machine import MachineFailed
 from matchmark.chaos.live_controls import LIVE, Live
+from matchmark.chaos.pair import PairOfMembers
 from matchmark.chaos.recovery import Spread, spread
 from matchmark.chaos.scenarios import BY_NAME, Scenario
 from matchmark.chaos.schedule import EpisodePlan, episodes
@@ -25,7 +28,11 @@ from matchmark.load.fix_load import FixLoad
 
 SESSIONS = 4
 WINDOW = 512
+PATIENCE = 0.5
+"""Heartbeats that a client of a pair waits for an answer before it tries the other address."""
+FAULTS = ("kill", "failover", "cut", "pause", "zombie", "lonely")
 LOAD_S_MAX = 12
+PAIR_S_MAX = 40
 """Of an episode: so long the ledger has room at the full rate."""
 
 
@@ -39,6 +46,8 @@ class Day:
     kills: int
     cuts: int
     rate: int
+    heartbeat_s: float = 1.0
+    """Of a pair; its timeout too."""
     built_in: bool = False
     controls: bool = True
 
@@ -54,6 +63,10 @@ class Result:
 
     def count(self, fault: str) -> int:
         return sum(f.fault == fault for o in self.outcomes for f in o.faults)
+
+    @property
+    def kills(self) -> int:
+        return self.count("kill") + self.count("failover")
 
     @property
     def orders(self) -> int:
@@ -100,17 +113,30 @@ def schedule(day: Day) -> tuple[list[EpisodePlan], list[str]]:
     skipped: list[str] = []
     wanted = [BY_NAME[name] for name in day.scenarios]
     for scenario in wanted:
-        targets = [
-            name for name, profile in day.profiles.items() if scenario.capability in (None, *profile.info.capabilities)
-        ]
+        targets = _targets(scenario, day)
         if reason := scenario.lacks():
             skipped.append(f"{scenario.name}: {reason}")
         elif not targets:
-            skipped.append(f"{scenario.name}: the target does not declare {scenario.capability}")
+            what = "[cluster] members = 2 with its hooks" if scenario.pair else str(scenario.capability)
+            skipped.append(f"{scenario.name}: the target does not declare {what}")
         else:
             steps = _steps(scenario, wanted, day)
-            plans += episodes(scenario.name, targets, scenario.possible(), scenario.kinds, steps, day.rate, day.seed)
+            drawn = episodes(scenario.name, targets, scenario.possible(), scenario.kinds, steps, day.rate, day.seed)
+            plans += [replace(plan, pair=scenario.pair) for plan in drawn]
     return plans, skipped
+
+
+def _targets(scenario: Scenario, day: Day) -> list[str]:
+    """Those that it can be played with. A mode that needs a standby is played with a pair alone."""
+    out = []
+    for name, profile in day.profiles.items():
+        hooks = {"cluster_start", "standby_start"} <= set(profile.tables["hooks"])
+        paired = hooks and profile.tables.get("cluster", {}).get("members", 1) >= 2
+        alone = "start" in profile.tables["hooks"] and profile.tables["audit_log"]["durability"] != "replicated"
+        declared = scenario.capability in (None, *profile.info.capabilities)
+        if declared and (paired if scenario.pair else alone):
+            out.append(name)
+    return out
 
 
 def _steps(scenario: Scenario, wanted: Sequence[Scenario], day: Day) -> int:
@@ -118,7 +144,7 @@ def _steps(scenario: Scenario, wanted: Sequence[Scenario], day: Day) -> int:
     total = {"kills": day.kills, "cuts": day.cuts}.get(scenario.counts)
     if total is None:
         return scenario.others
-    sharing = [s.name for s in wanted if s.counts == scenario.counts and s.lacks() is None]
+    sharing = [s.name for s in wanted if s.counts == scenario.counts and s.lacks() is None and _targets(s, day)]
     part, rest = divmod(total, max(1, len(sharing)))
     return part + (sharing.index(scenario.name) < rest)
 
@@ -146,17 +172,24 @@ def run(day: Day, plans: Sequence[EpisodePlan], watch: Watch, keep: Callable[[Ou
 
 
 def _episode(day: Day, plan: EpisodePlan, rate: int, watch: Watch, n: int) -> Outcome:
-    profile = day.profiles[plan.target]
-    with (
-        tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
-        _member(profile, Path(folder), plan.storage) as target,
-    ):
-        return _played(day, plan, target, target.lab, rate, watch, n)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
+            _target(day, plan, Path(folder)) as target,
+        ):
+            return _played(day, plan, target, target.lab, rate, watch, n)
+    except (DiskFailed, MachineFailed) as error:
+        return Outcome(plan, blocked=str(error))
 
 
 @contextmanager
-def _member(profile: Profile, folder: Path, storage: str) -> Iterator[OneMember]:
-    target = OneMember(profile, folder, storage)
+def _target(day: Day, plan: EpisodePlan, folder: Path) -> Iterator[OneMember | PairOfMembers]:
+    profile = day.profiles[plan.target]
+    target = (
+        PairOfMembers(profile, folder, plan.storage, day.heartbeat_s)
+        if plan.pair
+        else OneMember(profile, folder, plan.storage)
+    )
     try:
         yield target
     finally:
@@ -167,17 +200,26 @@ def _played(day: Day, plan: EpisodePlan, target: Target, lab: Lab, rate: int, wa
     try:
         target.start()
         run_number = (day.seed * 1009 + n) % 1_000_000
-        capacity = rate * LOAD_S_MAX // SESSIONS
-        load = FixLoad(settings_of(lab, plan.seed, run_number, capacity, WINDOW), sessions_of(lab, SESSIONS))
+        capacity = rate * (PAIR_S_MAX if plan.pair else LOAD_S_MAX) // SESSIONS
+        patience_ms = int(PATIENCE * day.heartbeat_s * 1000) if plan.pair else 0
+        settings = replace(settings_of(lab, plan.seed, run_number, capacity, WINDOW), patience_ms=patience_ms)
+        load = FixLoad(settings, sessions_of(lab, SESSIONS))
     except TargetUnavailable as error:
-        return Outcome(plan, blocked=str(error))
+        return Outcome(plan, blocked=_short(error))
     return play(plan, target, load, rate, watch)
+
+
+def _short(error: Exception) -> str:
+    """Its first words and its last: what lies between is a traceback of the target's."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if len(lines) < 3 else f"{lines[0][:200]} ... {lines[-1][:300]}"
 
 
 def _live(day: Day, control: Live, watch: Watch, n: int) -> Caught:
     if reason := control.needs():
         return Caught(control.name, control.story, None, reason)
-    name, profile = list(day.profiles.items())[-1]
+    modes = [(n, p) for n, p in day.profiles.items() if p.tables["audit_log"]["durability"] != "replicated"]
+    name, profile = (modes or list(day.profiles.items()))[-1]
     quiet: Watch = lambda kind, values: None  # noqa: E731
     with (
         tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
@@ -188,7 +230,7 @@ def _live(day: Day, control: Live, watch: Watch, n: int) -> Caught:
         try:
             outcome = _played(day, plan, target, target.lab, control.rate or day.rate, quiet, n)
         except HookFailed as error:
-            return Caught(control.name, control.story, None, str(error))
+            return Caught(control.name, control.story, None, _short(error))
     hits = [finding for finding in outcome.found if finding.kind in control.kinds]
     if hits:
         return Caught(control.name, control.story, True, str(hits[0]))
@@ -203,9 +245,9 @@ def document(result: Result) -> dict[str, Any]:
         "seed": result.day.seed,
         "rate": result.day.rate,
         "seconds": round(result.seconds, 1),
-        "kills": result.count("kill"),
+        "kills": result.kills,
         "cuts": result.count("cut"),
-        "pauses": result.count("pause"),
+        "faults": {fault: n for fault in FAULTS if (n := result.count(fault))},
         "orders": result.orders,
         "acknowledged": result.acknowledged,
         "lost": result.lost,
@@ -217,7 +259,7 @@ def document(result: Result) -> dict[str, Any]:
         "controls": [vars(c) for c in result.controls],
         "recovery_ms": {
             f"{fault}, {target}": vars(found)
-            for fault in ("kill", "cut", "pause")
+            for fault in FAULTS
             for target in result.day.profiles
             if (found := result.recovery(fault, target))
         },

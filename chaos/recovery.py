@@ -20,8 +20,8 @@ class Recovery:
 
 def recoveries(e: Evidence) -> list[Recovery]:
     """Of each fault of the episode."""
-    orders = e.sent.orders[e.sent.orders["told_ns"] > 0]
-    sent, told = orders["sent_ns"].astype(np.int64), orders["told_ns"].astype(np.int64)
+    orders = e.sent.orders[e.sent.orders["acknowledged_ns"] > 0]
+    sent, told = orders["sent_ns"].astype(np.int64), orders["acknowledged_ns"].astype(np.int64)
     out = []
     for fault in e.faults:
         before, after = told[told <= fault.over_ns], told[(sent > fault.at_ns) & (told > fault.over_ns)]

@@ -26,6 +26,8 @@ class Scenario:
     capability: str | None = "restart"
     others: int = 0
     """Faults of it in a run, where they are neither kills nor cuts."""
+    pair: bool = False
+    """It needs a primary and a standby."""
 
     def possible(self) -> list[str]:
         """Storages that this machine has."""
@@ -40,6 +42,10 @@ def nothing() -> str | None:
     return None
 
 
+L1: tuple[tuple[str, Need], ...] = (
+    ("l1-xfs", partial(cannot_have, "xfs")),
+    ("l1-ext4", partial(cannot_have, "ext4")),
+)
 ROLES = ("engine", ALL, "writer", "gateway")
 SCENARIOS = (
     Scenario(
@@ -62,7 +68,7 @@ SCENARIOS = (
         "a whole machine loses its power: XFS and ext4 shut down without their log, memory and page cache gone (root)",
         "cuts",
         (Kind("cut"),),
-        (("l1-xfs", partial(cannot_have, "xfs")), ("l1-ext4", partial(cannot_have, "ext4"))),
+        L1,
         "power_cut",
     ),
     Scenario(
@@ -72,6 +78,32 @@ SCENARIOS = (
         (Kind("pause", ROLES, (50, 400)),),
         (("plain", nothing),),
         others=4,
+    ),
+    Scenario(
+        "failover",
+        "kill -9 of a whole primary; its standby takes over, and it comes back as a standby",
+        "kills",
+        (Kind("failover"),),
+        (("plain", nothing),),
+        pair=True,
+    ),
+    Scenario(
+        "failover-cut",
+        "the primary's machine loses its power; its standby takes over from its log",
+        "cuts",
+        (Kind("cut"),),
+        L1,
+        "power_cut",
+        pair=True,
+    ),
+    Scenario(
+        "zombie",
+        "a primary stands still until another has taken over, and wakes up; a standby that has stood still wakes up",
+        "zombies",
+        (Kind("zombie"), Kind("lonely", for_ms=(2500, 4000))),
+        (("plain", nothing),),
+        others=4,
+        pair=True,
     ),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -45,6 +45,8 @@ class EpisodePlan:
     storage: str
     seed: int
     steps: tuple[Step, ...]
+    pair: bool = False
+    """Of a primary and a standby."""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,7 +84,7 @@ def episodes(
         chance = random.Random(f"{seed} {scenario} {n}")
         count = min(STEPS_MAX, steps - done)
         own = tuple(_step(kinds[(done + i) % len(kinds)], (done + i) // len(kinds), rate, chance) for i in range(count))
-        target, storage = targets[n % len(targets)], storages[n // len(targets) % len(storages)]
+        target, storage = targets[n % len(targets)], storages[(n + n // len(targets)) % len(storages)]
         out.append(EpisodePlan(scenario, target, storage, chance.randrange(1 << 32), own))
         done += count
     return out

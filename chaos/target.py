@@ -49,6 +49,9 @@ class Target(Protocol):
 
     def read_log(self) -> AuditLog: ...
 
+    def differs(self) -> list[str]:
+        """Where its members' logs part, of a target with several; it must have been stopped."""
+
     def log_dir(self) -> Path: ...
 
     def close(self) -> None: ...
@@ -69,9 +72,10 @@ class OneMember:
         self.profile, self.env = profile, dict(env or {})
         self.disk = Disk() if storage == "l0" else None
         self.machine = Machine(storage.removeprefix("l1-")) if storage.startswith("l1-") else None
-        places = {"data": self.machine.folder / "data", "memory": self.machine.memory} if self.machine else {}
+        data = self.machine.folder / "data" if self.machine else None
+        memory = self.machine.memory if self.machine else None
         try:
-            self.lab = Lab(profile, folder, self.disk, hook=hook, **places)
+            self.lab = Lab(profile, folder, self.disk, hook=hook, data=data, memory=memory)
         except BaseException:
             self._close_storage()
             raise
@@ -163,6 +167,9 @@ class OneMember:
 
     def read_log(self) -> AuditLog:
         return self.lab.read_log()
+
+    def differs(self) -> list[str]:
+        return []
 
     def log_dir(self) -> Path:
         return self.lab.log_dir

@@ -33,7 +33,7 @@ def lane_of(outcome: Outcome) -> Lane | None:
     e = outcome.evidence
     if e is None or not len(e.sent.orders):
         return None
-    told = e.sent.orders["told_ns"]
+    told = e.sent.orders["acknowledged_ns"]
     told = told[told > 0].astype(np.int64)
     zero = int(e.sent.orders["sent_ns"].min())
     seconds = (told - zero) / 1e9

@@ -16,7 +16,7 @@ class DayProgress:
     def __init__(self, episodes: int, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)
         self._fancy = sys.stderr.isatty() and not quiet
-        self._done = {"kill": 0, "cut": 0, "pause": 0}
+        self._done: dict[str, int] = {}
         self._orders = self._acknowledged = self._lost = self._doubled = 0
         self._bar = Progress(
             SpinnerColumn(),

@@ -98,26 +98,27 @@ class PairLab(LabClients):
         lab = self.members[name]
         lab.instance.hook = "standby_start" if standby else "cluster_start"
         lab.folder.mkdir(parents=True, exist_ok=True)
-        lab.instance.ready = {}
         lab.instance.launch()
 
     def said_ready(self, name: str) -> bool:
         """Whether a member that was launched has printed its readiness line by now."""
         lab = self.members[name]
-        lab.instance.ready = readiness(lab.instance.out.read_bytes())
-        if lab.ready:
+        line = readiness(lab.instance.out.read_bytes())
+        if line:
+            lab.instance.ready = line
             self._known[name] = lab.endpoint()
-        return bool(lab.ready)
+        return bool(line)
 
     def runs(self, name: str) -> bool:
         return not self.members[name].instance.ended
 
     def status(self, name: str = "") -> dict[str, Any]:
         """What the member's status page says, of the primary if none is named; {} when it does not answer."""
-        return self.members[name or self.primary].status()
+        name = name or self.primary
+        return self.members[name].status() if self.runs(name) else {}
 
     def role(self, name: str) -> str:
-        return str(self.status(name).get("role", "")) if self.runs(name) else ""
+        return str(self.status(name).get("role", ""))
 
     def epoch(self) -> int:
         return int(self.status().get("epoch", 0))
@@ -142,7 +143,6 @@ class PairLab(LabClients):
         lab.instance.kill_all()
         if wipe:
             lab.wipe_memory()
-        lab.instance.ready = {}
         self._drain(port)
 
     def lose_member(self, name: str) -> None:

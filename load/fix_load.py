@@ -26,8 +26,9 @@ SOH = "\x01"
 
 ORDER = np.dtype(
     [
-        ("sent_ns", "<u8"), ("told_ns", "<u8"), ("order_id", "<u8"), ("connection", "<u4"), ("last_connection", "<u4"),
-        ("filled_lots", "<u4"), ("reports", "<u2"), ("sendings", "<u2"), ("state", "<u4"), ("spare", "<u4"),
+        ("sent_ns", "<u8"), ("told_ns", "<u8"), ("acknowledged_ns", "<u8"), ("order_id", "<u8"), ("connection", "<u4"),
+        ("last_connection", "<u4"),
+        ("filled_lots", "<u4"), ("reports", "<u2"), ("sendings", "<u2"), ("state", "<u4"), ("doubts", "<u4"),
     ]
 )  # fmt: skip
 REPORT = np.dtype(
@@ -110,6 +111,7 @@ class FixLoad:
     def __init__(self, settings: LoadSettings, sessions: Sequence[LoadSession]) -> None:
         s = self.settings = settings
         self.sessions = tuple(sessions)
+        self.orders_per_s = 0
         self._orders = np.zeros(len(sessions) * s.capacity, dtype=ORDER)
         self._reports = np.zeros(len(sessions) * s.capacity * s.reports_per_order, dtype=REPORT)
         self._config = _ffi.new("mm_load_config *", [
@@ -158,6 +160,7 @@ class FixLoad:
         _lib.mm_load_addresses(self._load, len(places))
 
     def rate(self, orders_per_s: int) -> None:
+        self.orders_per_s = orders_per_s
         _lib.mm_load_rate(self._load, orders_per_s)
 
     def hold(self, held: bool) -> None:

@@ -8,7 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RETRY_NS = 5000000, CONNECT_NS = 1000000000, LOGON_NS = 3000000000u, BURST_NS = 20000000, NAP_NS = 50000 };
+enum {
+    RETRY_NS = 5000000,
+    CONNECT_NS = 1000000000,
+    LOGON_NS = 3000000000u,
+    BURST_NS = 20000000,
+    DOUBT_NS = 1000000000,
+    DOUBT_MAX = 100000,
+    NAP_NS = 50000
+};
 
 static uint64_t mix(uint64_t x)
 {
@@ -219,7 +227,11 @@ static void when_connected(mm_load *load, load_session *s, uint64_t now)
     LOAD_SET(s->state, LOAD_LOGGING_ON);
     s->began_ns = s->heard_ns = s->said_ns = s->waiting_since_ns = now;
     s->connection++;
-    s->floor = s->next;
+    if (s->reset)
+        s->doubt_from = s->floor = s->next; /* what went before is over; else it is asked for, or answered */
+    s->doubt_to = s->next;
+    if (s->doubt_from + DOUBT_MAX < s->doubt_to)
+        s->doubt_from = s->doubt_to - DOUBT_MAX;
     load_put_logon(load, s);
 }
 
@@ -232,10 +244,13 @@ static uint64_t in_flight(const load_session *s)
 /* Silent for too long: a connection to a peer that was stopped never ends by itself. */
 static bool gave_up(const mm_load *load, const load_session *s, uint64_t now)
 {
-    if (s->state == LOAD_LOGGING_ON)
+    if (s->state == LOAD_LOGGING_ON && !load->config.patience_ms)
         return now - s->began_ns > LOGON_NS;
-    return load->config.patience_ms && in_flight(s) &&
-           now - s->waiting_since_ns > load->config.patience_ms * UINT64_C(1000000);
+    if (s->state == LOAD_LOGGING_ON)
+        return now - s->began_ns > load->config.patience_ms * UINT64_C(1000000);
+    uint64_t heard = s->heard_ns > s->waiting_since_ns ? s->heard_ns : s->waiting_since_ns;
+    return load->config.patience_ms && in_flight(s) && now > heard &&
+           now - heard > load->config.patience_ms * UINT64_C(1000000);
 }
 
 static void keep_alive(const mm_load *load, load_session *s, uint64_t now)
@@ -291,6 +306,8 @@ static bool turn(mm_load *load, load_session *s, uint64_t now, uint64_t *credit,
     }
     if (s->state == LOAD_UP) {
         load_put_resend(load, s);
+        if (s->resend_from > s->resend_to && s->doubt_from < s->doubt_to && now - s->began_ns > DOUBT_NS)
+            load_put_doubts(load, s);
         uint64_t done = send_orders(load, s, *credit < share ? *credit : share);
         *credit -= done;
         moved = done > 0;

@@ -177,6 +177,8 @@ static void tell(mm_load *load, uint32_t index, const mm_load_report *r)
         LOAD_SET(load->told, load->told + 1);
         LOAD_SET(load->last_told_ns, r->at_ns);
     }
+    if (!o->acknowledged_ns && r->kind != 'I')
+        o->acknowledged_ns = r->at_ns;
     o->state |= state_bit((char)r->kind);
     o->reports += o->reports < UINT16_MAX;
     if (r->kind == 'F')
@@ -219,7 +221,6 @@ static void note(mm_load *load, load_session *s, const message *m, bool known)
     uint64_t first = s->index * c->capacity;
     if (r->order >= first && r->order - first >= s->answered && r->order - first < s->next) {
         s->answered = r->order - first + 1;
-        s->waiting_since_ns = load_clock(CLOCK_MONOTONIC);
     }
 }
 
@@ -260,7 +261,6 @@ static bool act(mm_load *load, load_session *s, const message *m)
         return true;
     case 'A':
         s->reset = false;
-        s->waiting_since_ns = load_clock(CLOCK_MONOTONIC);
         LOAD_SET(s->state, LOAD_UP);
         LOAD_SET(load->logons, load->logons + 1);
         return true;

@@ -31,11 +31,13 @@ typedef struct load_session {
     int fd;
     uint32_t index, address, connection;
     uint64_t retry_ns, began_ns, heard_ns, said_ns; /* CLOCK_MONOTONIC */
-    uint64_t waiting_since_ns;                      /* the oldest moment since which nothing was answered */
+    uint64_t waiting_since_ns;                      /* when an order went out with none before it on the way */
     uint64_t next_out, next_in;                     /* MsgSeqNum */
     uint64_t next;                                  /* number of the next order */
     uint64_t answered, floor;                       /* numbers below are answered, or of an earlier connection */
     uint64_t resend_from, resend_to;                /* what we were asked for and have not sent: none when from > to */
+    uint64_t doubt_from, doubt_to;                  /* numbers of orders that may be in doubt: none when from >= to */
+    uint64_t doubted;                               /* the number under which one of them goes out just now */
     uint64_t asked_for;                             /* we have asked for all from this number on; 0: have not */
     bool reset;
     uint64_t numbers;   /* of order_of: no order goes out under a higher one */
@@ -75,6 +77,8 @@ uint32_t load_index(const mm_load *load, const load_session *s, uint64_t number)
 /* Room for one more message? */
 bool load_has_room(const load_session *s);
 void load_put_order(mm_load *load, load_session *s, uint64_t number, uint64_t now_ns);
+/* Goes on sending what is in doubt under new numbers, with PossResend. */
+void load_put_doubts(mm_load *load, load_session *s);
 void load_put_logon(mm_load *load, load_session *s);
 /* A session message with these fields, each with its SOH. */
 void load_put_admin(load_session *s, const char *type, const char *fields);

@@ -35,7 +35,7 @@ static char *put_price(char *at, const mm_load_config *c, int64_t ticks)
     return put_decimal(at, (int64_t)(units / mm_powers_of_ten[8 - c->price_decimals]), c->price_decimals);
 }
 
-/* Under the number `seq`; with `orig_ns` it was sent before, then. */
+/* Under the number `seq`; with `orig_ns` it was sent under that number before, then. */
 static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_t seq, uint64_t now_ns,
                         uint64_t orig_ns)
 {
@@ -44,6 +44,8 @@ static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_
     const char *symbol = load->symbols[plan.symbol];
     char room[LOAD_MESSAGE_ROOM],
         *at = mm_fix_put_header(&s->envelope, room, plan.cancels ? "F" : "D", seq, now_ns, orig_ns);
+    if (seq == s->doubted)
+        at = PUT(at, "97=Y\001");
     at = put_name(PUT(at, "11="), load, s, number);
     if (plan.cancels)
         at = put_name(PUT(at, "\00141="), load, s, plan.orig);
@@ -68,6 +70,22 @@ void load_put_order(mm_load *load, load_session *s, uint64_t number, uint64_t no
     o->sendings = 1;
     s->order_of[s->next_out] = (uint32_t)number + 1;
     write_order(load, s, number, s->next_out++, now_ns, 0);
+}
+
+void load_put_doubts(mm_load *load, load_session *s)
+{
+    for (; s->doubt_from < s->doubt_to && s->next_out < s->numbers && load_has_room(s); s->doubt_from++) {
+        mm_load_order *o = &load->orders[load_index(load, s, s->doubt_from)];
+        if (o->told_ns)
+            continue;
+        o->doubts++;
+        o->last_connection = s->connection;
+        s->order_of[s->next_out] = (uint32_t)s->doubt_from + 1;
+        s->doubted = s->next_out;
+        write_order(load, s, s->doubt_from, s->next_out++, load_clock(CLOCK_REALTIME), 0);
+        s->doubted = 0;
+        LOAD_SET(load->resent, load->resent + 1);
+    }
 }
 
 static void put_fields(load_session *s, const char *type, uint64_t seq, uint64_t orig_ns, const char *fields)

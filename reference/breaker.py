@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from matchmark.conformance.trading_messages import Act, Trading
 
@@ -72,8 +73,7 @@ class Rules:
     halt_bps: int = 1000
 
 
-@dataclass(frozen=True)
-class Deal:
+class Deal(NamedTuple):
     """A trade: when it was made, at what price, how many lots, and its number in the audit log."""
 
     at_ns: int
@@ -128,6 +128,11 @@ class Watched:
     led: tuple[Figures, tuple[Deal, ...]] | None = None
     """What the last halt was decided on."""
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Of the many that are watched, most trade seldom."""
+        return bool(self.window) or self.state is not Trading.OPEN
+
     def figures(self) -> Figures:
         if not self.window or self.last is None:
             return Figures()
@@ -175,7 +180,7 @@ class Breaker:
             return []
         behind = self._due_ns is None or now_ns - self._due_ns > self.rules.interval_ns
         self._due_ns = (now_ns if behind else self._due_ns or 0) + self.rules.interval_ns
-        decided = (self._compare(symbol, w, now_ns) for symbol, w in self.symbols.items() if w.window or w.state)
+        decided = (self._compare(symbol, w, now_ns) for symbol, w in self.symbols.items() if w.is_looked_at)
         return [decision for decision in decided if decision]
 
     def asked(self, decision: Decision) -> None:

@@ -52,13 +52,16 @@ Heard = Changed | Traded
 class Feed:
     """`read` gives what has come since the last time, in the order of the log."""
 
-    def __init__(self, log: Path, clock: Clock, same_boot: bool, wall_ns: Callable[[], int]) -> None:
-        self._log, self._clock = log, clock
+    def __init__(
+        self, log: Path, clock: Clock, same_boot: bool, wall_ns: Callable[[], int], watched: npt.NDArray[np.bool_]
+    ) -> None:
+        """`watched`: by symbol number, whether its trades are wanted; states are in any case."""
+        self._log, self._clock, self._watched = log, clock, watched
         self._file: AuditFile | None = None
         self.sequence = 0
         """Of the last record read."""
         self._by_wall = not same_boot
-        self._shift = wall_ns() - now_ns() - clock.ahead(wall_ns())[1]
+        self._shift = wall_ns() - now_ns()
 
     def read(self, durable: int) -> Iterator[Heard]:
         """Up to record `durable`, which and whose predecessors are on the disk."""
@@ -96,16 +99,20 @@ class Feed:
 
     def _heard(self, records: npt.NDArray[Any]) -> Iterator[Heard]:
         event = records["event"]
-        wanted = (records["kind"] == 2) & ((event == EventKind.TRADE) | (event == EventKind.STATE))
-        for r in records[np.flatnonzero(wanted)]:
-            sequence, symbol = int(r["sequence"]), int(r["symbol"])
-            if r["event"] == EventKind.STATE:
-                yield Changed(symbol, STATES[int(r["state"])], sequence)
+        found = np.flatnonzero((records["kind"] == 2) & ((event == EventKind.TRADE) | (event == EventKind.STATE)))
+        symbols = records["symbol"][found]
+        wanted = found[self._watched[np.minimum(symbols, len(self._watched) - 1)] | (event[found] == EventKind.STATE)]
+        for sequence, kind, state, symbol, price, lots, wall, made in self._columns(records[wanted]):
+            if kind == EventKind.STATE:
+                yield Changed(symbol, STATES[state], sequence)
             else:
-                yield Traded(symbol, Deal(self._made_at(r), int(r["price"]), int(r["lots"]), sequence))
+                yield Traded(symbol, Deal(self._made_at(wall, made), price, lots, sequence))
 
-    def _made_at(self, r: Any) -> int:
+    def _columns(self, records: npt.NDArray[Any]) -> Iterator[tuple[int, ...]]:
+        names = ("sequence", "event", "state", "symbol", "price", "lots", "time_ns", "dequeued_ns")
+        return zip(*(records[name].tolist() for name in names), strict=True)
+
+    def _made_at(self, wall: int, dequeued: int) -> int:
         """On the monotonic clock of now."""
-        wall = int(r["time_ns"])
-        real = min(wall - self._shift, now_ns()) if self._by_wall else int(r["dequeued_ns"])
+        real = min(wall - self._shift, now_ns()) if self._by_wall else dequeued
         return real + self._clock.ahead(wall)[0]

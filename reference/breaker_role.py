@@ -72,12 +72,17 @@ class Desk:
         self.numbers: Mapping[str, int] = {symbol.name: number for number, symbol in enumerate(symbols)}
         self.gateway = Gateway(pipeline, NUMBER)
         self.breaker = Breaker(rules)
+        wanted = np.zeros(len(symbols) + 1, dtype=np.bool_)
         for number in watched:
             self.breaker.watch(number)
+            wanted[number] = True
         clock.refresh()
-        self.feed = Feed(log, clock, same_boot, time.time_ns)
+        self.feed = Feed(log, clock, same_boot, time.time_ns, wanted)
         self._serial = time.time_ns()
         self._awaited, self._answer = 0, _NO_REPORT
+
+    def begin(self) -> None:
+        """Reads what the log has so far: its whole length, so nobody is made to wait for it."""
         self._hear()
         self.feed.from_now_on()
 

@@ -28,7 +28,8 @@ SHUTDOWN_IOCTL = 0x8004587D
 WITHOUT_LOG_FLUSH = 2
 PATIENCE_S = 10.0
 MAKERS = {"xfs": ["mkfs.xfs", "-q", "-f"], "ext4": ["mkfs.ext4", "-q", "-F", "-E", "nodiscard"]}
-ENTER = 'echo $$ > "$1" && shift && exec unshare --mount --propagation private sh -c "$0" sh "$@"'
+ENTER = 'echo $$ > "$1" && shift && exec unshare --mount --propagation slave sh -c "$0" sh "$@"'
+# A machine sees what is mounted later, so that a disk can be read elsewhere when its own machine has lost its power.
 OWN_MEMORY = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
 """A /dev/shm of the machine's own: what is in it goes with the power too."""
 
@@ -95,6 +96,30 @@ class _Group:
         self.thaw()
 
 
+class _Yard:
+    """The folder that all machines stand in, there while there is one: what is mounted and unmounted in it is seen by all."""
+
+    def __init__(self) -> None:
+        self._machines, self._folder = 0, Path()
+
+    def enter(self) -> Path:
+        if not self._machines:
+            self._folder = Path(tempfile.mkdtemp(prefix="matchmark-machines-"))
+            _run(["mount", "-t", "tmpfs", "tmpfs", str(self._folder)])
+            _run(["mount", "--make-shared", str(self._folder)])
+        self._machines += 1
+        return self._folder
+
+    def leave(self) -> None:
+        self._machines -= 1
+        if not self._machines:
+            unmount(self._folder)
+            self._folder.rmdir()
+
+
+_YARD = _Yard()
+
+
 class Machine:
     """On when it is made; a context manager. `folder` is its disk, `memory` its shared memory; `words` before a command run it
     there."""
@@ -105,7 +130,7 @@ class Machine:
         groups = control_groups()
         assert groups is not None
         self.file_system = file_system
-        self._base = Path(tempfile.mkdtemp(prefix="matchmark-machine-"))
+        self._base = Path(tempfile.mkdtemp(prefix="matchmark-machine-", dir=_YARD.enter()))
         self._store = Path(tempfile.mkdtemp(prefix="matchmark-machine-", dir="/dev/shm"))
         self.folder, self.memory = self._base / "disk", self._base / "memory"
         self.group = _Group(groups / self._base.name)
@@ -174,8 +199,10 @@ class Machine:
                 self.group.folder.rmdir()
         for folder in (self.memory, self.folder):
             unmount(folder)
-        shutil.rmtree(self._base, ignore_errors=True)
-        shutil.rmtree(self._store, ignore_errors=True)
+        if self._store.is_dir():
+            shutil.rmtree(self._base, ignore_errors=True)
+            shutil.rmtree(self._store, ignore_errors=True)
+            _YARD.leave()
 
 
 def _run(words: list[str]) -> None:

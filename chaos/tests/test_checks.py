@@ -31,7 +31,7 @@ def evidence(faults: list[Injected] | None = None) -> Evidence:
     for session in (0, 1):
         one = np.zeros(N, dtype=ORDER)
         one["sent_ns"] = T0 + np.arange(N) * MS
-        one["told_ns"] = one["sent_ns"] + MS // 2
+        one["told_ns"] = one["acknowledged_ns"] = one["sent_ns"] + MS // 2
         one["connection"] = one["last_connection"] = 1
         one["state"], one["filled_lots"], one["reports"], one["sendings"] = ACCEPTED | TRADED, 3, 2, 1
         plan = np.zeros(N, dtype=PLAN)
@@ -170,7 +170,7 @@ def test_recovery_is_from_the_last_answer_before_to_the_first_of_an_order_sent_a
     at = T0 + 10 * MS
     e = evidence([Injected("kill", "engine", at, at, at)])
     for orders in e.orders:
-        orders["told_ns"][10:] += 100 * MS
+        orders["acknowledged_ns"][10:] += 100 * MS
     (found,) = recoveries(e)
     assert found.gap_ns == T0 + 111 * MS + MS // 2 - (T0 + 9 * MS + MS // 2)
     assert spread([found.gap_ns or 0]) is not None and spread([]) is None

@@ -26,7 +26,7 @@ NAME = "chaos"
 HELP = "game days: kill, pause and cut off an expendable target under load; is anything lost or done twice?"
 
 OK, FOUND, USAGE, BLOCKED = 0, 1, 2, 3
-MODES = {"exchange": ("exchange", "exchange-fsync")}
+MODES = {"exchange": ("exchange", "exchange-fsync", "exchange-replicated")}
 """Built-in targets whose modes take turns."""
 KILLS, CUTS, RATE = 25, 25, 50_000
 
@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_argument("--cuts", type=int, default=CUTS, metavar="N", help="power cuts in all (default %(default)s)")
     runs.add_argument(
         "--rate", type=int, default=RATE, metavar="ORDERS_S", help="orders a second (default %(default)s)"
+    )
+    runs.add_argument(
+        "--heartbeat-s", type=float, default=1.0, metavar="S", help="of a pair, and its timeout (default %(default)s)"
     )
     runs.add_argument("--no-controls", action="store_true", help="leave the negative controls out: then it shows less")
     runs.add_argument(
@@ -90,7 +93,15 @@ def _asked(args: argparse.Namespace) -> tuple[str, game_day.Day, list[EpisodePla
         raise Refused("--kills, --cuts and --rounds are not below 0, and --rate not below 100")
     seed = args.seed if args.seed is not None else secrets.randbelow(1 << 31)
     day = game_day.Day(
-        profiles, _scenarios(args), seed, kills, cuts, args.rate, args.target in PROFILES, not args.no_controls
+        profiles,
+        _scenarios(args),
+        seed,
+        kills,
+        cuts,
+        args.rate,
+        args.heartbeat_s,
+        args.target in PROFILES,
+        not args.no_controls,
     )
     return args.target, day, *game_day.schedule(day)
 
@@ -110,7 +121,8 @@ def _scenarios(args: argparse.Namespace) -> tuple[str, ...]:
 def _profiles(target: str, overrides: list[str]) -> dict[str, Profile]:
     """By name; refuses what may not be killed, and what it could not read the log of."""
     if target in PROFILES:
-        return {name: load(PROFILES[name], overrides) for name in MODES.get(target, (target,))}
+        folder = PROFILES[target].parent
+        return {name: load(folder / f"{name}.toml", overrides) for name in MODES.get(target, (target,))}
     path = Path(target)
     if path.suffix != ".toml":
         raise Refused(f"--target {target}: expected {', '.join(PROFILES)} or the path of a profile (FILE.toml)")
@@ -142,7 +154,8 @@ def _replayed(args: argparse.Namespace) -> tuple[str, game_day.Day, list[Episode
     except (ValueError, KeyError, TypeError):
         raise Refused(f"{path}: not the schedule of a game day") from None
     profiles = _profiles(target, said.get("set", []))
-    day = game_day.Day(profiles, scenarios, seed, 0, 0, rate, target in PROFILES, controls)
+    heartbeat_s = float(said.get("heartbeat_s", 1.0))
+    day = game_day.Day(profiles, scenarios, seed, 0, 0, rate, heartbeat_s, target in PROFILES, controls)
     return target, day, plans, []
 
 
@@ -160,7 +173,8 @@ def _run(
 ) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "schedule.json", {
-        "target": target, "seed": day.seed, "rate": day.rate, "scenarios": day.scenarios, "controls": day.controls,
+        "target": target, "seed": day.seed, "rate": day.rate, "heartbeat_s": day.heartbeat_s,
+        "scenarios": day.scenarios, "controls": day.controls,
         "episodes": [plan.document() for plan in plans],
     })  # fmt: skip
     if not quiet:
@@ -182,7 +196,7 @@ def _run(
         result = game_day.run(day, plans, progress, keep)
     result.skipped += skipped
     _write(folder / "results.json", game_day.document(result))
-    title = f"Game day of {target}, seed {day.seed}: {result.count('kill')} kills, {result.count('cut')} power cuts"
+    title = f"Game day of {target}, seed {day.seed}: {result.kills} kills, {result.count('cut')} power cuts"
     (folder / "timeline.svg").write_text(timeline.svg(lanes, title), encoding="utf-8")
     return _verdict(console, result, folder)
 
@@ -228,15 +242,15 @@ def _table(result: game_day.Result) -> Table:
     sound = sum(c.caught is True for c in result.controls)
     excused = f" (and {result.excused} within the window that mode async announces)" if result.excused else ""
     rows = [
-        ("kills", f"{result.count('kill')}"),
+        ("kills", f"{result.kills}"),
         ("power cuts", f"{result.count('cut')}"),
-        ("pauses", f"{result.count('pause')}"),
+        *((f"{fault}s", f"{n}") for fault in ("failover", "pause", "zombie") if (n := result.count(fault))),
         ("orders", f"{result.orders:,}"),
         ("acknowledged", f"{result.acknowledged:,}"),
         ("lost", f"{result.lost}{excused}"),
         ("duplicated", f"{result.doubled}"),
     ]
-    for fault in ("kill", "cut", "pause"):
+    for fault in game_day.FAULTS:
         if found := result.recovery(fault):
             rows.append(
                 (f"recovery, {fault}", f"p50 {found.p50:,.0f} ms, p99 {found.p99:,.0f} ms, max {found.longest:,.0f} ms")

@@ -83,6 +83,8 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
         "chaos_start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
+        "cluster_start": '["my-engine", "--cluster", "{shared}", "--member", "{member}", "--data", "{folder}"]',
+        "standby_start": '["my-engine", "--standby", "--cluster", "{shared}", "--member", "{member}", "--data", "{folder}"]',
         "stop": '["my-engine-ctl", "stop", "{pid}"]',
         "kill": '["my-engine-ctl", "kill", "{role}"]',
         "power_cut": '["my-engine-ctl", "power-cut", "{folder}"]',

@@ -98,7 +98,7 @@ def _print_summary(summary: Summary, took_s: float, bug: str | None) -> None:
         print(f"and {summary.failures - len(summary.failed)} more")
     print(
         f"{summary.seeds} seeds in {took_s:.0f} s: {summary.simulated_ns / 3.6e12:.1f} h simulated, {summary.events} events, "
-        f"{summary.acknowledged} orders acknowledged, {summary.takeovers} takeovers"
+        f"{summary.acknowledged} orders acknowledged, {summary.takeovers} takeovers, {summary.halts} halts"
     )
     print("modes: " + ", ".join(f"{mode} {n}" for mode, n in sorted(summary.modes.items())))
     print("faults: " + ", ".join(f"{fault} {n}" for fault, n in summary.faults.most_common()))

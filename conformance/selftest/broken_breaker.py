@@ -76,7 +76,7 @@ def early_thresholds() -> None:
 @bug
 def trades_weigh_the_same() -> None:
     def made(on_trade: Any) -> Any:
-        return lambda self, symbol, deal: on_trade(self, symbol, replace(deal, lots=1))
+        return lambda self, symbol, deal: on_trade(self, symbol, deal._replace(lots=1))
 
     instead(Breaker, "on_trade", made)
 
@@ -111,7 +111,8 @@ def orders_count() -> None:
             yield from heard(self, records)
             accepted = (records["kind"] == 2) & (records["event"] == EventKind.ACCEPTED) & (records["price"] > 0)
             for r in records[np.flatnonzero(accepted)]:
-                deal = Deal(self._made_at(r), int(r["price"]), int(r["lots"]), int(r["sequence"]))
+                made_at = self._made_at(int(r["time_ns"]), int(r["dequeued_ns"]))
+                deal = Deal(made_at, int(r["price"]), int(r["lots"]), int(r["sequence"]))
                 yield breaker_feed.Traded(int(r["symbol"]), deal)
 
         return broken
@@ -227,9 +228,9 @@ def resumes_the_next_day() -> None:
 
 
 def at_the_start(state: Trading, op: Op) -> None:
-    def made(init: Any) -> Any:
-        def broken(self: Desk, *given: Any) -> None:
-            init(self, *given)
+    def made(begin: Any) -> Any:
+        def broken(self: Desk) -> None:
+            begin(self)
             self.forgotten = [s for s, w in self.breaker.symbols.items() if w.state is state]  # type: ignore[attr-defined]
 
         return broken
@@ -242,7 +243,7 @@ def at_the_start(state: Trading, op: Op) -> None:
 
         return broken
 
-    instead(Desk, "__init__", made)
+    instead(Desk, "begin", made)
     instead(Desk, "poll", poll_made)
 
 

@@ -109,9 +109,8 @@ def test_a_primary_without_its_standby_does_as_the_mode_says(pair: PairLab) -> N
     with pair.paused("b"):
         if pair.durability != "replicated":
             began = time.monotonic()
-            for n in range(40):
-                desk.order("buy" if n % 2 else "sell", 1, 0)
-            if pair.durability == "async" and time.monotonic() - began > 0.8 * pair.heartbeat_s * 2:
+            desk.order("buy", 1, -3)
+            if pair.durability == "async" and time.monotonic() - began > 1.5 * pair.heartbeat_s:
                 violate(pair, Breach("D11.1", "in mode async acknowledgements waited for a standby that stood still"))
             shown = int(pair.status().get("replication", {}).get("standby_sequence", 0))
             if shown >= int(pair.status().get("sequence", 0)):

@@ -41,7 +41,7 @@ class Following:
 
     def __init__(self, role: ClusterRole, ready: Callable[[], None]) -> None:
         self._role, self._ready = role, ready
-        self._said_ready = False
+        self.said_ready = False
         self._monitor = Monitor(role.settings, now_ns(), role.pipeline.status().epoch)
         role.pipeline.set_lease(NO_LEASE)  # a takeover that was cut short may have left another
         self._replica = Replica(role.pipeline, role.plan.log)
@@ -156,13 +156,8 @@ class Following:
         if status.drained is not None and self._line is not None:
             self._do(monitor.drained(now_ns(), status.drained))
         self._do(monitor.tick(now_ns()))
-        if (
-            not self._said_ready
-            and self._line is not None
-            and status.heard_ns
-            and status.applied >= status.primary_tail
-        ):
-            self._said_ready = True
+        if not self.said_ready and self._line is not None and status.heard_ns and status.applied >= status.primary_tail:
+            self.said_ready = True
             self._ready()
 
     def _switchover(self) -> None:

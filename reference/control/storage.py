@@ -38,7 +38,6 @@ class EpochStore:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "epoch"
-        self._standby = self.directory / "standby"
 
     def found(self, member: str, first: int = 1) -> EpochRecord:
         """The cluster's first epoch, made for `member` unless another founds it at the same time; or what is stored.
@@ -105,7 +104,8 @@ class EpochStore:
         """
         said = json.dumps({"epoch": number, "may_be_missing": may_be_missing}).encode()
         try:
-            self._make(self.directory / f"opened.{number}", said)
+            if not self._make(self.directory / f"opened.{number}", said):
+                sync_directory(self.directory)  # an earlier try made it, and may not have got so far
         except OSError as error:
             raise self._unreadable(error) from None
 
@@ -120,25 +120,6 @@ class EpochStore:
         if number and holder is None:
             raise StorageUnreadable(errno.EIO, f"shared storage {self.directory}: epoch.{number} cannot be read")
         return (number, holder) if holder is not None else None
-
-    def note_standby(self, number: int, member: str) -> bool:
-        """On the disk: in mode replicated the acknowledgements of `member` count for the primary of epoch `number`.
-
-        False: not known which one storage names now, so none may count.
-        """
-        try:
-            os.replace(self._draft("standby", json.dumps({"epoch": number, "member": member}).encode()), self._standby)
-            sync_directory(self.directory)
-        except OSError:
-            return False
-        return True
-
-    def noted_standby(self) -> str | None:
-        """Who may go on without the old log; None when nobody is named, or it cannot be read: then nobody may."""
-        try:
-            return str(json.loads(self._standby.read_bytes())["member"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
     def take(self, number: int, member: str, used: int) -> bool:
         """Makes `number` the member's: it is on the disk, and nobody else has it or ever gets it. False: another was first.

@@ -10,6 +10,8 @@ from matchmark.reference.control.monitor import Action, Monitor, State
 from matchmark.reference.control.promotion import Found, Own, Promotion, Step
 from matchmark.reference.control.standbys import Ack, NoteStandby, Sender
 from matchmark.reference.simulate.cluster import Parts
+from matchmark.reference.simulate.log import Log
+from matchmark.reference.simulate.market import Market
 from matchmark.reference.simulate.primary import PrimaryRole
 from matchmark.reference.simulate.standby import StandbyRole
 from matchmark.reference.simulate.storage import SharedStorage
@@ -102,7 +104,7 @@ class _OpensFirst(Takeover):
 
     def _late(self, at: int, last: int) -> None:
         for record in self._theirs[at - 1 : last]:
-            self.member.log.append(self.order.epoch, record.key)
+            self.member.log.append(self.order.epoch, record.key, record.value)
 
 
 class _GapTwice(Takeover):
@@ -110,7 +112,7 @@ class _GapTwice(Takeover):
         begun = self.cluster.__dict__.setdefault("gaps", {}).setdefault((self.member.number, last), at)
         if self.promotion._own.sequence + 1 == at > begun:  # a new try, and not a later chunk of this one
             for record in self._theirs[begun - 1 : at - 1]:
-                self.member.log.append(record.epoch, record.key)
+                self.member.log.append(record.epoch, record.key, record.value)
         super()._replay(at, last)
 
 
@@ -160,6 +162,11 @@ class _ForgetsIds(PrimaryRole):
     def remembered(self, key: int) -> int | None:
         at = self.member.log.keys.get(key)
         return at if at is not None and self.member.log.records[at - 1].epoch == self.epoch else None
+
+
+class _ForgetsHalt(Market):
+    def _read(self, log: Log) -> None:
+        pass
 
 
 # --- replication ---
@@ -225,6 +232,7 @@ BUGS: dict[str, Bug] = {
     "hides-a-loss": Bug("mode async does not say what may be missing", Parts(promotion=_SaysNothing)),
     "promotes-diverged": Bug("a damaged standby is promoted", Parts(standby=_TakesDiverged, promotion=_NotCompared)),
     "forgets-ids": Bug("ClOrdIDs from before the takeover are not known any more", Parts(primary=_ForgetsIds)),
+    "forgets-the-halt": Bug("a new primary begins with every symbol open", Parts(market=_ForgetsHalt)),
     "replicated-too-early": Bug("reports go out before the standby has the record", Parts(sender=_EarlyReplicated)),
     "counts-any-standby": Bug("acknowledgements count whoever storage names", Parts(sender=_AnyStandby)),
     "forgets-its-power-cut": Bug(

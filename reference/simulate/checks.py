@@ -18,7 +18,7 @@ class Checks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.acked: dict[int, int] = {}
-        """Acknowledged orders: their record. Those whose loss was stated are taken out."""
+        """Acknowledged orders, and halts that were announced: their record. Those whose loss was stated are taken out."""
         self.opened_epoch = 0
         self._opened_by: Member | None = None
         self.flushed = 0

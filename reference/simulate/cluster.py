@@ -10,6 +10,7 @@ from matchmark.reference.control.promotion import Mode, Promotion
 from matchmark.reference.control.standbys import Sender
 from matchmark.reference.simulate.checks import Checks
 from matchmark.reference.simulate.client import Client
+from matchmark.reference.simulate.market import Market
 from matchmark.reference.simulate.member import Member
 from matchmark.reference.simulate.primary import PrimaryRole
 from matchmark.reference.simulate.standby import StandbyRole
@@ -33,6 +34,7 @@ class Parts:
     primary: type[PrimaryRole] = PrimaryRole
     standby: type[StandbyRole] = StandbyRole
     takeover: type[Takeover] = Takeover
+    market: type[Market] = Market
 
 
 SOUND = Parts()
@@ -47,6 +49,8 @@ class Cluster:
         self.one_host = rng.random() < 0.5
         """Members can read each other's shared memory."""
         self.settings = Settings()
+        self.crashes = 0
+        """How many flash crashes are on."""
         self.forced = False
         """An operator takes the loss of what is not to be had."""
         self.storage = parts.storage(world)
@@ -70,6 +74,19 @@ class Cluster:
         first.primary = self.parts.primary(first, keeper)
         for member in others:
             member.start()
+        self.review()
+
+    def price(self, key: int) -> int:
+        """Of this order's trade, in ticks."""
+        fair = 10_000 - key % 13
+        return fair * 85 // 100 if self.crashes else fair
+
+    def review(self) -> None:
+        """The operator looks now and then, and lets a symbol trade that was halted."""
+        primary = self.primary()
+        if primary is not None and primary.primary is not None:
+            primary.fire(primary.life, primary.primary.resume, ())
+        self.world.at(self.world.rng.randint(600 * MS, 2500 * MS), self.review)
 
     def peers(self, member: Member) -> list[Member]:
         return [other for other in self.members if other is not member]

@@ -44,6 +44,7 @@ class Faults:
             "damaged standby": (2, self._damage),
             "epoch file": (1, self._epoch_file),
             "engine hangs": (2, self._hang),
+            "flash crash": (3, self._flash_crash),
             "clock jumps": (1, self._clock_jump),
             "switchover": (3, self._switchover),
         }
@@ -180,6 +181,11 @@ class Faults:
             role.hung = True
             self._after(300, 6000, lambda: primary.fire(primary.life, role.unhang, ()))
 
+    def _flash_crash(self) -> None:
+        cluster = self._cluster
+        cluster.crashes += 1
+        self._after(500, 2500, lambda: setattr(cluster, "crashes", max(0, cluster.crashes - 1)))
+
     def _clock_jump(self) -> None:
         """Of the wall clock: nothing may depend on it."""
         self._victim().wall_offset_ns += self._rng.choice((-1, 1)) * self._rng.randint(1, 10**6) * SECOND
@@ -199,7 +205,7 @@ class Faults:
         cluster.network.cuts.clear()
         cluster.network.slow.clear()
         cluster.network.loss = 0.0
-        storage.down = storage.slow = 0
+        storage.down = storage.slow = cluster.crashes = 0
         storage.cut.clear()
         storage.repair()
         for member in cluster.members:

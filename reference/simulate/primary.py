@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from matchmark.conformance.trading_messages import Act
 from matchmark.reference.control.monitor import Heartbeat
 from matchmark.reference.control.replication import VERSION, Answer, Go, Handshake, Hash, Hello, Primary
 from matchmark.reference.control.standbys import Ack, NoteStandby
 from matchmark.reference.control.switchover import PrimarySwitch, Step
+from matchmark.reference.simulate.log import ACTS
 from matchmark.reference.simulate.world import MS
 
 if TYPE_CHECKING:
@@ -29,9 +31,11 @@ class PrimaryRole:
         self.cluster = member.cluster
         self.sender = self.cluster.parts.sender(keeper.epoch, len(member.log))
         self.switch = PrimarySwitch(8_000 * MS)
+        self.market = self.cluster.parts.market(member.log, member.clock())
         self.hung = False
         self._stuck: list[tuple[Client, int]] = []
-        self._unsent: list[tuple[int, Client, int]] = []
+        self._unsent: list[tuple[int, Client | None, int]] = []
+        """Record, client (None: everybody is told of a halt), order."""
         self._links: dict[int, list[int]] = {}
         """By standby: the life that it had, and the last record sent."""
         self._asker: Member | None = None
@@ -88,15 +92,38 @@ class PrimaryRole:
         if self.switch.state is not self.switch.state.TRADING or not self.may_acknowledge():
             client.answer_later(client.refused, key)
             return
-        log = self.member.log
         at = self.remembered(key)
+        if at is None and self.market.halted:
+            client.answer_later(client.refused, key)
+            return
         if at is None:
-            self.cluster.checks.executes(self.member, self.epoch)
-            log.append(self.epoch, key)
-            at = len(log)
-            self.sender.tail = at
+            at = self._sequence(key, self.cluster.price(key))
         self._unsent.append((at, client, key))
         self._pump()
+
+    def _sequence(self, key: int, value: int) -> int:
+        """One more record."""
+        log = self.member.log
+        self.cluster.checks.executes(self.member, self.epoch)
+        record = log.append(self.epoch, key, value)
+        self.market.follow(len(log), record, self.member.clock())
+        self.sender.tail = len(log)
+        return len(log)
+
+    def _change_trading(self, act: Act) -> None:
+        """Sequenced with the orders; a halt is told to everybody as an order is acknowledged."""
+        key = -(len(self.member.log) + 1)
+        at = self._sequence(key, ACTS.index(act))
+        if act is Act.HALT:
+            self.member.say(f"halts trading, record {at}")
+            self._unsent.append((at, None, key))
+
+    def resume(self) -> None:
+        """The operator's command."""
+        if self.market.halted and self.may_acknowledge() and self.switch.state is self.switch.state.TRADING:
+            self.member.say("resumes trading")
+            self._change_trading(Act.RESUME)
+            self._pump()
 
     def remembered(self, key: int) -> int | None:
         """The record of an order that was executed already."""
@@ -109,7 +136,10 @@ class PrimaryRole:
             self.order(client, key)
 
     def _pump(self) -> None:
-        """Whatever can be written, sent and acknowledged now."""
+        """Whatever can be decided, written, sent and acknowledged now."""
+        if self.may_acknowledge() and not self.hung and self.switch.state is self.switch.state.TRADING:
+            for act in self.market.check(self.member.clock()):
+                self._change_trading(act)
         self.member.write_log(self._may_write, self._flushed)
         self._send_records()
         self._note(self.sender.tick())
@@ -137,7 +167,8 @@ class PrimaryRole:
             self._unsent = [item for item in self._unsent if item[0] > mark]
             for at, client, key in ready:
                 self.cluster.checks.acknowledges(self.member, self.epoch, at, key)
-                client.answer_later(client.acknowledged, key)
+                if client is not None:
+                    client.answer_later(client.acknowledged, key)
 
     # --- standbys ---
 

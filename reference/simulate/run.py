@@ -29,6 +29,7 @@ class Outcome:
     acknowledged: int = 0
     lost_stated: int = 0
     takeovers: int = 0
+    halts: int = 0
     forced: bool = False
     faults: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
@@ -59,6 +60,7 @@ def run_seed(seed: int, parts: Parts = SOUND, trace: bool = False) -> Outcome:
     outcome.simulated_ns, outcome.events = world.now, world.events
     outcome.acknowledged = sum(client.acknowledgements for client in cluster.clients)
     outcome.lost_stated, outcome.takeovers = cluster.checks.lost_stated, cluster.checks.opens_count - 1
+    outcome.halts = sum(key < 0 for key in cluster.checks.acked)
     outcome.forced, outcome.alerts = cluster.forced, cluster.alerts
     return outcome
 

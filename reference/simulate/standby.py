@@ -80,12 +80,12 @@ class StandbyRole:
             return
         log = self.member.log
         for record in batch:
-            if chain(log.hash_at(len(log)), record.epoch, record.key) != record.hash:
+            if chain(log.hash_at(len(log)), record.epoch, record.key, record.value) != record.hash:
                 self._damaged = f"its book differs from the primary's from record {len(log) + 1} on"
                 self.member.say(self._damaged)
                 self.receiver = None
                 return
-            log.append(record.epoch, record.key)
+            log.append(record.epoch, record.key, record.value)
         self.receiver.executed(len(log))
         self._is_whole()
         self.member.write_log(lambda: True, self._flushed)

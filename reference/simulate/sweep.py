@@ -30,6 +30,7 @@ class Summary:
     events: int = 0
     acknowledged: int = 0
     takeovers: int = 0
+    halts: int = 0
     lost_stated: int = 0
     forced: int = 0
     modes: Counter[str] = field(default_factory=Counter)
@@ -42,6 +43,7 @@ class Summary:
         self.events += outcome.events
         self.acknowledged += outcome.acknowledged
         self.takeovers += outcome.takeovers
+        self.halts += outcome.halts
         self.lost_stated += outcome.lost_stated
         self.forced += outcome.forced
         self.modes[outcome.mode] += 1

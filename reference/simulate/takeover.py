@@ -105,11 +105,11 @@ class Takeover:
             return
         log = self.member.log
         for record in self._theirs[at - 1 : min(last, at - 1 + CHUNK)]:
-            if chain(log.hash_at(len(log)), record.epoch, record.key) != record.hash:
+            if chain(log.hash_at(len(log)), record.epoch, record.key, record.value) != record.hash:
                 self.promotion.failed(f"record {len(log) + 1} replays to something else")
                 self._next(None)
                 return
-            log.append(record.epoch, record.key)
+            log.append(record.epoch, record.key, record.value)
         self.cluster.took_step(self.member, "Chunk")
         if len(log) < last:
             self.member.later(self.member.world.rng.randint(1, 3 * MS), self._replay, at + CHUNK, last)

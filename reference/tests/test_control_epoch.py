@@ -174,16 +174,23 @@ def test_storage_says_whose_log_is_the_one_to_be_read(store: EpochStore) -> None
         store.opened()
 
 
-def test_storage_names_the_standby_that_counts_or_nobody(store: EpochStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store.noted_standby() is None
-    assert store.note_standby(1, "b") and store.note_standby(1, "c")
-    assert EpochStore(store.directory).noted_standby() == "c"
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-        assert not store.note_standby(1, "d")
-    for content in (b"", b"{", b"[]", b"{}"):
-        (store.directory / "standby").write_bytes(content)
-        assert store.noted_standby() is None
+def test_a_mark_whose_flush_failed_is_flushed_when_it_is_made_again(
+    store: EpochStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[object] = []
+    sync = storage.sync_directory
+
+    def once_failing(path: Path) -> None:
+        flushed.append(path)
+        if len(flushed) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(path)
+
+    monkeypatch.setattr(storage, "sync_directory", once_failing)
+    with pytest.raises(StorageUnreadable):
+        store.mark_opened(1, None)
+    store.mark_opened(1, None)
+    assert len(flushed) == 2
 
 
 def test_an_epoch_whose_flush_fails_is_not_taken(store: EpochStore, monkeypatch: pytest.MonkeyPatch) -> None:

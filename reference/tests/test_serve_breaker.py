@@ -77,7 +77,10 @@ class Floor:
 
 
 def expect(client: Trader, tag: int, value: str) -> dict[int, str]:
+    """The next report, or (tag 326) the next that is told of a symbol's state; the others of these two sorts are passed over."""
     got: dict[int, str] = client.next()
+    while (got[35] == "f") != (tag == 326):
+        got = client.next()
     assert got.get(tag) == value, got
     return got
 

@@ -2,7 +2,7 @@
  * told. What is sent is a function of the seed alone, so that a message can be sent again and a checker knows what it said.
  *
  * A session that is cut off connects again, to each address in turn, and goes on with its numbers: what the other side asks for is
- * sent again with PossDupFlag, what is missing is asked for. Both arrays are the caller's; one thread runs the load, any may read
+ * sent again with PossDupFlag, what is missing is asked for, and what is in doubt a second after a logon is sent with PossResend. Both arrays are the caller's; one thread runs the load, any may read
  * the counts and turn its knobs. Times are ns of CLOCK_REALTIME. */
 #ifndef MM_LOAD_H
 #define MM_LOAD_H
@@ -35,13 +35,14 @@ typedef struct mm_load_config {
 typedef struct mm_load_order {
     uint64_t sent_ns;         /* 0: never */
     uint64_t told_ns;         /* first report about it; 0: none */
+    uint64_t acknowledged_ns; /* first one that is no status */
     uint64_t order_id;        /* digits as a number, else a hash with the top bit set */
     uint32_t connection;      /* logons of its session by then, when it was first sent */
     uint32_t last_connection; /* when it was last sent */
     uint32_t filled_lots;
     uint16_t reports, sendings;
-    uint32_t state; /* bits: 1 accepted, 2 traded, 4 cancelled, 8 rejected, 16 cancel refused, 32 status told */
-    uint32_t spare;
+    uint32_t state;  /* bits: 1 accepted, 2 traded, 4 cancelled, 8 rejected, 16 cancel refused, 32 status told */
+    uint32_t doubts; /* times it was sent under a new number with PossResend, for nobody asked for it or answered it */
 } mm_load_order;
 
 /* An ExecutionReport or OrderCancelReject, in the order in which they came. */
