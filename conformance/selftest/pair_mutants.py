@@ -13,6 +13,7 @@ from matchmark.conformance.selftest.pair_declare import around, broken_pair
 from matchmark.conformance.selftest.wire_declare import Start
 from matchmark.native.pipeline import NO_LEASE, Pipeline, PipelineError, now_ns
 from matchmark.reference import gateway
+from matchmark.reference.alerts import Alerts
 from matchmark.reference.board import Board
 from matchmark.reference.cluster import link, member, standby, takeover
 from matchmark.reference.control import monitor, promotion
@@ -152,7 +153,7 @@ def _hanging(start: Start) -> None:
     story="The failover worked so well that nobody was told of it.",
 )
 def _silence(start: Start) -> None:
-    around(member.Alerts, "raise_", lambda sound, self, code, text, **more: None)
+    around(Alerts, "raise_", lambda sound, self, code, text, **more: None)
 
 
 @broken_pair(
@@ -165,7 +166,7 @@ def _lost_in_silence(start: Start) -> None:
         if code not in ("standby-lost", "standby-joined", "standby-refused"):
             sound(self, code, text, **more)
 
-    around(member.Alerts, "raise_", raise_)
+    around(Alerts, "raise_", raise_)
 
 
 # --- epochs ---
@@ -264,7 +265,7 @@ def _without_place(start: Start) -> None:
     def raise_(sound: Any, self: Any, code: str, text: str, **more: Any) -> None:
         sound(self, code, "".join(c for c in text if not c.isdigit()), **more)
 
-    around(member.Alerts, "raise_", raise_)
+    around(Alerts, "raise_", raise_)
 
 
 @broken_pair(
