@@ -259,8 +259,8 @@ static bool answer(mm_replica *r)
     bool news = r->answered != r->status.received || r->answered_applied != r->applied ||
                 r->out.sent_ns != r->done.sent_ns || (r->out.epoch & MM_ANSWER_DRAIN) != r->drain;
     if (!r->out_bytes && news) {
-        r->out = (mm_answer){MM_FRAME_MAGIC, r->status.epoch,    r->status.received,
-                             r->applied,     r->done.visible_ns, r->done.sent_ns};
+        r->out = (mm_answer){MM_FRAME_MAGIC, r->status.epoch | r->drain, r->status.received,
+                             r->applied,     r->done.visible_ns,         r->done.sent_ns};
         r->done.visible_ns = 0; /* it is counted once */
         r->answered = r->status.received;
         r->answered_applied = r->applied;

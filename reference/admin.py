@@ -13,6 +13,8 @@ from typing import Any
 from matchmark.native.pipeline import Pipeline
 from matchmark.reference import operators
 from matchmark.reference.board import Board
+from matchmark.reference.cluster.switch import switch_over
+from matchmark.reference.tokens import Keys
 
 BODY_MAX = 65536
 
@@ -31,7 +33,7 @@ def status(pipeline: Pipeline, board: Board, supervisor: int) -> dict[str, Any]:
         "replicated_sequence": now.replicated_sequence,
         "without_standby": now.alone,
         "replication": board.replication(),
-        "alerts": board.alerts(),
+        "alerts": board.alerts.newest(),
         "sequence": now.sequence,
         "durable_sequence": now.durable_sequence,
         "orders_waiting": now.orders_waiting,
@@ -48,7 +50,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, listener: socket.socket, pipeline: Pipeline, board: Board, supervisor: int, operators_at: Any
+        self, listener: socket.socket, pipeline: Pipeline, board: Board, supervisor: int, operators_at: Any, keys: Keys
     ) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
@@ -56,6 +58,7 @@ class Server(ThreadingHTTPServer):
         self.socket = listener
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.pipeline, self.board, self.supervisor, self.operators_at = pipeline, board, supervisor, operators_at
+        self.keys = keys
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -82,7 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, TypeError):
             self._say(400, {"error": 'POST /operator/COMMAND with {"symbol": ..., "reason": ...}'})
             return
-        answer = operators.ask(self.server.operators_at, request)
+        server = self.server
+        if request.command == "switchover":
+            answer = switch_over(server.pipeline, server.board, server.keys, request.token)
+        else:
+            answer = operators.ask(server.operators_at, request)
         self._say(answer.code, answer.body)
 
     def _command(self) -> str:

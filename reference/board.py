@@ -5,17 +5,15 @@ Words of 64 bits, each written by one process and read whole; nothing depends on
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from matchmark.reference.alerts import Alerts
 from matchmark.reference.stage_counts import StageCounts
 
 ROLES = ("writer", "engine", "gateway", "admin", "cluster", "breaker")
 _RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _WORDS = 8, 16, 256, 264, 512
-ALERTS_SHOWN = 50
 REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")
 """Of the standby in step, as the primary knows it: sequence that it has executed; lag of the last second."""
 
@@ -23,8 +21,8 @@ REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")
 class Board:
     """Anonymous memory: made before the roles are forked, it is theirs too."""
 
-    def __init__(self, counter_names: tuple[str, ...], alerts: Path | None = None) -> None:
-        self._alerts = alerts
+    def __init__(self, counter_names: tuple[str, ...], alerts: Alerts) -> None:
+        self.alerts = alerts
         self.stages = StageCounts()
         self._memory = mmap.mmap(-1, _WORDS * 8)
         self._words: Any = memoryview(self._memory).cast("Q")
@@ -50,16 +48,6 @@ class Board:
 
     def switchovers_asked(self) -> int:
         return int(self._words[_SWITCHOVER_AT])
-
-    def alerts(self) -> list[dict[str, Any]]:
-        """The newest ones of this data directory, oldest first."""
-        if self._alerts is None:
-            return []
-        try:
-            lines = self._alerts.read_text(encoding="utf-8").splitlines()[-ALERTS_SHOWN:]
-            return [json.loads(line) for line in lines]
-        except (OSError, ValueError):
-            return []
 
     def set_replication(self, *words: int) -> None:
         """In the order of REPLICATION."""

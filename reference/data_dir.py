@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matchmark.native.pipeline import PipelineError
+from matchmark.native.pipeline import Pipeline, PipelineError
 from matchmark.reference.durable_files import make_directory, sync_directory
 
 EXIT_FAULT = 1
@@ -109,6 +109,22 @@ class DataDir:
             return None  # torn by a power cut: then nothing is known, and the caller says so
         except OSError as error:
             raise StartError(f"{self.path / 'run.json'} cannot be read: {error.strerror}") from None
+
+    def has_memory(self, shm: Path | None) -> bool:
+        """Whether all that the last run decided is still to be had: it was stopped cleanly, or its shared memory is there."""
+        last = self.last_run()
+        if last is None:
+            return not any(self.log.glob("audit-*.log"))
+        if last.clean:
+            return True
+        try:
+            pipeline = Pipeline(shm or self.shm_dir())
+        except PipelineError:
+            return False
+        try:
+            return pipeline.status().generation == last.generation
+        finally:
+            pipeline.close()
 
     def note_run(self, run: Run) -> None:
         """Written whole and flushed before it counts. StartError when the disk does not take it."""

@@ -161,7 +161,12 @@ def _drain(engine: EngineLoop, plan: Plan) -> int:
 def run_admin(plan: Plan, ready: Ready) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     server = admin.Server(
-        plan.admin_socket.dup(), Pipeline(plan.shm), plan.board, os.getppid(), plan.operator_socket.getsockname()
+        plan.admin_socket.dup(),
+        Pipeline(plan.shm),
+        plan.board,
+        os.getppid(),
+        plan.operator_socket.getsockname(),
+        Keys(plan.keys / "keys"),
     )
     threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
     ready()

@@ -15,6 +15,7 @@ from matchmark.native import _native
 from matchmark.native.pipeline import PipelineError, pick_wait, recover
 from matchmark.native.pipeline_records import Durability, Role, Wait
 from matchmark.reference import cold_start
+from matchmark.reference.alerts import Alerts
 from matchmark.reference.board import Board
 from matchmark.reference.cluster.directory import Cluster, Member, role_at_start
 from matchmark.reference.config import ServeConfig
@@ -68,7 +69,8 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         _say(f"acknowledged orders may be missing: {start.may_be_missing['why']}")
     run = _note_start(config, data, start)
     board = Board(
-        tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields), data.path / "alerts.jsonl"
+        tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields),
+        Alerts(data.path / "alerts.jsonl", _say),
     )
     board.stages.go_on_from(data.log)
     plan = Plan(

@@ -18,6 +18,7 @@ COMMANDS = {
     "halt": "stop trading in a symbol",
     "resume": "let a halted symbol trade again",
     "calm": "end a warning before the rule does",
+    "switchover": "a standby (--admin is its address) takes over from the primary, without a failure",
 }
 TIMEOUT_S = 15.0
 EXIT_UNREACHABLE = 3
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.what != "status" and not args.symbol:
+    if args.what not in ("status", "switchover") and not args.symbol:
         print(f"matchmark operator: {args.what} needs --symbol", file=sys.stderr)
         return 2
     token = args.token if args.token is not None else os.environ.get(TOKEN_VARIABLE, "")

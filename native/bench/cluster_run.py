@@ -97,9 +97,10 @@ def failovers(root: Path) -> tuple[list[float], int]:
         pair.start("a")
         pair.standby("b")
         load, names = members.Load(pair), ["a", "b"]
-        for n in range(KILLS):
-            dead, heir = names[n % 2], names[1 - n % 2]
+        for _ in range(KILLS):
             time.sleep(SETTLE_S)
+            dead = pair.primary()
+            heir = next(name for name in names if name != dead)
             load.longest_s = 0.0
             pair.members[dead].kill()
             pair.wait_alert(heir, "took-over")
@@ -109,9 +110,9 @@ def failovers(root: Path) -> tuple[list[float], int]:
                 (pair.members[heir].data / "alerts.jsonl").unlink()
             pair.start(dead)
         load.stop()
-        survivor = pair.members[heir]
-        if survivor.stop():
-            raise SystemExit("bench: the survivor did not stop cleanly")
+        survivor = pair.members[pair.primary()]
+        if code := survivor.stop():
+            raise SystemExit(f"bench: the survivor did not stop cleanly ({code}): {survivor.stderr()[-500:]}")
         book = members.logged(survivor.data)
         lost, twice = load.acknowledged() - set(book), [cl for cl, count in book.items() if count > 1]
         if lost or twice or verify(survivor.data / "log").findings:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matchmark.native.pipeline_records import Role
+from matchmark.native.pipeline_records import Durability, Role
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.control.epoch import EpochError
 from matchmark.reference.control.storage import EpochStore, LeaseFile, StorageUnreadable
@@ -28,6 +28,7 @@ from matchmark.reference.data_dir import EXIT_FAULT, DataDir, StartError
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 
 _MARK = "cluster"
+_CUT = "memory-lost"
 _FOUNDED_POLL_S = 0.1
 
 
@@ -116,6 +117,10 @@ def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Calla
         stored = cluster.epochs.read()
         opened = cluster.epochs.opened()
         last = opened[1] if opened else stored.record.member
+        whole = True
+        if opened and last == config.member and not data.has_memory(config.shm_dir):
+            whole = False
+            _note_cut(data, opened[0])
         if config.standby or last != config.member:
             return Role.STANDBY, 0
         if opened is None and stored.epoch == stored.record.epoch > log_epoch:
@@ -126,6 +131,10 @@ def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Calla
                 "another member has taken an epoch since this one was primary: this one follows, or takes over in its turn"
             )
             return Role.STANDBY, 0
+        in_step = cluster.in_step()[1]
+        if not whole and config.durability == Durability.REPLICATED and in_step not in (None, config.member):
+            log(f"this member's memory is gone, and {in_step} has all that was acknowledged: this one follows")
+            return Role.STANDBY, 0
         taken = stored.epoch + 1
         if cluster.epochs.take(taken, config.member, max(log_epoch, stored.epoch)):
             return Role.PRIMARY, taken
@@ -135,6 +144,27 @@ def role_at_start(config: ServeConfig, data: DataDir, log_epoch: int, log: Calla
         raise StartError(str(error), EXIT_FAULT) from None
     except StorageUnreadable as error:
         raise StartError(f"{error}: is the shared storage there?") from None
+
+
+def _note_cut(data: DataDir, epoch: int) -> None:
+    """On the disk, for a takeover that comes later: of what we decided under this epoch the end may be gone."""
+    draft = data.path / f"{_CUT}.new"
+    with draft.open("w", encoding="ascii") as out:
+        out.write(str(epoch))
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(draft, data.path / _CUT)
+    sync_directory(data.path)
+
+
+def is_cut(data: Path, epoch: int) -> bool:
+    """Whether the data directory of who was primary under this epoch has lost the memory of that since."""
+    try:
+        return int((data / _CUT).read_text(encoding="ascii")) == epoch
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def _belong(cluster: Cluster, data: DataDir, config: ServeConfig, log_epoch: int, log: Callable[[str], None]) -> None:

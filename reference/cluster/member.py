@@ -6,15 +6,12 @@ One process for both, so that a standby that takes over has the lease from its f
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matchmark.native.pipeline import Pipeline, PipelineError, now_ns
 from matchmark.native.pipeline_records import Role
@@ -33,15 +30,15 @@ SECOND_NS = 1_000_000_000
 
 
 class ClusterRole:
-    """Runs until it is told to end. `say` is for people: one sentence."""
+    """Runs until it is told to end."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan) -> None:
         config = plan.config
         assert config.cluster
         self.plan, self.config = plan, config
         self.pipeline = Pipeline(plan.shm)
         self.cluster = Cluster(config.cluster, config.member)
-        self.alerts = Alerts(plan.data / "alerts.jsonl", say)
+        self.alerts = plan.board.alerts
         heartbeat_ns, timeout_ns = int(config.heartbeat_s * SECOND_NS), int(config.timeout_s * SECOND_NS)
         self.settings = Settings(
             heartbeat_ns=heartbeat_ns, timeout_ns=timeout_ns, lease_ns=timeout_ns, margin_ns=max(timeout_ns // 20, 5_000_000),
@@ -88,25 +85,6 @@ class ClusterRole:
 
 def _nothing() -> None:
     """For who has said already that it is ready."""
-
-
-class Alerts:
-    """What an operator should know: a line of JSON each, and a sentence on stderr."""
-
-    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
-        self._path, self._say = path, say
-
-    def raise_(self, code: str, text: str, **more: Any) -> None:
-        row = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z",
-            "time_ns": time.time_ns(),
-            "code": code,
-            "text": text,
-            **more,
-        }
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(row) + "\n")
-        self._say(text)
 
 
 class Keeper:
@@ -169,12 +147,7 @@ class Keeper:
 
 def run_cluster(plan: Plan, ready: Callable[[], None]) -> int:
     """The role's body. 0: told to end; 4: fenced, or it cannot go on."""
-
-    def say(text: str) -> None:
-        sys.stderr.write(f"matchmark serve: {text}\n")
-        sys.stderr.flush()
-
-    role = ClusterRole(plan, say)
+    role = ClusterRole(plan)
     signal.signal(signal.SIGTERM, role.stop)
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -10)  # what keeps the lease must not wait for those who trade

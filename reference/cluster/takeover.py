@@ -10,7 +10,7 @@ from matchmark.native.pipeline import NO_LEASE, Pipeline, PipelineError, now_ns
 from matchmark.native.pipeline_records import Durability, ExchangeState, Role
 from matchmark.native.replication import Replica, hash_at
 from matchmark.reference.cluster import succession
-from matchmark.reference.cluster.directory import Member
+from matchmark.reference.cluster.directory import Member, is_cut
 from matchmark.reference.cluster.succession import Succession
 from matchmark.reference.control import promotion as steps
 from matchmark.reference.control.promotion import Found, Own, Promotion, Step
@@ -91,7 +91,8 @@ class TakeOver:
         role = self._role
         opened = role.cluster.epochs.opened()
         if opened is None or opened[1] == role.config.member:
-            return Found(role.config.member, role.pipeline.status().sequence, memory=True)
+            whole = opened is None or not is_cut(role.plan.data, opened[0])
+            return Found(role.config.member, role.pipeline.status().sequence, memory=whole)
         name = opened[1]
         self._old = role.cluster.member(name)
         if self._old is None:

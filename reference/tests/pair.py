@@ -68,6 +68,17 @@ class Pair:
             assert time.monotonic() < until, "no member takes the client"
             time.sleep(0.005)
 
+    def primary(self, seconds: float = 20.0) -> str:
+        """Who trades now. On a busy machine that may not be whom the test made it."""
+        until = time.monotonic() + seconds
+        while True:
+            for name, member in self.members.items():
+                with suppress(OSError):
+                    if member.process and member.status()["role"] == "primary" and not member.status()["fenced_by"]:
+                        return name
+            assert time.monotonic() < until, "nobody is primary"
+            time.sleep(0.01)
+
     def alerts(self, name: str) -> list[dict[str, Any]]:
         with suppress(FileNotFoundError):
             return [json.loads(line) for line in (self.members[name].data / "alerts.jsonl").read_text().splitlines()]

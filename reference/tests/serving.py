@@ -19,6 +19,7 @@ from typing import Any
 
 import simplefix
 
+from matchmark.conformance.commands.operator import post
 from matchmark.reference.data_dir import remove_shared_memory
 from matchmark.reference.tokens import Keys
 
@@ -128,6 +129,11 @@ class Serve:
 
     def token(self, account: str, ttl_s: int = 600) -> str:
         return Keys((self.keys_dir or self.data) / "keys").issue(account, ttl_s)
+
+    def operator(self, command: str, **body: str) -> tuple[int, dict[str, Any]]:
+        """An operator's command: HTTP status and answer."""
+        token = Keys((self.keys_dir or self.data) / "keys").issue("OPS", 600, role="operator")
+        return post(f"{self.ready['admin']}/operator/{command}", token, body)
 
     def client(self, account: str = "ACC1", sender: str | None = None) -> Trader:
         self.clients.append(Trader(sender or f"{account}-1", self.token(account)))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from matchmark.conformance.commands.operator import post
 from matchmark.reference.control.storage import EpochStore
 from matchmark.reference.verify import verify
 
@@ -186,3 +187,30 @@ def test_the_loss_of_the_standby_stops_nobody_and_is_told(make_pair: MakePair) -
     pair.members["a"].wait_for(lambda s: not s["without_standby"])
     client.new("three", 1, 1, "99.00")
     assert client.next()[39] == "0"
+
+
+def test_a_planned_switchover_loses_nothing_and_takes_no_timeout(make_pair: MakePair) -> None:
+    pair = make_pair("async")
+    load = Load(pair)
+    time.sleep(0.4)
+    code, said = pair.members["b"].operator("switchover")
+    assert (code, "took over under epoch 2" in str(said)) == (200, True), said
+    assert not [row for row in pair.alerts("b") if row["code"] == "primary-dead"]
+    a = pair.members["a"].process
+    assert a and a.wait(20) == 3
+    pair.members["a"]._forget()
+    time.sleep(0.4)
+    load.stop()
+    assert pair.members["b"].status()["epoch"] == 2
+    judge(pair, [load], "b")
+
+
+def test_a_switchover_is_refused_to_who_may_not_and_where_nobody_follows(make_pair: MakePair) -> None:
+    pair = make_pair("async")
+    b = pair.members["b"]
+    assert post(f"{b.ready['admin']}/operator/switchover", b.token("ACC1"), {})[0] == 403
+    assert pair.members["a"].operator("switchover")[0] == 409, "the primary is no standby"
+    pair.members["a"].stop()
+    pair.wait_alert("b", "took-over")
+    assert b.operator("switchover")[0] == 409
+    assert b.status()["epoch"] == 2
