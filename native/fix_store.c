@@ -112,6 +112,20 @@ int mm_fix_store_open(mm_fix_store *store, const char *path, const char *sender,
     return 0;
 }
 
+/* What copy_file_range does, between any two file systems. Bytes done, -1 with errno. */
+static ssize_t copy_piece(int from, off_t *in, int to, off_t *out, uint64_t left)
+{
+    char buffer[65536];
+    ssize_t done = copy_file_range(from, in, to, out, left, 0);
+    if (done >= 0 || (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS))
+        return done;
+    ssize_t got = pread(from, buffer, left < sizeof buffer ? left : sizeof buffer, *in);
+    ssize_t put = got > 0 ? pwrite(to, buffer, (size_t)got, *out) : got;
+    *in += put > 0 ? put : 0;
+    *out += put > 0 ? put : 0;
+    return put;
+}
+
 /* Of the entries and of the journal what was used: the rest is zeros in a new file anyway. */
 static int copy_used(int from, int to, const mm_fix_numbers *n, uint64_t bytes)
 {
@@ -123,7 +137,7 @@ static int copy_used(int from, int to, const mm_fix_numbers *n, uint64_t bytes)
     for (size_t i = 0; !error && i < sizeof parts / sizeof *parts; i++) {
         off_t in = (off_t)parts[i][0], out = in;
         for (uint64_t left = parts[i][1]; !error && left;) {
-            ssize_t done = copy_file_range(from, &in, to, &out, left, 0);
+            ssize_t done = copy_piece(from, &in, to, &out, left);
             error = done < 0 ? errno : done ? 0 : EIO;
             left -= done > 0 ? (uint64_t)done : 0;
         }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from matchmark.native import _native
+from matchmark.native.replication import copy_store
 
 ffi: Any = _native.ffi
 lib: Any = _native.lib
@@ -160,3 +162,19 @@ def test_numbers_that_were_reset_are_not_brought_back(path: Path) -> None:
     s = Store(path, life=2)
     assert (s.numbers.next_in, s.numbers.next_out, s.numbers.unsure_in) == (1, 1 + AHEAD, 1)
     s.close()
+
+
+@pytest.mark.parametrize("elsewhere", [Path("/dev/shm"), None], ids=["another file system", "the same"])
+def test_a_store_is_copied_whole_to_wherever_the_successor_has_its_own(
+    path: Path, tmp_path: Path, elsewhere: Path | None
+) -> None:
+    if elsewhere is not None and not elsewhere.is_dir():
+        pytest.skip("no other file system here")
+    store = Store(path)
+    store.keep(*range(2, 90))
+    store.flush(next_in=7)
+    store.close()
+    with tempfile.TemporaryDirectory(dir=elsewhere or tmp_path) as folder:
+        target = Path(folder) / "copy.fix"
+        copy_store(path, target)
+        assert target.read_bytes() == path.read_bytes()
