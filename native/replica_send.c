@@ -145,8 +145,11 @@ static int make_frame(mm_sender *s, peer *a, uint64_t now, mm_fault *fault)
     int64_t n = (int64_t)mm_ring_copy(s->p->audit, a->next, a->out.records, MM_FRAME_RECORDS, &in_log);
     if (in_log && (n = from_log(s, a, fault)) < 0)
         return -1;
+    uint64_t drained = __atomic_load_n(&s->drained, __ATOMIC_ACQUIRE);
     if (!n && now - a->sent_ns < s->heartbeat_ns)
         return 0;
+    if (!n && !drained && !mm_pipeline_may_act(s->p))
+        return 0; /* who has lost its lease is no primary, or nobody would ever take its place */
     uint64_t beat = mm_load(&s->p->control->engine_beat_ns.word);
     a->out.head = (mm_frame){
         .magic = MM_FRAME_MAGIC,
@@ -157,7 +160,7 @@ static int make_frame(mm_sender *s, peer *a, uint64_t now, mm_fault *fault)
         .engine_age_ns = now > beat ? now - beat : 0,
         .visible_ns = matched_at(a, (uint32_t)n),
         .sent_ns = now,
-        .drained = __atomic_load_n(&s->drained, __ATOMIC_ACQUIRE),
+        .drained = drained,
     };
     a->sent_ns = now;
     a->next += (uint64_t)n;

@@ -24,7 +24,7 @@ WIPED = (
 def declared(folder: Path, *edits: tuple[str, str]) -> Path:
     built_in = PROFILES["exchange"]
     edits = (
-        ('"power_cut",\n', '"power_cut", "battery_backed",\n'),
+        ('"power_cut",', '"power_cut", "battery_backed",'),
         ('durability = "async"\n', 'durability = "async"\nbattery_backed = true\n'),
         ("{profile}", str(built_in.parent)),
         *edits,
