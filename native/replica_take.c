@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -389,6 +390,31 @@ static int wait_applied(mm_replica *r, uint64_t up_to, mm_fault *fault)
         mm_idle_round(&idle);
     }
     return 0;
+}
+
+uint64_t mm_replica_orders_of(mm_replica *r, const mm_pipeline *old)
+{
+    mm_pipeline *p = r->p;
+    uint64_t n = 0;
+    for (uint64_t position = mm_load(&p->orders->tail.word);; position++) {
+        const mm_order_slot *from = mm_mpsc_slot(&old->order_ring, position);
+        uint64_t turn = mm_load(&from->turn);
+        bool ours = mm_turn_position(turn) == position, whole = mm_turn_state_of(turn) == MM_TURN_PUBLISHED;
+        if (!ours || (!whole && mm_turn_state_of(turn) != MM_TURN_ABANDONED))
+            return n; /* a claim that is open was never an order */
+        mm_order_slot *slot = mm_mpsc_slot(&p->order_ring, position);
+        mm_idle idle = {MM_WAIT_SLEEP, 0};
+        while (mm_load(&slot->turn) != mm_turn(position, 0, MM_TURN_FREE)) {
+            if (mm_pipeline_state(p) >= MM_STOPPING)
+                return n;
+            mm_idle_round(&idle);
+        }
+        if (whole)
+            memcpy(&slot->order, &from->order, sizeof slot->order);
+        mm_store(&slot->turn, mm_turn(position, 0, whole ? MM_TURN_PUBLISHED : MM_TURN_ABANDONED));
+        mm_store(&p->orders->tail.word, position + 1);
+        n += whole;
+    }
 }
 
 int64_t mm_replica_gap(mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault)

@@ -156,6 +156,10 @@ class Replica:
             raise _error(self._fault)
         return taken
 
+    def orders_of(self, old: Pipeline) -> int:
+        """Takes the orders that an old primary had taken and not executed into this member's ring; how many."""
+        return int(_lib.mm_replica_orders_of(self._native, old.native))
+
     def close(self) -> None:
         _lib.mm_replica_close(self._native)
         self._native = _ffi.NULL

@@ -19,7 +19,7 @@ class BrokenPair(BrokenWire):
 
 
 def broken_pair(
-    name: str, *, breaks: tuple[str, ...], story: str, profile: str = "exchange"
+    name: str, *, breaks: tuple[str, ...], story: str, profile: str = "exchange-pair"
 ) -> Callable[[Patch], type[BrokenPair]]:
     """Declare the decorated function as wire-pair-NAME: it alters the process that is about to be a member."""
 

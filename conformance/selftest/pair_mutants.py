@@ -12,6 +12,7 @@ from typing import Any
 from matchmark.conformance.selftest.pair_declare import around, broken_pair
 from matchmark.conformance.selftest.wire_declare import Start
 from matchmark.native.pipeline import NO_LEASE, Pipeline, PipelineError, now_ns
+from matchmark.native.replication import Replica
 from matchmark.reference import gateway
 from matchmark.reference.alerts import Alerts
 from matchmark.reference.board import Board
@@ -245,7 +246,7 @@ def _from_nothing(start: Start) -> None:
 def _diverged(start: Start) -> None:
     around(promotion.Promotion, "compared", lambda sound, self, same, at=0: sound(self, True))
     around(standby, "StandbyStatus", lambda sound, *args: replace(sound(*args), unfit=None))
-    around(standby.Replica, "gap", lambda sound, self, *args: _any_gap(sound, self, *args))
+    around(Replica, "gap", lambda sound, self, *args: _any_gap(sound, self, *args))
     around(promotion.Promotion, "replayed", lambda sound, self, sequence: sound(self, 2**62))
 
 

@@ -12,9 +12,9 @@ from matchmark.conformance.targets.base import Target, TargetUnavailable
 from matchmark.conformance.targets.profile import Profile, ProfileError, load, variables
 from matchmark.reports.redact import Redactor
 
-BUILT_IN = ("model", "native", "exchange", "exchange-fsync")
+BUILT_IN = ("model", "native", "exchange", "exchange-fsync", "exchange-pair")
 PROFILES = {name: Path(str(files("matchmark.conformance.targets"))) / f"{name}.toml" for name in BUILT_IN[2:]}
-"""Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode."""
+"""Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode, and with a standby."""
 
 
 class UnknownTarget(Exception):

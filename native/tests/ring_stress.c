@@ -12,6 +12,7 @@
 #define PRODUCERS   4
 #define SLOTS       64
 #define DEATH_EVERY 997
+#define SPARE       (sizeof(((mm_order_message *)0)->spare) / sizeof(uint64_t))
 
 static mm_order_slot slots[SLOTS];
 static mm_word tail;
@@ -27,7 +28,7 @@ void mm_idle_slow(mm_idle *idle)
 static void fill(mm_order_message *o, uint32_t producer, uint64_t number)
 {
     o->session = producer;
-    for (int i = 0; i < 9; i++)
+    for (size_t i = 0; i < SPARE; i++)
         o->spare[i] = number;
 }
 
@@ -64,7 +65,7 @@ static int consume(void)
         }
         if (mm_turn_state_of(turn) == MM_TURN_PUBLISHED) {
             const mm_order_message *o = &slot->order;
-            for (int i = 1; i < 9; i++)
+            for (size_t i = 1; i < SPARE; i++)
                 if (o->spare[i] != o->spare[0])
                     return fprintf(stderr, "a torn order at position %llu\n", (unsigned long long)position), 1;
             if (o->spare[0] <= last[o->session] || o->session != mm_turn_gateway(turn))

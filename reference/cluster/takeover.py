@@ -153,6 +153,10 @@ class TakeOver:
                 "no lease for the new epoch: the shared storage is unreadable, or another member is primary"
             )
         role.pipeline.set_epoch(self._epoch)
+        if self._memory is not None and self._replica.orders_of(self._memory):
+            until = time.monotonic() + FLUSH_S
+            while role.pipeline.status().orders_waiting and time.monotonic() < until:
+                time.sleep(0.0005)
 
     def _open(self) -> None:
         """The gateway finds the role changed, reads the succession, takes the sessions over and listens."""

@@ -89,6 +89,9 @@ uint64_t mm_replica_end_of(const mm_replica *r, mm_pipeline *old, const char *ol
 /* The rest of a primary's log that is over: from its shared memory, where that can be reached (`old` may be NULL), and from its files.
  * Returns when all of it is executed: records taken, or -1 and `fault`. */
 int64_t mm_replica_gap(mm_replica *r, mm_pipeline *old, const char *old_log, mm_fault *fault);
+/* Orders that an old primary's gateways had taken and its engine had not: put into our ring, in their order, for our engine. Its sessions were
+ * counted as having sent them, so nobody would send them again. How many. */
+uint64_t mm_replica_orders_of(mm_replica *r, const mm_pipeline *old);
 /* The running hash of a record, from the ring (`p` may be NULL) or the files; 0: it is not there. */
 uint64_t mm_hash_at(mm_pipeline *p, const char *log_directory, uint64_t sequence);
 /* cdef end */
