@@ -33,7 +33,9 @@ class Board:
         self._words[ROLES.index(role)] = pid
 
     def pids(self) -> dict[str, int]:
-        return {role: int(self._words[n]) for n, role in enumerate(ROLES)}
+        """0: a role that does not run at the moment; `cluster` only where it runs."""
+        pids = {role: int(self._words[n]) for n, role in enumerate(ROLES)}
+        return {role: pid for role, pid in pids.items() if pid or role != "cluster"}
 
     def count_restart(self, role: str) -> None:
         self._words[_RESTARTS_AT + ROLES.index(role)] += 1

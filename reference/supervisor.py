@@ -239,7 +239,9 @@ class Supervisor:
         role.pid = 0
 
     def pids(self) -> dict[str, int]:
-        pids = {name: role.pid for name, role in self._roles.items()}
+        pids = {
+            name: role.pid for name, role in self._roles.items() if role.pid or (name == "engine" and self._together)
+        }
         if self._together:
             pids["engine"] = pids["gateway"]
         return {"supervisor": os.getpid(), **pids}

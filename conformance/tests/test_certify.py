@@ -90,7 +90,10 @@ def test_a_dead_target_is_blocked_with_its_last_words(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--target", "nonsense"], "expected model, native, exchange, exchange-fsync, exchange-pair or the path of a profile"),
+        (
+            ["--target", "nonsense"],
+            "expected model, native, exchange, exchange-fsync, exchange-pair or the path of a profile",
+        ),
         (["--target", "none.toml"], "no such file"),
         (["--target", "native", "--level", "matchin"], "unknown; the levels are"),
         (["--target", "native", "--level", "wire"], "no suites for it yet"),
