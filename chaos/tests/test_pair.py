@@ -10,8 +10,8 @@ import pytest
 from matchmark.conformance.cli import main
 
 
-# Of eight runs of the zombie one said, on a busy machine, that the log has one command which no client of the load had sent. Whose
-# that was is not known yet: until it is, that scenario runs with `make soak`.
+# Of eight runs of the zombie one said, on a busy machine, that the log has one command which no client of the load had sent.
+# Whose that was is not known yet: until it is, that scenario runs with `make soak`.
 @pytest.mark.parametrize(
     ("scenario", "fault"), [("failover", "failover"), pytest.param("zombie", "zombie", marks=pytest.mark.soak)]
 )
