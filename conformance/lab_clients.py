@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,7 @@ BACK_IN_S = 20.0
 DRAIN_S = 5.0
 
 
-class LabClients:
+class LabClients(ABC):
     """What is asked of a lab by those who only trade there and read its log."""
 
     logon_s = 10.0
@@ -40,16 +41,16 @@ class LabClients:
 
     # --- what there is of it ---
 
+    @abstractmethod
     def endpoint(self) -> Endpoint:
         """Where the next logon is tried."""
-        raise NotImplementedError
 
+    @abstractmethod
     def new_token(self, account: str) -> str | None:
         """None where logons carry none."""
-        raise NotImplementedError
 
-    def read_log(self) -> AuditLog:
-        raise NotImplementedError
+    @abstractmethod
+    def read_log(self) -> AuditLog: ...
 
     # --- clients ---
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from matchmark.chaos.faults.pause import Pause
 from matchmark.conformance.checks.audit_structure import AuditLog
 from matchmark.conformance.fix.client import Endpoint
 from matchmark.conformance.hooks import HookFailed, readiness, waited
@@ -158,14 +157,12 @@ class PairLab(LabClients):
         """Its whole machine stands still, or one role of it."""
         instance = self.members[name].instance
         pids = [instance.pid_of(role)] if role else instance.processes()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        pause = Pause(lambda: pids)
         try:
+            pause.inject()
             yield
         finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            pause.heal()
 
     def epoch_files(self) -> list[Path]:
         """Those that say who is primary; none when the profile does not name them."""

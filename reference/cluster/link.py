@@ -49,7 +49,7 @@ class _Line:
     def hear(self) -> Message:
         """OSError when the line ends or nothing comes in time; ProtocolError: that is no message."""
         while (message := self._decoder.next()) is None:
-            # One byte at a time behind the length would do; records come only after Go, and what follows it must stay unread.
+            # Byte by byte: what follows Go on this line are records, which must stay unread.
             data = self._line.recv(1)
             if not data:
                 raise ConnectionError("the line has ended")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections import Counter
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from matchmark.chaos.faults.pause import Pause
 from matchmark.native.pipeline_records import OP_SHIFT, RecordKind
 from matchmark.reference.audit_log import open_log
 
@@ -102,14 +101,12 @@ class Pair:
     def paused(self, name: str) -> Iterator[None]:
         """The whole machine stands still, and goes on afterwards."""
         pids = self.processes(name)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        pause = Pause(lambda: pids)
         try:
+            pause.inject()
             yield
         finally:
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            pause.heal()
 
     def close(self) -> None:
         for member in self.members.values():
