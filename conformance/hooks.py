@@ -32,6 +32,8 @@ READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 KILL_TIMEOUT_S = 15.0
 POLL_S = 0.005
+MEMORY = "MATCHMARK_MEMORY"
+"""Environment variable: where a run of the kit keeps what is its own in shared memory, and removes it in the end."""
 SHARED_MEMORY = Path("/dev/shm")
 _PR_SET_PDEATHSIG = 1
 
@@ -81,8 +83,8 @@ class Instance:
 
         StartRefused when it ended instead, HookFailed when it did neither in time; then nothing of it runs.
         """
-        began = self.launch(more, env, before)
         try:
+            began = self.launch(more, env, before)
             self.ready = self._wait_ready(began)
         except BaseException:
             self.kill_all()
@@ -135,6 +137,7 @@ class Instance:
         """Ends it as its user would: its exit status, None when it did not run. What does not end in time is killed."""
         process = self.process
         if process is None:
+            self.kill_all()  # a signal to the kit can come between the start and the note of it
             return None
         if process.poll() is None:
             if "stop" in self.hooks:
@@ -226,8 +229,7 @@ class StartedEngine:
 
     def __init__(self, hooks: Mapping[str, Any], profile_folder: Path, address: tuple[str, int] | None = None) -> None:
         self._base = Path(tempfile.mkdtemp(prefix="matchmark-engine-"))
-        memory_parent = SHARED_MEMORY if SHARED_MEMORY.is_dir() else self._base
-        self.memory = Path(tempfile.mkdtemp(prefix="matchmark-engine-", dir=memory_parent))
+        self.memory = memory_folder("matchmark-engine-", self._base)
         self.folder = self._base / "data"
         places = {
             "profile": str(profile_folder),
@@ -269,6 +271,12 @@ class StartedEngine:
         finally:
             shutil.rmtree(self._base, ignore_errors=True)
             shutil.rmtree(self.memory, ignore_errors=True)
+
+
+def memory_folder(prefix: str, otherwise: Path) -> Path:
+    """A new folder in shared memory, in the run's own part of it if there is one; below `otherwise` where there is none."""
+    parent = Path(os.environ.get(MEMORY) or SHARED_MEMORY)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=parent if parent.is_dir() else otherwise))
 
 
 def fill(words: Sequence[str], places: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +22,11 @@ from matchmark.chaos.faults.disk_state import Keep
 from matchmark.chaos.faults.power_cut import PowerCut
 from matchmark.conformance.checks.audit_structure import AuditLog, read_log
 from matchmark.conformance.fix.client import Endpoint
-from matchmark.conformance.hooks import MARK, Instance, waited
+from matchmark.conformance.hooks import MARK, Instance, memory_folder, waited
 from matchmark.conformance.lab_clients import BACK_IN_S, LabClients
 from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.profile import Profile
 
-SHARED_MEMORY = Path("/dev/shm")
 TOKEN_TTL_S = 6 * 3600
 LOG_FORMATS: Mapping[str, Callable[[Sequence[tuple[str, bytes]]], AuditLog]] = {"matchmark": read_log}
 """Readers of audit logs by the profile's [audit_log] format: from (file name, content) to the records and their faults."""
@@ -60,9 +58,7 @@ class Lab(LabClients):
         self.disk = disk
         self.audit = profile.tables.get("audit_log", {})
         self.folder = data or (disk.folder if disk else folder) / "data"
-        self.memory = memory or Path(
-            tempfile.mkdtemp(prefix="matchmark-lab-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else folder)
-        )
+        self.memory = memory or memory_folder("matchmark-lab-", folder)
         self._said = folder
         folder.mkdir(parents=True, exist_ok=True)
         places = {

@@ -27,16 +27,21 @@ def marked(mark: bytes) -> list[int]:
     return found
 
 
-def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    sys.stdin.read()
+def end(mark: bytes) -> None:
+    """kill -9 of every process that carries the mark, until there is none or patience ends."""
     until = time.monotonic() + PATIENCE_S
-    while (pids := marked(sys.argv[1].encode())) and time.monotonic() < until:
+    while (pids := marked(mark)) and time.monotonic() < until:
         for pid in pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.read()
+    end(sys.argv[1].encode())
     for folder in sys.argv[2:]:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from matchmark.conformance import lab_guard
 from matchmark.conformance.evidence import ANSWERED_CLAUSE
+from matchmark.conformance.hooks import MEMORY, SHARED_MEMORY
 from matchmark.conformance.verdict import Verdict
 
 SUITES = "matchmark.conformance.suites"
@@ -138,8 +142,27 @@ def spawn(arguments: list[str], work: str, log: IO[str], events_fd: int) -> Chil
 
 
 def environment(work: str) -> dict[str, str]:
-    """What pytest is to find in its environment, so that no plugin and no folder of the user has a say."""
-    return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": work}
+    """What pytest is to find in its environment, so that no plugin and no folder of the user has a say, and so that what it or
+    a target leaves behind when it is ended in mid-air is found: temporary files, shared memory, processes."""
+    own = {"TMPDIR": work, MEMORY: str(_memory_of(work))}
+    return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "HYPOTHESIS_STORAGE_DIRECTORY": work, **own}
+
+
+def _memory_of(work: str) -> Path:
+    return (SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(work)) / f"{Path(work).name}-memory"
+
+
+@contextmanager
+def _work_folder() -> Iterator[str]:
+    """The folder of one child. It goes in the end with all that was started or written on its account."""
+    with tempfile.TemporaryDirectory(prefix="matchmark-", ignore_cleanup_errors=True) as work:
+        memory = _memory_of(work)
+        try:
+            memory.mkdir()
+            yield work
+        finally:
+            lab_guard.end(f"TMPDIR={work}".encode())
+            shutil.rmtree(memory, ignore_errors=True)
 
 
 def run(request: Request, progress: Progress = lambda kind, values: None, launch: Launch = spawn) -> Run:
@@ -165,7 +188,7 @@ def _child(
     """One child from start to end: its exit status, and the test that it was in if it did not say goodbye."""
     read_fd, write_fd = os.pipe()
     with (
-        tempfile.TemporaryDirectory(prefix="matchmark-") as work,
+        _work_folder() as work,
         tempfile.TemporaryFile("w+", errors="replace") as log,
     ):
         process = launch(_arguments(request, finished, attempt), work, log, write_fd)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from importlib.resources import files
@@ -103,6 +104,7 @@ class _ForkedPytest:
         os.dup2(self.log_fd, 2)
         os.chdir(self.work)
         os.environ.update(environment(self.work))
+        tempfile.tempdir = None  # the parent of all may have asked for its own
         import pytest
 
         sys.exit(int(pytest.main([*self.arguments, "--events-fd", str(self.events_fd)])))

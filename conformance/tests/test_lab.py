@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from matchmark.chaos.faults.mounting import cannot_mount, is_mounted
 from matchmark.conformance.checks import audit_ledger as ledgers
 from matchmark.conformance.checks.audit_calls import unflushed
 from matchmark.conformance.checks.audit_steps import steps
-from matchmark.conformance.hooks import MARK, waited
+from matchmark.conformance.hooks import MARK, Instance, waited
 from matchmark.conformance.lab import Lab
 from matchmark.conformance.lab_guard import marked
 from matchmark.conformance.suites._durability import Desk
@@ -85,3 +86,23 @@ def test_a_target_that_does_not_start_says_why(tmp_path: Path) -> None:
     with Lab(profile(), tmp_path / "lab") as lab, pytest.raises(Exception, match=r"unrecognized arguments: --nonsense"):
         lab.start("--nonsense")
     assert lab.instance.processes() == [] and not lab.memory.exists()
+
+
+def test_a_signal_just_after_the_start_leaves_nothing_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *words: Any, **more: Any) -> None:
+            super().__init__(*words, **more)
+            started.append(self)
+            raise KeyboardInterrupt
+
+    hooks = {"start": [sys.executable, "-c", "import time; time.sleep(60)"]}
+    instance = Instance(hooks, {}, tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        instance.start()
+    assert instance.processes() == []
+    assert started[0].wait(10) == -signal.SIGKILL

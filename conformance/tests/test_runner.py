@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -292,3 +293,29 @@ def test_the_run_folder_gets_history_junit_and_allure_files(suite, tmp_path):
     assert '"sent_ns"' in lines[0]
     assert "test_rests" in (out / "junit.xml").read_text()
     assert list((out / "allure-results").glob("*-result.json"))
+
+
+def test_what_a_child_leaves_behind_goes_with_its_run(suite, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    outcome = suite(
+        """
+        import subprocess, sys, tempfile
+        from pathlib import Path
+        from matchmark.conformance.hooks import memory_folder
+
+        @pytest.mark.clause("D01.1")
+        def test_it(engine):
+            left = [tempfile.mkdtemp(), str(memory_folder("left-", Path(tempfile.gettempdir())))]
+            script = "import os, sys, time\\nwhile True: os.makedirs(sys.argv[1], exist_ok=True); time.sleep(.001)"
+            child = subprocess.Popen([sys.executable, "-c", script, left[0] + "/again"], start_new_session=True)
+            Path(os.environ["TMPDIR"], "..", "left").write_text("\\n".join([*left, str(child.pid)]))
+        """
+    )
+    assert outcome.tests[0].verdict is Verdict.PASS
+    *folders, pid = (tmp_path / "left").read_text().split()
+    assert [folder for folder in folders if Path(folder).exists()] == []
+    assert len({Path(folder).parent for folder in folders}) == 2
+    assert [Path(folder).parent for folder in folders if Path(folder).parent.exists()] == []
+    line = Path(f"/proc/{pid}/cmdline")
+    assert not line.exists() or not line.read_bytes()  # gone, or dead and not buried yet
