@@ -39,7 +39,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "lot_size": "1",
         "isolation": '"reset"',
     },
-    "timing": {"answer_timeout_s": "5", "grade": '"none"'},
+    "timing": {"answer_timeout_s": "5", "start_timeout_s": "30", "grade": '"none"'},
     "order_entry": {
         "host": '"127.0.0.1"',
         "port": "9878",

@@ -39,7 +39,8 @@ from matchmark.conformance.targets.subprocess import SubprocessTarget
 MUTANTS: dict[str, Mutant] = dict(sorted(DECLARED.items()))
 
 PROCESS_TIMEOUT_S = 3.0
-"""Long enough to start an interpreter on a busy machine, since the first answer waits for that; short enough to hang."""
+PROCESS_START_S = 15.0
+"""An interpreter takes a quarter of a second to start, and seconds on a busy machine."""
 
 
 def mutant_target(name: str) -> Target:
@@ -53,7 +54,7 @@ def mutant_target(name: str) -> Target:
     if name in PROCESSES or name == Process.name:
         info = TargetInfo(f"mutant:{name}", version("matchmark"), frozenset(MATCHING_CAPABILITIES))
         command = [sys.executable, "-m", "matchmark.conformance.selftest.broken_process", name]
-        return SubprocessTarget(info, command, answer_timeout_s=PROCESS_TIMEOUT_S)
+        return SubprocessTarget(info, command, answer_timeout_s=PROCESS_TIMEOUT_S, start_timeout_s=PROCESS_START_S)
     near = difflib.get_close_matches(name, [*MUTANTS, *PROCESSES], 3, 0.4)
     hint = f"; did you mean {' or '.join(near)}?" if near else "; `matchmark selftest --list` shows them all"
     raise UnknownTarget(f"there is no mutant {name!r}{hint}")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from matchmark.conformance.history import WireLine
 from matchmark.conformance.messages import Command, Event
 
+START_TIMEOUT_S = 30.0
+"""For the first line of a process: until it comes, what is waited for is a runtime that starts, on a machine that may be busy."""
 PRICE_MAX_TICKS = 2**53 - 1
 """The largest price of docs/engine-rules.md: exact in a double, so that no JSON parser can round it."""
 QUANTITY_MAX_LOTS = 2**31 - 1

@@ -72,12 +72,15 @@ def from_profile(profile: Profile) -> Target:
         from matchmark.conformance.targets.subprocess import SubprocessTarget
 
         command, env = prepared_command(profile)
-        return SubprocessTarget(profile.info, command, profile.folder, profile.answer_timeout_s, env)
+        return SubprocessTarget(
+            profile.info, command, profile.folder, profile.answer_timeout_s, env, profile.start_timeout_s
+        )
     if profile.adapter == "so":
         from matchmark.conformance.targets.so import SoTarget
 
         table = profile.tables["so"]
-        return SoTarget(profile.info, profile.folder / table["library"], table["abi"], profile.answer_timeout_s)
+        library = profile.folder / table["library"]
+        return SoTarget(profile.info, library, table["abi"], profile.answer_timeout_s, profile.start_timeout_s)
     return _from_class(profile)
 
 

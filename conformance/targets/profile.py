@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
-from matchmark.conformance.targets.base import PRICE_MAX_TICKS, QUANTITY_MAX_LOTS, Instruments, TargetInfo
+from matchmark.conformance.targets.base import (
+    PRICE_MAX_TICKS,
+    QUANTITY_MAX_LOTS,
+    START_TIMEOUT_S,
+    Instruments,
+    TargetInfo,
+)
 from matchmark.conformance.targets.profile_breaker import BREAKER, check_breaker
 from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
@@ -78,6 +84,7 @@ KEYS: dict[str, dict[str, Key]] = {
     },
     "timing": {
         "answer_timeout_s": Key((int, float), "seconds without an answer before it counts as hung (default 5)"),
+        "start_timeout_s": Key((int, float), "seconds that a process may take to its first answer (default 30)"),
         "grade": Key(str, 'whether latency budgets are judged: "none" (default) or "budget"'),
     },
 }
@@ -91,6 +98,7 @@ class Profile:
     info: TargetInfo
     adapter: str
     answer_timeout_s: float
+    start_timeout_s: float
     tables: Mapping[str, Mapping[str, Any]] = field(repr=False)
     symbols: tuple[str, ...] = field(repr=False, default=())
     """The target's own. Over FIX the suites' symbols (info.instruments) are others, each put on a fresh one of these."""
@@ -148,10 +156,14 @@ class _Reader:
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")
-        timeout_s = float(timing.get("answer_timeout_s", 5.0))
-        if not 0.01 <= timeout_s <= 3600:
-            self.fail("timing", "answer_timeout_s", f"must be between 0.01 and 3600 seconds, not {timeout_s:g}")
-        return Profile(self.path.resolve(), info, adapter, timeout_s, self.tables, symbols)
+        timeout_s, start_s = self._seconds("answer_timeout_s", 5.0), self._seconds("start_timeout_s", START_TIMEOUT_S)
+        return Profile(self.path.resolve(), info, adapter, timeout_s, start_s, self.tables, symbols)
+
+    def _seconds(self, key: str, otherwise: float) -> float:
+        seconds = float(self.tables.get("timing", {}).get(key, otherwise))
+        if not 0.01 <= seconds <= 3600:
+            self.fail("timing", key, f"must be between 0.01 and 3600 seconds, not {seconds:g}")
+        return seconds
 
     def fail(self, table: str, key: str | None, text: str) -> None:
         where = f"[{table}]" + (f" {key}" if key else "")

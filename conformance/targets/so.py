@@ -11,21 +11,33 @@ import sys
 import time
 from pathlib import Path
 
-from matchmark.conformance.targets.base import TargetDied, TargetError, TargetHung, TargetInfo, TargetUnavailable
+from matchmark.conformance.targets.base import (
+    START_TIMEOUT_S,
+    TargetDied,
+    TargetError,
+    TargetHung,
+    TargetInfo,
+    TargetUnavailable,
+)
 from matchmark.conformance.targets.subprocess import SubprocessTarget
 
 ABIS = ("matchmark", "harness")
-LOAD_TIMEOUT_S = 60.0
-"""To load the library and make an engine: one that brings a language runtime along takes seconds on a busy machine."""
 
 
 class SoTarget(SubprocessTarget):
-    def __init__(self, info: TargetInfo, library: Path, abi: str, answer_timeout_s: float) -> None:
+    def __init__(
+        self,
+        info: TargetInfo,
+        library: Path,
+        abi: str,
+        answer_timeout_s: float,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self._library = library.absolute()
         self._abi = abi
         command = [sys.executable, "-P", "-m", "matchmark.conformance.targets.so_host", str(self._library), abi]
         command += [json.dumps(info.instruments.symbols), json.dumps(sorted(info.capabilities))]
-        super().__init__(info, command, cwd=self._library.parent, answer_timeout_s=answer_timeout_s)
+        super().__init__(info, command, self._library.parent, answer_timeout_s, start_timeout_s=start_timeout_s)
 
     def start(self) -> None:
         """Load the library and make an engine; TargetUnavailable says why it could not be and what to do about it."""
@@ -34,13 +46,10 @@ class SoTarget(SubprocessTarget):
         if not self._library.is_file():
             raise TargetUnavailable(f"{self._library}: there is no such file; build the library, or mend [so] library")
         super().start()
-        answer_timeout_s, self._timeout_s = self._timeout_s, LOAD_TIMEOUT_S
         try:
-            greeting = self._receive(time.monotonic() + LOAD_TIMEOUT_S)
+            greeting = self._receive(time.monotonic() + self._patience_s)
         except (TargetDied, TargetHung) as error:
             raise TargetUnavailable(f"{self._library}: while it was loaded and an engine made: {error}") from None
-        finally:
-            self._timeout_s = answer_timeout_s
         if "unavailable" in greeting:
             raise self._ended(TargetUnavailable(f"{self._library}: {greeting['unavailable']}"))
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from matchmark.conformance.messages import Command, Event, WireError, event_from_wire, to_wire
 from matchmark.conformance.targets.base import (
+    START_TIMEOUT_S,
     Target,
     TargetDied,
     TargetError,
@@ -45,11 +46,14 @@ class SubprocessTarget(Target):
         cwd: Path | None = None,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         env: Mapping[str, str] | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.info = info
         self._command = list(command)
         self._cwd = cwd
         self._timeout_s = answer_timeout_s
+        self._start_timeout_s = max(start_timeout_s, answer_timeout_s)
+        self._starting = True
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,6 +61,7 @@ class SubprocessTarget(Target):
         self.close()
         self._buffer = bytearray()
         self._stderr = bytearray()
+        self._starting = True
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -90,7 +95,7 @@ class SubprocessTarget(Target):
             self.start()
         self._refuse_unasked()
         self._send({"op": "reset"})
-        wire = self._receive(time.monotonic() + self._timeout_s * SLOW_ANSWER_FACTOR)
+        wire = self._receive(time.monotonic() + self._patience_s * SLOW_ANSWER_FACTOR)
         if wire.get("ev") != "done":
             raise self._ended(TargetGarbled(f"reset must be answered by done alone, got {_shown(json.dumps(wire))}"))
 
@@ -132,16 +137,20 @@ class SubprocessTarget(Target):
             raise self._ended(TargetGarbled(f"expected a JSON object, got {_shown(line)}"))
         return wire
 
+    @property
+    def _patience_s(self) -> float:
+        return self._start_timeout_s if self._starting else self._timeout_s
+
     def _line(self, deadline_s: float) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > LINE_BYTES_MAX:
                 raise self._ended(TargetGarbled(f"a line without an end: {_shown(bytes(self._buffer[:400]))}"))
-            wait_s = min(self._timeout_s, deadline_s - time.monotonic())
+            wait_s = min(self._patience_s, deadline_s - time.monotonic())
             if wait_s <= 0 or not self._read_some(wait_s):
                 what = "no answer" if not self._buffer else "half a line and no more"
-                raise self._ended(
-                    TargetHung(f"{what} within {self._timeout_s:g} s (answer_timeout_s in the profile's [timing])")
-                )
+                key = "start_timeout_s" if self._starting else "answer_timeout_s"
+                raise self._ended(TargetHung(f"{what} within {self._patience_s:g} s ({key} in the profile's [timing])"))
+        self._starting = False
         line = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
         return line

@@ -69,7 +69,7 @@ def engine_profile(tmp_path):
         path.write_text(
             f'[target]\nname = "small"\nversion = "1"\nadapter = "subprocess"\ncapabilities = [{capabilities}]\n'
             f'[subprocess]\ncommand = ["{sys.executable}", "engine.py"]\n'
-            "[timing]\nanswer_timeout_s = 0.5\n[instruments]\ncount = 2\npattern = 'S{n}'\n"
+            "[timing]\nanswer_timeout_s = 0.5\nstart_timeout_s = 5\n[instruments]\ncount = 2\npattern = 'S{n}'\n"
         )
         return str(path)
 

@@ -23,7 +23,7 @@ from matchmark.conformance.messages import (
     Trade,
 )
 from matchmark.conformance.random_flow import FlowMaker, history_of
-from matchmark.conformance.targets import so, so_matchmark
+from matchmark.conformance.targets import so_matchmark
 from matchmark.conformance.targets.base import (
     Instruments,
     TargetDied,
@@ -73,8 +73,8 @@ def own():
 def started():
     targets = []
 
-    def start(library: Path, abi: str, info: TargetInfo, timeout_s: float = 20) -> SoTarget:
-        target = SoTarget(info, library, abi, timeout_s)
+    def start(library: Path, abi: str, info: TargetInfo, timeout_s: float = 20, start_s: float = 60) -> SoTarget:
+        target = SoTarget(info, library, abi, timeout_s, start_s)
         targets.append(target)
         target.start()
         return target
@@ -223,10 +223,9 @@ def test_a_library_that_is_unfit_says_why(libraries, started, macros, text):
         started(libraries("broken_target", *macros), "matchmark", TWO)
 
 
-def test_a_library_that_hangs_when_loaded_is_unavailable(libraries, started, monkeypatch):
-    monkeypatch.setattr(so, "LOAD_TIMEOUT_S", 0.7)
+def test_a_library_that_hangs_when_loaded_is_unavailable(libraries, started):
     with pytest.raises(TargetUnavailable, match=r"while it was loaded and an engine made: no answer within 0\.7 s"):
-        started(libraries("broken_target", "CREATE_HANGS"), "matchmark", TWO)
+        started(libraries("broken_target", "CREATE_HANGS"), "matchmark", TWO, timeout_s=0.2, start_s=0.7)
 
 
 def test_a_missing_symbol_is_named(libraries, started):

@@ -20,20 +20,26 @@ from matchmark.conformance.targets.subprocess import SubprocessTarget
 
 ORDER = New("c1", "A", "S0", "buy", "limit", 100, 10050)
 DONE = '{"ev":"done"}'
+START_S = 2.0
 
 
 @pytest.fixture
 def process():
-    """A started target whose process answers every line by the Python statements given."""
+    """A started target whose process answers every line by the Python statements given, the first one after a reset if `warm`."""
     targets = []
 
-    def start(body: str, timeout_s: float = 0.5) -> SubprocessTarget:
+    def start(body: str, timeout_s: float = 0.5, warm: bool = True) -> SubprocessTarget:
         program = "import sys, time, os\ndef out(*lines):\n    print(*lines, sep='\\n', flush=True)\n"
+        program += f"sys.stdin.readline(); out({DONE!r})\n" if warm else ""
         program += "for line in sys.stdin:\n" + textwrap.indent(textwrap.dedent(body), "    ")
         info = TargetInfo("broken", "1", frozenset({"limit"}))
-        target = SubprocessTarget(info, [sys.executable, "-c", program], answer_timeout_s=timeout_s)
-        target.start()
+        command = [sys.executable, "-c", program]
+        target = SubprocessTarget(info, command, answer_timeout_s=timeout_s, start_timeout_s=START_S)
         targets.append(target)
+        if warm:
+            target.reset()
+        else:
+            target.start()
         return target
 
     yield start
@@ -132,3 +138,25 @@ def test_a_program_that_is_not_there_is_unavailable():
     target = SubprocessTarget(TargetInfo("x", "1", frozenset()), ["/no/such/engine"])
     with pytest.raises(TargetUnavailable, match="cannot start '/no/such/engine': No such file"):
         target.start()
+
+
+def test_a_slow_start_is_not_a_hang_and_a_slow_answer_afterwards_is(process):
+    target = process(
+        """
+        time.sleep(1.0)
+        out('{"ev":"done"}')
+        """,
+        timeout_s=0.3,
+        warm=False,
+    )
+    target.reset()
+    with pytest.raises(TargetHung, match=r"within 0.3 s \(answer_timeout_s"):
+        target.reset()
+    target.start()
+    target.reset()
+
+
+def test_a_process_that_never_says_anything_is_told_to_be_slow_in_starting(process):
+    target = process("pass", warm=False)
+    with pytest.raises(TargetHung, match=r"within 2 s \(start_timeout_s"):
+        target.reset()
