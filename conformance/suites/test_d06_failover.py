@@ -17,7 +17,7 @@ from matchmark.conformance.lab_fixtures import judge, violate
 from matchmark.conformance.lab_load import Load
 from matchmark.conformance.pair_lab import PairLab
 from matchmark.conformance.plugin import CERTIFICATION
-from matchmark.conformance.suites._availability import alerted, judged_log, same_log, taken_over
+from matchmark.conformance.suites._availability import alerted, heard, judged_log, same_log, taken_over
 from matchmark.conformance.suites._durability import Desk, instruments
 
 pytestmark = pytest.mark.needs("standby", "audit_log")
@@ -59,6 +59,8 @@ def test_kill_after_kill_under_load_nothing_acknowledged_is_lost(pair: PairLab, 
         load.wait_sent(BETWEEN)
         load.stop()
         answered = load.settle()
+        desk.connect_again()  # its last order may have been filled since it left
+        heard(desk.client, pair.heartbeat_s)
     _tell(request, outages)
     pair.quiet()
     _under_new_epochs(pair, epochs)

@@ -42,7 +42,14 @@ def test_late_standbys_catch_up_and_one_of_two_takes_over(make_pair: MakePair) -
         dead = "a"
         for _ in range(2):
             pair.kill(dead)
-            dead = _one_of(pair, [name for name in pair.members if pair.runs(name)])
+            left = [name for name in pair.members if pair.runs(name)]
+            if not left:
+                said = {
+                    name: pair.members[name].instance.last_words() for name in pair.members if name not in ("a", dead)
+                }
+                text = "a standby of two ended by itself when the other took over"
+                violate(pair, Breach("D11.X6", text, ("it follows the new primary",), tuple(map(str, said.items()))))
+            dead = _one_of(pair, left)
             load.wait_sent(BETWEEN)
             waited(lambda: all(client.connected for client in load.clients.values()), COMES_BACK_S, 0.02)
             if cut := [account for account, client in load.clients.items() if not client.connected]:

@@ -98,7 +98,8 @@ class Keeper:
         self._every_s = role.settings.lease_ns / 5 / SECOND_NS
         self._lock = threading.Lock()
         self._given_up = False
-        self.fenced = False
+        self.fenced, self.outrun_by = False, 0
+        """Another member is primary under the epoch `outrun_by`."""
 
     def renew(self) -> bool:
         """Whether the lease is held now."""
@@ -118,7 +119,9 @@ class Keeper:
         """The epoch on storage, as far as it is known."""
         if epoch is None or epoch <= self._machine.epoch or self.fenced:
             return
-        self.fenced = True
+        self.fenced, self.outrun_by = True, epoch
+        if self._role.pipeline.role == Role.STANDBY:
+            return  # it has not begun: it follows the other one
         self._role.pipeline.fence(epoch)
         text = f"another member is primary under epoch {epoch}: this one acknowledges nothing more"
         self._role.alerts.raise_("fenced", text, epoch=epoch)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from matchmark.native.pipeline import NO_LEASE, PipelineError, now_ns
 from matchmark.native.replication import Replica, Result
 from matchmark.reference.cluster import link
-from matchmark.reference.cluster.takeover import TakeOver
+from matchmark.reference.cluster.takeover import Outrun, TakeOver
 from matchmark.reference.control.epoch import EpochError
 from matchmark.reference.control.monitor import (
     Action,
@@ -201,6 +201,9 @@ class Following:
         takeover = TakeOver(self._role, self._replica, epoch)
         try:
             self._keeper = takeover.run()
+        except Outrun as error:
+            return self._monitor.promotion_outrun(error.epoch)
         except (PipelineError, OSError) as error:
+            self._role.pipeline.set_lease(NO_LEASE)  # it goes on following
             return self._monitor.promotion_refused(now_ns(), str(error))
         return self._monitor.promoted()

@@ -24,6 +24,14 @@ REACHABLE_S = 1.0
 FLUSH_S = 10.0
 
 
+class Outrun(PipelineError):
+    """Another member has taken a higher epoch meanwhile."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"another member is to be primary under epoch {epoch}")
+        self.epoch = epoch
+
+
 class TakeOver:
     """One try. `run` gives the keeper of the new lease; PipelineError or OSError: it came to nothing, and may be tried again."""
 
@@ -149,9 +157,9 @@ class TakeOver:
         role.pipeline.set_lease(0)
         if not self._keeper.renew():
             role.pipeline.set_lease(NO_LEASE)
-            raise PipelineError(
-                "no lease for the new epoch: the shared storage is unreadable, or another member is primary"
-            )
+            if self._keeper.fenced:
+                raise Outrun(self._keeper.outrun_by)
+            raise PipelineError("no lease for the new epoch: the shared storage is unreadable")
         role.pipeline.set_epoch(self._epoch)
         if self._memory is not None and self._replica.orders_of(self._memory):
             until = time.monotonic() + FLUSH_S
