@@ -19,7 +19,7 @@ class BrokenPair(BrokenWire):
 
 
 def broken_pair(
-    name: str, *, breaks: tuple[str, ...], story: str, profile: str = "exchange-pair"
+    name: str, *, breaks: tuple[str, ...], story: str, profile: str = "exchange"
 ) -> Callable[[Patch], type[BrokenPair]]:
     """Declare the decorated function as wire-pair-NAME: it alters the process that is about to be a member."""
 

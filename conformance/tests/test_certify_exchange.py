@@ -86,10 +86,13 @@ def test_a_run_that_is_stopped_takes_the_exchange_with_it(tmp_path, own, how):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+ALL_SO_FAR = ("matching", "order-entry", "durability", "safety", "availability")
+
+
 def test_the_levels_are_those_that_the_target_declares_enough_for():
     assert levels_for(capabilities_of("native")) == ("matching",)
-    assert levels_for(capabilities_of("exchange")) == ("matching", "order-entry", "durability", "safety")
-    assert levels_for(capabilities_of("exchange-fsync")) == ("matching", "order-entry", "durability", "safety")
+    assert levels_for(capabilities_of("exchange")) == ALL_SO_FAR
+    assert levels_for(capabilities_of("exchange-fsync")) == ALL_SO_FAR
     assert levels_for({"limit", "market", "ioc", "cancel", "fix"}) == ("matching", "order-entry")
     assert levels_for(()) == ("matching",)
 
