@@ -117,8 +117,9 @@ class PairOfMembers:
         machine.power_on()
         over_ns = time.time_ns()
         self._taken_over(load)
-        window = ASYNC_WINDOW_NS if self.lab.audit.get("durability") == "async" else 0
-        return Injected("cut", self.standby, at_ns, over_ns, time.time_ns(), window)
+        window = ASYNC_WINDOW_NS + machine.stopping_ns if self.lab.audit.get("durability") == "async" else 0
+        detail = f"everybody stood still within {machine.stopping_ns / 1e6:.1f} ms"
+        return Injected("cut", self.standby, at_ns, over_ns, time.time_ns(), window, detail)
 
     def _zombie(self, step: Step, load: FixLoad) -> Injected:
         """The primary stands still for longer than its lease, another takes over, and it wakes up with an order in its ear."""

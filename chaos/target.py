@@ -135,9 +135,10 @@ class OneMember:
         return bool(self.lab.audit.get("durability") == "async" and not self.lab.battery_backed)
 
     def _window_ns(self, cut_ns: int) -> int:
-        """Ten milliseconds, and what of the last second a disk of the kit's was at work: that time is the kit's."""
+        """Ten milliseconds, and what of the last second a disk of the kit's was at work, or a machine took to stop: that time is
+        the kit's."""
         if self.disk is None:
-            return ASYNC_WINDOW_NS
+            return ASYNC_WINDOW_NS + (self.machine.stopping_ns if self.machine else 0)
         since = cut_ns - 1_000_000_000
         busy = sum(max(0, min(c.ended_ns, cut_ns) - max(c.started_ns, since)) for c in self.disk.journal())
         return ASYNC_WINDOW_NS + busy

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def run_writer(plan: Plan, ready: Ready) -> int:
         linger_ns=rings.linger_ns,
     )
     writer.measure(plan.board.stages.memory)
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # what waits for it may be lost with the power
     ready()
     while (result := writer.run(wait=plan.writer_wait)) == 0:
         pass

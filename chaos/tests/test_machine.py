@@ -39,7 +39,8 @@ def test_what_was_flushed_is_there_after_a_cut_and_nothing_else(file_system: str
             assert process.stdout and process.stdout.readline() == "written\n"
             assert not Path("/dev/shm/own").exists()
             before = time.monotonic_ns()
-            assert before <= machine.cut() <= time.monotonic_ns()
+            assert before + machine.stopping_ns <= machine.cut() <= time.monotonic_ns()
+            assert 0 < machine.stopping_ns < time.monotonic_ns() - before
             assert process.wait(5) == -9
         assert not is_mounted(machine.folder)
         machine.power_on()
