@@ -192,6 +192,42 @@ int mm_audit_reader_open(mm_audit_reader *reader, const char *directory, mm_faul
     return 0;
 }
 
+static int go_to(mm_audit_reader *r, uint64_t sequence, uint64_t running_hash, uint32_t epoch, mm_fault *fault)
+{
+    uint64_t i = r->files.n;
+    while (i && r->files.first[i - 1] > sequence)
+        i--;
+    if (!i)
+        return mm_fault_set(fault, 0, "audit log %.300s: record %llu is not in it", r->files.directory,
+                            (unsigned long long)sequence);
+    if (mm_audit_map_open(&r->map, &r->files, i - 1, fault))
+        return -1;
+    uint64_t at = sequence - r->map.header->first_sequence;
+    const mm_audit_record *record = at < r->map.capacity ? &r->map.records[at] : NULL;
+    if (!record || record->sequence != sequence || record->running_hash != running_hash || record->epoch != epoch ||
+        mm_crc32c(0, record, offsetof(mm_audit_record, crc)) != record->crc)
+        return mm_fault_set(fault, 0, "audit log %.300s: record %llu is not there, or another one", r->files.directory,
+                            (unsigned long long)sequence);
+    r->file = i - 1;
+    r->at = at + 1;
+    r->sequence = sequence;
+    r->running_hash = running_hash;
+    r->epoch = epoch;
+    return 0;
+}
+
+int mm_audit_reader_open_after(mm_audit_reader *r, const char *directory, uint64_t sequence, uint64_t running_hash,
+                               uint32_t epoch, mm_fault *fault)
+{
+    memset(r, 0, sizeof *r);
+    if (mm_audit_list(&r->files, directory, fault))
+        return -1;
+    if (go_to(r, sequence, running_hash, epoch, fault) == 0)
+        return 0;
+    mm_audit_reader_close(r);
+    return -1;
+}
+
 /* Maps the file that the next record is in; false at the end of the log or on a fault. */
 static bool next_file(mm_audit_reader *r, mm_fault *fault)
 {

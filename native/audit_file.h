@@ -46,12 +46,19 @@ typedef struct mm_audit_reader {
 } mm_audit_reader;
 
 int mm_audit_reader_open(mm_audit_reader *reader, const char *directory, mm_fault *fault);
+/* To go on after a record that was read before, by its sequence number, running hash and epoch. -1 and `fault` when the log does not
+ * have it, or has another one. */
+int mm_audit_reader_open_after(mm_audit_reader *reader, const char *directory, uint64_t sequence, uint64_t running_hash,
+                               uint32_t epoch, mm_fault *fault);
 /* The next record, valid until the next call. NULL with fault->text empty at the end, or else with what is wrong. */
 const mm_audit_record *mm_audit_reader_next(mm_audit_reader *reader, mm_fault *fault);
 void mm_audit_reader_close(mm_audit_reader *reader);
 
 /* Why a record cannot follow one of this sequence, hash and epoch; NULL when it can. */
 const char *mm_audit_record_error(const mm_audit_record *r, uint64_t sequence, uint64_t running_hash, uint32_t epoch);
+
+/* mm_audit_recover from where the reader stands; `extent` says what is in front of it. Closes the reader. */
+int mm_audit_recover_rest(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault);
 
 /* Zeroes a file from `offset` to the end of its data and makes that durable. 0 or an errno. */
 int mm_audit_cut(int descriptor, uint64_t offset, uint64_t bytes);

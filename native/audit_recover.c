@@ -117,7 +117,7 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
     mm_fault stop;
     const mm_audit_record *r;
     while ((r = mm_audit_reader_next(reader, &stop)) != NULL) {
-        if (r->sequence == 1)
+        if (!extent->header.magic)
             extent->header = *reader->map.header;
         note_record(extent, r);
     }
@@ -134,7 +134,7 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
                             reader->map.path, (unsigned long long)reader->sequence);
     if (!reader->map.memory) /* no file at all, or the last one is full to the brim */
         return 0;
-    if (!extent->sequence)
+    if (!extent->header.magic)
         extent->header = *reader->map.header;
     uint64_t from;
     if (judge_tail(reader, extent, &from, fault))
@@ -148,8 +148,15 @@ int mm_audit_recover(const char *directory, int cut, mm_audit_extent *extent, mm
     mm_audit_reader reader;
     if (mm_audit_reader_open(&reader, directory, fault))
         return -1;
-    extent->files = reader.files.n;
-    int result = read_all(&reader, cut, extent, fault);
-    mm_audit_reader_close(&reader);
+    return mm_audit_recover_rest(&reader, cut, extent, fault);
+}
+
+int mm_audit_recover_rest(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault)
+{
+    extent->files = reader->files.n;
+    if (reader->map.memory)
+        extent->header = *reader->map.header;
+    int result = read_all(reader, cut, extent, fault);
+    mm_audit_reader_close(reader);
     return result;
 }

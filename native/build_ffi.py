@@ -28,6 +28,7 @@ HEADERS = (
     "gateway.h",
     "replay.h",
     "load.h",
+    "snapshot.h",
 )
 ENGINE = (
     "engine.c",
@@ -71,6 +72,7 @@ GATEWAY = (
     "gateway_tcp.c",
     "gateway_trading.c",
 )
+SNAPSHOT = ("snapshot.c",)
 LOAD = ("load.c", "load_in.c", "load_out.c")
 SOURCES = (
     *ENGINE,
@@ -85,6 +87,7 @@ SOURCES = (
     *SESSION,
     *GATEWAY,
     *LOAD,
+    *SNAPSHOT,
 )
 
 
@@ -101,7 +104,9 @@ ffibuilder = FFI()
 ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
-    "".join(f'#include "matchmark/{header}"\n' for header in ("gateway.h", "replay.h", "replica.h", "load.h")),
+    "".join(
+        f'#include "matchmark/{header}"\n' for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h")
+    ),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],
     depends=[str(path) for path in sorted(HERE.glob("*.h")) + sorted((HERE / "include" / "matchmark").glob("*.h"))],

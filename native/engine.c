@@ -90,6 +90,11 @@ mm_engine *mm_engine_map(const mm_config *config, int kind)
     return e;
 }
 
+const mm_config *mm_engine_config(const mm_engine *e)
+{
+    return &e->config;
+}
+
 void mm_engine_populate(mm_engine *e)
 {
     mm_populate(e, e->mapped);

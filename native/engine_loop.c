@@ -1,5 +1,6 @@
 /* The engine's process: takes orders in batches, executes them, publishes what they caused, frees their slots. */
 #include "engine_loop.h"
+#include "matchmark/snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,18 @@
 #define STEP_ORDERS 256 /* of a thread that has other things to do */
 
 mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, const mm_config *config, mm_fault *fault)
+{
+    return mm_engine_loop_open_from(p, log_directory, config, NULL, fault);
+}
+
+/* One from before the durable mark: what is behind that may be in the ring alone. */
+static bool of_use(const mm_pipeline *p, const mm_snapshot *s)
+{
+    return s && mm_snapshot_head_of(s)->sequence <= mm_load(&p->audit->durable.word);
+}
+
+mm_engine_loop *mm_engine_loop_open_from(mm_pipeline *p, const char *log_directory, const mm_config *config,
+                                         const mm_snapshot *s, mm_fault *fault)
 {
     const char *wrong = mm_config_error(config);
     if (wrong) {
@@ -34,7 +47,8 @@ mm_engine_loop *mm_engine_loop_open(mm_pipeline *p, const char *log_directory, c
              mm_known_create(&loop->known, config->max_orders, config->remembered_ids))
         mm_fault_set(fault, 0, "engine: no memory for %u orders on %u symbols: lower the configuration",
                      config->max_orders, config->n_symbols);
-    else if (mm_loop_replay(loop, log_directory, config, fault) == 0) {
+    else if ((!of_use(p, s) || mm_snapshot_into_engine(s, loop, fault) == 0) &&
+             mm_loop_replay(loop, log_directory, config, fault) == 0) {
         p->control->engine_beat_ns.pad[0] = (uint64_t)getpid();
         mm_store(&p->control->engine_beat_ns.word, mm_now_ns());
         return loop;

@@ -64,6 +64,7 @@ struct mm_engine_loop {
     uint32_t epoch;
 
     uint64_t sequence, running_hash; /* of the last record made, visible or not */
+    uint32_t log_epoch;              /* of the snapshot's last record, for a replay that begins behind it */
     uint64_t position;               /* next order position */
     uint64_t dequeued_ns;            /* the batch began */
     uint64_t stuck_since_ns;         /* first look at a claim that stays open, 0 for none */
@@ -102,7 +103,11 @@ void mm_loop_answer_resume(mm_engine_loop *loop);
 
 /* engine_loop_replay.c: the order that a command's record is of. */
 void mm_order_of_record(const mm_audit_record *r, mm_order_message *o);
-/* Brings a new engine to where the log and the audit ring end. 0, or -1 and `fault`. */
+/* Brings an engine, new or of a snapshot, to where the log and the audit ring end. 0, or -1 and `fault`. */
 int mm_loop_replay(mm_engine_loop *loop, const char *log_directory, const mm_config *config, mm_fault *fault);
+
+/* snapshot.c: the state of a new engine. 0, or -1 and `fault`. */
+struct mm_snapshot;
+int mm_snapshot_into_engine(const struct mm_snapshot *s, mm_engine_loop *loop, mm_fault *fault);
 
 #endif

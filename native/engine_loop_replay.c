@@ -145,7 +145,10 @@ static int replay(mm_engine_loop *loop, source *s, const char *log_directory, co
 {
     s->durable = mm_load(&loop->p->audit->durable.word);
     s->tail = mm_load(&loop->p->audit->tail.word);
-    if (mm_audit_reader_open(&s->reader, log_directory, fault))
+    s->record.sequence = loop->sequence;
+    if (loop->sequence ? mm_audit_reader_open_after(&s->reader, log_directory, loop->sequence, loop->running_hash,
+                                                    loop->log_epoch, fault)
+                       : mm_audit_reader_open(&s->reader, log_directory, fault))
         return -1;
     int result = check_config(s, config, fault);
     loop->replaying = true;

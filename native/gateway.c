@@ -215,7 +215,7 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
     if (durable < now.sequence)
         return fail(fault, EAGAIN,
                     "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
-    if (mm_gateway_catch_up(g, 2 * durable + 1, fault))
+    if (mm_gateway_tell_owed(g, fault) || mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
     if (mm_gateway_keep(g)) /* a session may have been owed more than it had numbers for */
         return fail(fault, EIO, "session stores cannot be flushed", NULL);

@@ -18,13 +18,14 @@ typedef struct mm_identity {
     char sender[65];
     uint8_t known, cancel_due;
     uint32_t account;
-    uint64_t cancel_at;      /* how far the search for orders to cancel has come */
-    uint64_t sent_key;       /* reports up to it were numbered before this process */
-    uint64_t again_key;      /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
-    uint64_t seen_key;       /* of a gateway that follows: the last report that the session is owed or was sent */
-    uint64_t kept_ns;        /* when the store was last flushed with all that can be known; the keeper's */
-    uint64_t gone_key;       /* when it left, reports up to it had been told */
-    uint64_t tokens_from_ns; /* since then the tokens of its rate have been saved up */
+    uint64_t cancel_at; /* how far the search for orders to cancel has come */
+    uint64_t sent_key;  /* reports up to it were numbered before this process */
+    uint64_t again_key; /* those up to it may have been sent under numbers that a loss of power took: 0 for none */
+    uint64_t
+        seen_key; /* of a gateway that follows, and of a snapshot: the last report that the session is owed or was sent */
+    uint64_t kept_ns;                     /* when the store was last flushed with all that can be known; the keeper's */
+    uint64_t gone_key;                    /* when it left, reports up to it had been told */
+    uint64_t tokens_from_ns;              /* since then the tokens of its rate have been saved up */
     uint32_t first_waiting, last_waiting; /* its deferred orders, 0 for none */
     uint8_t releasing;                    /* it is in g->releasing */
     uint8_t unmet;                        /* it has never been logged on: nothing is kept for it */
@@ -164,8 +165,8 @@ void mm_gateway_count_sent(mm_gateway *g);
 /* Answers MM_EVENT_RESEND; false when the log does not have it yet. */
 bool mm_gateway_resend(mm_gateway *g, mm_connection *c);
 int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault);
-/* Numbers what sessions are owed from the log, after `key`; balances have it already. */
-int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault);
+/* Numbers what sessions are owed of reports that the balances have already, by their seen_key: from the log. */
+int mm_gateway_tell_owed(mm_gateway *g, mm_fault *fault);
 
 /* gateway_takeover.c */
 /* Without a lease: true, and nothing may be done in this round. */

@@ -316,7 +316,7 @@ static void tell_again(mm_gateway *g, const mm_report *r)
         tell(g, r);
 }
 
-int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
+static int tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
 {
     mm_audit_record command = {0};
     g->now_ns = mm_wall_ns();
@@ -335,6 +335,17 @@ int mm_gateway_tell_after(mm_gateway *g, uint64_t key, mm_fault *fault)
                 tell_again(g, &report);
     }
     return 0;
+}
+
+int mm_gateway_tell_owed(mm_gateway *g, mm_fault *fault)
+{
+    uint64_t from = UINT64_MAX;
+    for (uint32_t i = 0; i < g->config.max_sessions; i++) {
+        const mm_identity *id = &g->identities[i];
+        if (id->known && id->sent_key < id->seen_key && id->sent_key < from)
+            from = id->sent_key;
+    }
+    return from == UINT64_MAX ? 0 : tell_after(g, from, fault);
 }
 
 /* Reports that the engine dropped while this ring was full: read from the log once they are there. True when none are owed. */

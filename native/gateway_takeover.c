@@ -55,16 +55,10 @@ static int catch_up(mm_gateway *g, mm_fault *fault)
 
 int mm_gateway_take_over(mm_gateway *g, mm_fault *fault)
 {
-    uint64_t from = UINT64_MAX;
     if (catch_up(g, fault))
         return -1;
     g->config.follow = 0;
-    for (uint32_t i = 0; i < g->config.max_sessions; i++) {
-        const mm_identity *id = &g->identities[i];
-        if (id->known && id->sent_key < id->seen_key && id->sent_key < from)
-            from = id->sent_key;
-    }
-    if (from != UINT64_MAX && mm_gateway_tell_after(g, from, fault))
+    if (mm_gateway_tell_owed(g, fault))
         return -1;
     if (mm_gateway_keep(g))
         return mm_fault_set(fault, EIO, "take-over: session stores cannot be flushed");

@@ -111,10 +111,47 @@ def pick_wait(threads: int, asked: Wait = Wait.AUTO) -> tuple[Wait, str]:
     return Wait(_lib.mm_wait_pick(int(asked), threads, text)), _ffi.string(text).decode()
 
 
-def recover(directory: Path | str, cut: bool = True) -> Extent:
-    """Checks every record of a log, cuts a torn tail. PipelineError: damage to committed records, which is never cut."""
+class Snapshot:
+    """A snapshot's file, mapped. PipelineError when it is not there, damaged, or of another version; with `check` every byte is
+    looked at. Semantics: native/include/matchmark/snapshot.h."""
+
+    def __init__(self, path: Path | str, check: bool = True) -> None:
+        fault = _ffi.new("mm_fault *")
+        self.native: Any = _lib.mm_snapshot_open(_path(path), int(check), fault)
+        if self.native == _ffi.NULL:
+            raise _error(fault)
+        head = _lib.mm_snapshot_head_of(self.native)
+        self.sequence, self.state_hash = int(head.sequence), int(head.state_hash)
+        self.settings_hash = int(head.settings_hash)
+
+    def require_log(self, directory: Path | str) -> None:
+        """PipelineError unless the log has the snapshot's last record."""
+        fault = _ffi.new("mm_fault *")
+        _raise_if(_lib.mm_snapshot_fits(self.native, _path(directory), fault), fault)
+
+    def close(self) -> None:
+        if self.native != _ffi.NULL:
+            _lib.mm_snapshot_close(self.native)
+            self.native = _ffi.NULL
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def recover(directory: Path | str, cut: bool = True, snapshot: Snapshot | None = None) -> Extent:
+    """Checks every record of a log, or every one behind the snapshot, and cuts a torn tail. PipelineError: damage to committed
+    records, which is never cut."""
     fault, extent = _ffi.new("mm_fault *"), _ffi.new("mm_audit_extent *")
-    _raise_if(_lib.mm_audit_recover(_path(directory), int(cut), extent, fault), fault)
+    if snapshot:
+        result = _lib.mm_audit_recover_from(_path(directory), snapshot.native, int(cut), extent, fault)
+    else:
+        result = _lib.mm_audit_recover(_path(directory), int(cut), extent, fault)
+    _raise_if(result, fault)
     header = extent.header
     return Extent(
         extent.files, extent.sequence, extent.running_hash, extent.next_order_position, extent.bytes_cut,
@@ -271,9 +308,12 @@ class Gateway:
 class EngineLoop:
     """The engine's process. PipelineError when it cannot be brought to where the log ends."""
 
-    def __init__(self, pipeline: Pipeline, log_directory: Path | str, config: EngineConfig) -> None:
+    def __init__(
+        self, pipeline: Pipeline, log_directory: Path | str, config: EngineConfig, snapshot: Snapshot | None = None
+    ) -> None:
         fault = _ffi.new("mm_fault *")
-        self._loop = _lib.mm_engine_loop_open(pipeline.native, _path(log_directory), config.native(), fault)
+        begin = snapshot.native if snapshot else _ffi.NULL
+        self._loop = _lib.mm_engine_loop_open_from(pipeline.native, _path(log_directory), config.native(), begin, fault)
         if self._loop == _ffi.NULL:
             raise _error(fault)
 

@@ -7,6 +7,7 @@
 
 #include "id_map.h"
 #include "reserve.h"
+#include "snapshot.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ mm_risk *mm_risk_make(const mm_risk_symbol *symbols, uint32_t n_symbols, uint32_
     *r = (mm_risk){.n_symbols = n_symbols, .n_accounts = n_accounts, .max_open = orders};
     r->max_slots = mm_id_map_slots(orders + UINT64_C(1));
     r->position_mask = power_above((uint64_t)positions * 2) - 1;
-    r->symbols = malloc((n_symbols + 1) * sizeof *r->symbols);
+    r->symbols = calloc(n_symbols + 1u, sizeof *r->symbols);
     r->cash = calloc(n_accounts + 1u, sizeof *r->cash);
     r->orders = mm_reserve((orders + UINT64_C(1)) * sizeof *r->orders);
     r->slots = mm_reserve(2 * r->max_slots * sizeof *r->slots);
@@ -109,6 +110,37 @@ void mm_risk_free(mm_risk *r)
     mm_unreserve(r->slots, 2 * r->max_slots * sizeof *r->slots);
     free(r->positions);
     free(r);
+}
+
+/* --- snapshots --- */
+
+mm_risk_numbers mm_risk_numbers_of(const mm_risk *r)
+{
+    return (mm_risk_numbers){r->open, r->used, r->free, 0, r->n_positions, r->ids.mask + UINT64_C(1)};
+}
+
+int mm_risk_use_numbers(mm_risk *r, const mm_risk_numbers *n)
+{
+    if (n->open > r->max_open || n->used > r->max_open || n->free > r->max_open || n->n_slots > r->max_slots ||
+        n->n_slots < 16 || (n->n_slots & (n->n_slots - 1)) || n->n_positions > r->position_mask)
+        return -1;
+    r->open = n->open;
+    r->used = n->used;
+    r->free = n->free;
+    r->n_positions = n->n_positions;
+    use_slots(r, n->n_slots);
+    return 0;
+}
+
+uint32_t mm_risk_parts(mm_risk *r, mm_part *out)
+{
+    uint32_t n = 0;
+    out[n++] = (mm_part){MM_PART_RISK_SYMBOLS, 0, r->symbols, (r->n_symbols + UINT64_C(1)) * sizeof *r->symbols};
+    out[n++] = (mm_part){MM_PART_RISK_CASH, 0, r->cash, (r->n_accounts + UINT64_C(1)) * sizeof *r->cash};
+    out[n++] = (mm_part){MM_PART_RISK_ORDERS, 1, r->orders, (r->max_open + UINT64_C(1)) * sizeof *r->orders};
+    out[n++] = (mm_part){MM_PART_RISK_SLOTS, 0, r->ids.slots, (r->ids.mask + UINT64_C(1)) * sizeof *r->ids.slots};
+    out[n++] = (mm_part){MM_PART_RISK_POSITIONS, 0, r->positions, (r->position_mask + 1) * sizeof *r->positions};
+    return n;
 }
 
 /* --- tables --- */

@@ -1,8 +1,9 @@
 """From a data directory to a pipeline that goes on where the log ends.
 
 Warm: the shared memory of the last run is still there, so nothing that was acknowledged is lost, however the run ended.
-Cold: it is gone (clean stop, reboot, power cut), and the log is read from its first record. After a cold start that follows no
-clean stop in async mode, the last orders that were acknowledged may not be in the log: that is said, never hidden.
+Cold: it is gone (clean stop, reboot, power cut), and the log is read: from the newest snapshot on, or from its first record.
+After a cold start that follows no clean stop in async mode, the last orders that were acknowledged may not be in the log: that is
+said, never hidden.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from matchmark.native.pipeline import AuditWriter, EngineConfig, Extent, Pipeline, PipelineError, create, recover
 from matchmark.native.pipeline_records import Durability, ExchangeState, Role
+from matchmark.reference import snapshots
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.data_dir import DataDir, Run, StartError, remove_shared_memory, start_error
 from matchmark.reference.gateway import instruments_hash
@@ -64,9 +66,11 @@ def prepare(
     pipeline = _attach(shm, last, log)
     try:
         if pipeline and role == Role.STANDBY:
-            _into_the_log(config, pipeline, data)
+            _into_the_log(config, pipeline, data, log)
             pipeline, last = None, None
-        start = _warm(config, pipeline, shm, data, log) if pipeline else _cold(config, data, shm, last, role, epoch)
+        start = (
+            _warm(config, pipeline, shm, data, log) if pipeline else _cold(config, data, shm, log, last, role, epoch)
+        )
         if config.cluster:
             start.pipeline.role = role
             if role == Role.PRIMARY:
@@ -114,6 +118,16 @@ def _engine(config: ServeConfig, written: EngineConfig | None, written_hash: int
     return written
 
 
+def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], cut: bool) -> Extent:
+    """What the log holds, read from the newest snapshot on. PipelineError: committed damage."""
+    begin = snapshots.newest(config, data.path, data.log, log, check=False)
+    try:
+        return recover(data.log, cut, begin)
+    finally:
+        if begin:
+            begin.close()
+
+
 def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log: Callable[[str], None]) -> Start:
     now = pipeline.status()
     if now.durability != config.durability:
@@ -126,15 +140,15 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
         pipeline.clear_failure()
     pipeline.state = ExchangeState.STARTING
     # Never cut here: behind the durable mark there may be a batch whose confirmation was missed, and the writer knows.
-    header = recover(data.log, cut=False)
+    header = log_extent(config, data, log, cut=False)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     return Start(pipeline, engine, shm, True, now.sequence, 0, None, False)
 
 
-def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir) -> None:
+def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir, log: Callable[[str], None]) -> None:
     """What the last run made and did not write is written. Orders that it had not executed are dropped: nobody knows of them."""
     pipeline.retire()
-    header = recover(data.log, cut=False)
+    header = log_extent(config, data, log, cut=False)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     writer = AuditWriter(
         pipeline, data.log, engine, instruments_hash=instruments_hash(config.symbols),
@@ -152,9 +166,15 @@ def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir) -> Non
 
 
 def _cold(
-    config: ServeConfig, data: DataDir, shm: Path, last: Run | None, role: Role = Role.PRIMARY, epoch: int = 0
+    config: ServeConfig,
+    data: DataDir,
+    shm: Path,
+    log: Callable[[str], None],
+    last: Run | None,
+    role: Role = Role.PRIMARY,
+    epoch: int = 0,
 ) -> Start:
-    extent = recover(data.log)
+    extent = log_extent(config, data, log, cut=True)
     engine = _engine(config, extent.config, extent.instruments_hash, data.log)
     rings = config.rings
     remove_shared_memory(shm)

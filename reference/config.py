@@ -27,7 +27,7 @@ _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
 _TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
-_RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns")
+_RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")
 _ENGINE = ("max_orders", "max_levels", "remembered_ids", "window_ticks", "hash_seed")
 _NOT_GATEWAY_KEYS = ("number", "wait", "positions", "rate_per_s", "rate_defers")
 _GATEWAY = tuple(f.name for f in fields(GatewaySettings) if f.name not in _NOT_GATEWAY_KEYS)
@@ -45,6 +45,8 @@ class Rings:
     report_slots: int = 1 << 14
     file_records: int = 1 << 18
     linger_ns: int = 1_000_000
+    snapshot_records: int = 1_000_000
+    """A snapshot is made when so many records, in whole files, are not in one; 0: never."""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ def remove_shared_memory(directory: Path) -> None:
     for path in sorted(directory.glob("*")) if directory.is_dir() else ():
         if path.name in ("control", "orders", "audit") or path.name.startswith(("reports.", "gateway.", "engine.")):
             path.unlink(missing_ok=True)
+    shutil.rmtree(directory / "snapshot", ignore_errors=True)  # of a maker of snapshots that was stopped
     with contextlib.suppress(OSError):
         directory.rmdir()
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.native import _native
-from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError
+from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.replication import copy_store
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
 from matchmark.reference.tokens import Keys, TokenError
@@ -167,7 +167,7 @@ class Gateway:
     host and port, or on a socket that listens already and is the gateway's from then on. `clean`: the run before this one was
     stopped cleanly; if not, and its memory is gone, sessions go on with numbers above all that they can have seen.
     `keys_dir`: where the keys are, if not in `data_dir`. `follow`: a standby's, which has no sessions and hears nobody until
-    `take_over`; its socket is bound, and does not listen yet.
+    `take_over`; its socket is bound, and does not listen yet. `snapshot`: where it begins to read the log.
     """
 
     def __init__(
@@ -184,6 +184,7 @@ class Gateway:
         clean: bool = True,
         keys_dir: Path | str | None = None,
         follow: bool = False,
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.settings = settings or GatewaySettings()
         self._clean = clean
@@ -205,9 +206,11 @@ class Gateway:
         self._native: Any = _ffi.NULL
         listener = listener or listen(host, port)
         self.address: tuple[str, int] = listener.getsockname()[:2]
-        self._make(listener, log_dir, accounts)
+        self._make(listener, log_dir, accounts, snapshot)
 
-    def _make(self, listener: socket.socket, log_dir: Path | str, accounts: Sequence[Account]) -> None:
+    def _make(
+        self, listener: socket.socket, log_dir: Path | str, accounts: Sequence[Account], snapshot: Snapshot | None
+    ) -> None:
         fault = _ffi.new("mm_fault *")
         self._log_dir = _ffi.new("char[]", os.fsencode(str(log_dir)))
         names = b"".join(account.name.encode() + b"\0" for account in accounts) + b"\0"
@@ -223,7 +226,8 @@ class Gateway:
         except PipelineError:
             self.close()
             raise
-        if _lib.mm_gateway_open(native, fault):
+        begun = snapshot is None or _lib.mm_gateway_begin_from(native, snapshot.native, fault) == 0
+        if not begun or _lib.mm_gateway_open(native, fault):
             self.close()
             raise _error(fault)
 
@@ -282,6 +286,15 @@ class Gateway:
     def drive(self, engine: EngineLoop) -> None:
         """Before `start`: the engine runs in this gateway's data thread, in turn with the network."""
         _lib.mm_gateway_drive(self._native, engine.native)
+
+    def save_snapshot(self, path: Path, engine: EngineLoop, instruments: int, settings_hash: int) -> int:
+        """The engine's state and this gateway's, which follows it and does not run: bytes of the file. PipelineError."""
+        fault = _ffi.new("mm_fault *")
+        words = (os.fsencode(str(path)), engine.native, self._native, instruments, settings_hash, fault)
+        size = int(_lib.mm_snapshot_save(*words))
+        if size < 0:
+            raise _error(fault)
+        return size
 
     def start(self) -> None:
         """Starts the three threads; returns at once."""

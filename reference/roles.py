@@ -14,13 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError
+from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
-from matchmark.reference import admin, breaker_role
+from matchmark.reference import admin, breaker_role, snapshots
 from matchmark.reference.board import Board
 from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
@@ -68,8 +68,18 @@ class Plan:
 Ready = Callable[[], None]
 
 
+def _say(text: str) -> None:
+    sys.stderr.write(f"matchmark serve: {text}\n")
+    sys.stderr.flush()
+
+
+def _snapshot(plan: Plan) -> AbstractContextManager[Snapshot | None]:
+    return snapshots.newest(plan.config, plan.data, plan.log, _say) or nullcontext()
+
+
 def _engine(plan: Plan) -> EngineLoop:
-    engine = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine)
+    with _snapshot(plan) as snapshot:
+        engine = EngineLoop(Pipeline(plan.shm), plan.log, plan.engine, snapshot)
     if plan.config.populate:
         engine.populate()
     return engine
@@ -118,10 +128,11 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     )
     if not follow:
         plan.fix_socket.listen(BACKLOG)  # a gateway that is started again may find it silent still
-    gateway = Gateway(
-        plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-        listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=follow,
-    )  # fmt: skip
+    with _snapshot(plan) as snapshot:
+        gateway = Gateway(
+            plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
+            listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=follow, snapshot=snapshot,
+        )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:
         gateway.drive(engine)
@@ -172,6 +183,8 @@ def run_admin(plan: Plan, ready: Ready) -> int:
         Keys(plan.keys / "keys"),
     )
     threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
+    order = snapshots.Order(plan.config, plan.engine, plan.log, plan.data, plan.keys, plan.shm / "snapshot")
+    snapshots.Keeper(order, plan.config.rings.snapshot_records, _say).start()
     ready()
     server.serve_forever()
     return EXIT_DONE

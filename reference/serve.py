@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from matchmark.native import _native
-from matchmark.native.pipeline import PipelineError, pick_wait, recover
+from matchmark.native.pipeline import PipelineError, pick_wait
 from matchmark.native.pipeline_records import Durability, Role, Wait
 from matchmark.reference import cold_start
 from matchmark.reference.alerts import Alerts
@@ -60,7 +60,8 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     operator_socket = listen_for_operators()
     role, epoch, replication_socket = Role.PRIMARY, 0, None
     if config.cluster:
-        role, epoch = role_at_start(config, data, recover(data.log, cut=False).epoch, _say)
+        last_epoch = cold_start.log_extent(config, data, _say, cut=False).epoch
+        role, epoch = role_at_start(config, data, last_epoch, _say)
         replication_socket = bind(config.replication_host, config.replication_port)
         if role == Role.PRIMARY:
             fix_socket.listen(BACKLOG)

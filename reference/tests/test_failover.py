@@ -13,9 +13,11 @@ import pytest
 
 from matchmark.conformance.commands.operator import post
 from matchmark.reference.control.storage import EpochStore
+from matchmark.reference.snapshots import newest_sequence
 from matchmark.reference.verify import verify
 
 from .pair import Load, Pair, logged
+from .serving import SMALL
 
 MakePair = Callable[..., Pair]
 MODES = ("async", "fsync", "replicated")
@@ -111,10 +113,16 @@ def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair
     judge(pair, [load], "b")
 
 
-def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair) -> None:
-    """Three failovers to and fro, each member joining again from its own log."""
-    pair = make_pair("fsync")
+@pytest.mark.parametrize("every", [0, 2000])
+def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair, every: int) -> None:
+    """Three failovers to and fro, each member joining again from its own log, or from a snapshot of it."""
+    small = SMALL.replace("file_records = 20000", f"file_records = 1024\nsnapshot_records = {every}")
+    pair = make_pair("fsync", config=small.replace("audit_slots = 4096", "audit_slots = 1024"))
     load = Load(pair)
+    until = time.monotonic() + 60
+    while every and not all(newest_sequence(pair.members[name].data) for name in "ab"):
+        assert time.monotonic() < until, "no snapshots come"
+        time.sleep(0.1)
     for dead, next_one in (("a", "b"), ("b", "a"), ("a", "b")):
         time.sleep(0.4)
         pair.members[dead].kill()
@@ -127,6 +135,7 @@ def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair) -> No
     assert pair.members["b"].status()["epoch"] == 4
     judge(pair, [load], "b")
     assert pair.members["a"].stop() == 0
+    assert all((newest_sequence(pair.members[name].data) > 0) == bool(every) for name in "ab")
 
 
 @pytest.mark.parametrize("claimed", [True, False])

@@ -90,6 +90,7 @@ int mm_engine_submit(mm_engine *engine, const mm_command *commands, uint64_t n, 
 int mm_engine_unfinished(const mm_engine *engine);
 
 uint64_t mm_engine_state_hash(const mm_engine *engine);
+const mm_config *mm_engine_config(const mm_engine *engine);
 mm_quote mm_engine_best(const mm_engine *engine, uint32_t symbol, uint32_t side);
 mm_quote mm_engine_depth(const mm_engine *engine, uint32_t symbol, uint32_t side, int64_t price_ticks);
 mm_order_view mm_engine_order(const mm_engine *engine, uint64_t cl_ord_id);
