@@ -81,6 +81,9 @@ class Powered:
     """A lab whose power was cut again and again under load, the first time as its log went on in another file."""
 
     lab: Lab
+    """Closed after the first test that looks at the cuts."""
+    make_lab: MakeLab
+    """Of the test that looks at them now."""
     cuts: list[Cut] = field(default_factory=list)
     refused: str = ""
     """Why it did not start again, if it did not; that ends the series."""
@@ -99,12 +102,14 @@ POWERED = pytest.StashKey[Powered]()
 def powered(request: pytest.FixtureRequest, make_lab: MakeLab) -> Powered:
     if POWERED not in request.config.stash:
         rounds = 1 + int(request.config.getoption("--examples")) // EXAMPLES_PER_ROUND
-        request.config.stash[POWERED] = _cut_again_and_again(make_lab(on_disk=True), rounds, _seed(request))
+        request.config.stash[POWERED] = _cut_again_and_again(make_lab, rounds, _seed(request))
+    request.config.stash[POWERED].make_lab = make_lab
     return request.config.stash[POWERED]
 
 
-def _cut_again_and_again(lab: Lab, rounds: int, seed: str) -> Powered:
-    p = Powered(lab, seed=seed)
+def _cut_again_and_again(make_lab: MakeLab, rounds: int, seed: str) -> Powered:
+    lab = make_lab(on_disk=True)
+    p = Powered(lab, make_lab, seed=seed)
     lab.start()
     desk = Desk(lab, lab.accounts[3], "used.")
     used = [desk.order("buy", 1, -3) for _ in range(5)]
@@ -275,8 +280,7 @@ def _judge_if_it_comes_back(
     if not found:
         return
     if not powered.more:
-        for n, keep in enumerate(KEEPS):
-            powered.more.append(_cut(powered, keep, f"{powered.seed} more {n}", f"{keep}-more{n}-"))
+        powered.more = _cut_again_and_again(powered.make_lab, 1, f"{powered.seed} more").cuts
     if any(True for cut in powered.more for _ in breaches(cut)):
         judge(powered.lab, found)
     cuts, more = len(powered.cuts), len(powered.more)
