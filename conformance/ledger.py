@@ -125,6 +125,9 @@ class Ledger:
 
     `reports` are all reports by SenderCompID, in order of their numbers, each once; `twice` are those whose number came again
     with another content. Numbers begin anew where a client asked for it (ResetSeqNumFlag).
+
+    An exchange that has lost its memory may tell an execution again under another number, if it says so (PossResend) and says the
+    same: that is the report of before.
     """
 
     def __init__(self, conversations: Iterable[Conversation] = ()) -> None:
@@ -135,6 +138,7 @@ class Ledger:
         self.senders: dict[str, str] = {}
         """Account of each SenderCompID."""
         self._by_number: dict[tuple[str, int, int], Report] = {}
+        self._by_execution: dict[tuple[str, str], Report] = {}
         self._eras: dict[str, int] = defaultdict(int)
         self._count = 0
         for connection, conversation in enumerate(conversations):
@@ -195,9 +199,12 @@ class Ledger:
             *key, kind == "9", exec_type, exec_id, order_id, cl, orig, quantity, price, leaves, cum, text,
             fields.get(103) or fields.get(102) or "", at_ns,
         )  # fmt: skip
-        before = self._by_number.get(key)
+        before, told = self._by_number.get(key), self._by_execution.get((c.sender, exec_id))
+        if before is None and fields.get(97) == "Y" and exec_id and told is not None and _said(told) == _said(report):
+            return
         if before is None:
             self._by_number[key] = report
+            self._by_execution.setdefault((c.sender, exec_id), report)
             self.reports[c.sender].append(report)
         elif _said(before) != _said(report):
             self.twice.append((before, report))

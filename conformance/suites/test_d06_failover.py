@@ -19,6 +19,7 @@ from matchmark.conformance.pair_lab import PairLab
 from matchmark.conformance.plugin import CERTIFICATION
 from matchmark.conformance.suites._availability import alerted, heard, judged_log, same_log, taken_over
 from matchmark.conformance.suites._durability import Desk, instruments
+from matchmark.conformance.verdict import Verdict
 
 pytestmark = pytest.mark.needs("standby", "audit_log")
 
@@ -100,16 +101,22 @@ def _tell(request: pytest.FixtureRequest, outages: list[int]) -> None:
 
 @pytest.mark.clause("D06.3", "D06.N1", "D11.6", "D11.5")
 @pytest.mark.needs("operator")
-def test_death_is_noticed_after_the_timeout_and_told(pair: PairLab) -> None:
+def test_death_is_noticed_after_the_timeout_and_told(pair: PairLab, request: pytest.FixtureRequest) -> None:
     """A pause shorter than the timeout changes nothing, under load too; a kill is noticed and said, with the epoch."""
     epoch = pair.epoch()
     with Load(pair, pair.accounts[:2], "beat-") as load:
         load.wait_sent(BETWEEN)
         for _ in range(3):
+            began = time.monotonic()
             with pair.paused(pair.primary):
                 time.sleep(pair.heartbeat_s / 2)
+            took_s = time.monotonic() - began
             time.sleep(pair.heartbeat_s)
             if pair.role("b") == "primary":
+                if took_s > 0.8 * pair.heartbeat_s:
+                    reason = f"a pause of half a heartbeat took {took_s:.2f} s here: this machine has too much to do"
+                    request.config.stash[CERTIFICATION].note(request.node, Verdict.INCONCLUSIVE, reason)
+                    pytest.skip(reason)
                 text = "the primary stood still for half a heartbeat, and the standby took over"
                 violate(pair, Breach("D11.6", text))
         load.stop()

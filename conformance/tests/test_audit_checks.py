@@ -176,12 +176,23 @@ def test_each_altered_log_is_found(alter: Callable[[list[Step]], list[Step]], fo
     [
         (lambda t: t.fill("a", "1", "11", 3, 2, 3), {"twice", "told"}),
         (lambda t: t.fill("a", "1", "17", 3, 0, 6), {"twice", "told"}),
+        (lambda t: t.report("a", "0", "1", "4", (97, "Y")), set()),
+        (lambda t: t.report("a", "0", "2", "4", (97, "Y")), {"twice", "told"}),
         (lambda t: t.report("d", "0", "9", "20"), set()),
         (lambda t: t.new("d", "1", 1, "1.00").report("d", "0", "4", "20"), {"lost", "told"}),
         (lambda t: t.new("d", "1", 1, "1.00").report("d", "8", "", "20"), set()),
         (lambda t: t.new("d", "1", 1, "1.00"), set()),
     ],
-    ids=["a fill again", "a fill that is none", "of nobody", "acknowledged, not logged", "refused", "unknown"],
+    ids=[
+        "a fill again",
+        "a fill that is none",
+        "again and said so",
+        "otherwise, as if again",
+        "of nobody",
+        "acknowledged, not logged",
+        "refused",
+        "unknown",
+    ],
 )
 def test_each_report_that_does_not_fit_is_found(again: Callable[[Talk], Talk], found: set[str]) -> None:
     assert all_checks(again(talk()).ledger, log()) == found
