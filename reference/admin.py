@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,7 +20,7 @@ from matchmark.reference.tokens import Keys
 BODY_MAX = 65536
 
 
-def status(pipeline: Pipeline, board: Board, supervisor: int) -> dict[str, Any]:
+def status(pipeline: Pipeline, board: Board, supervisor: int, side_roles: Sequence[str] = ()) -> dict[str, Any]:
     """What /status answers. Sequences are those of the audit log."""
     now = pipeline.status()
     return {
@@ -41,6 +42,7 @@ def status(pipeline: Pipeline, board: Board, supervisor: int) -> dict[str, Any]:
         "pids": {"supervisor": supervisor, **board.pids()},
         "restarts": board.restarts(),
         "counters": board.counters(),
+        **{role: board.side(role) for role in side_roles},
     }
 
 
@@ -50,7 +52,14 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, listener: socket.socket, pipeline: Pipeline, board: Board, supervisor: int, operators_at: Any, keys: Keys
+        self,
+        listener: socket.socket,
+        pipeline: Pipeline,
+        board: Board,
+        supervisor: int,
+        operators_at: Any,
+        keys: Keys,
+        side_roles: Sequence[str] = (),
     ) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
@@ -58,7 +67,7 @@ class Server(ThreadingHTTPServer):
         self.socket = listener
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.pipeline, self.board, self.supervisor, self.operators_at = pipeline, board, supervisor, operators_at
-        self.keys = keys
+        self.keys, self.side_roles = keys, side_roles
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         known = self.path.split("?", 1)[0] == "/status"
         body: dict[str, Any] = {"error": "no such page; there is /status"}
         if known:
-            body = status(self.server.pipeline, self.server.board, self.server.supervisor)
+            body = status(self.server.pipeline, self.server.board, self.server.supervisor, self.server.side_roles)
         self._say(200 if known else 404, body)
 
     def do_POST(self) -> None:

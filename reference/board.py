@@ -12,8 +12,29 @@ from typing import Any
 from matchmark.reference.alerts import Alerts
 from matchmark.reference.stage_counts import StageCounts
 
-ROLES = ("writer", "engine", "gateway", "admin", "cluster", "breaker")
-_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _WORDS = 8, 16, 256, 264, 512
+ROLES = (
+    "writer",
+    "engine",
+    "gateway",
+    "admin",
+    "cluster",
+    "breaker",
+    "direct_feed",
+    "market_data",
+    "ledger",
+    "publisher",
+)
+SIDE_ROLES = ROLES[6:]
+"""On nobody's path: they run where they are configured, and the exchange goes on without them."""
+SIDE_COUNTERS: dict[str, tuple[str, ...]] = {
+    "direct_feed": ("sequence", "packets", "resent", "send_errors"),
+    "market_data": ("sequence", "clients", "messages", "conflated", "dropped_clients", "stale"),
+    "ledger": ("sequence", "transactions", "connected", "postings"),
+    "publisher": ("sequence", "messages", "connected", "errors"),
+}
+"""What each tells in /status, at most _SIDE_WORDS words; `sequence`: the last record that it has dealt with."""
+_SIDE_WORDS = 16
+_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _SIDE_AT, _WORDS = 16, 32, 256, 264, 272, 512
 REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")
 """Of the standby in step, as the primary knows it: sequence that it has executed; lag of the last second."""
 
@@ -33,15 +54,16 @@ class Board:
         self._words[ROLES.index(role)] = pid
 
     def pids(self) -> dict[str, int]:
-        """0: a role that does not run at the moment; `cluster` only where it runs."""
+        """0: a role that does not run at the moment; `cluster` and side roles only where they run."""
         pids = {role: int(self._words[n]) for n, role in enumerate(ROLES)}
-        return {role: pid for role, pid in pids.items() if pid or role != "cluster"}
+        return {role: pid for role, pid in pids.items() if pid or role not in ("cluster", *SIDE_ROLES)}
 
     def count_restart(self, role: str) -> None:
         self._words[_RESTARTS_AT + ROLES.index(role)] += 1
 
     def restarts(self) -> dict[str, int]:
-        return {role: int(self._words[_RESTARTS_AT + n]) for n, role in enumerate(ROLES)}
+        counts = {role: int(self._words[_RESTARTS_AT + n]) for n, role in enumerate(ROLES)}
+        return {role: n for role, n in counts.items() if n or role not in SIDE_ROLES}
 
     def ask_switchover(self) -> int:
         """The number of the request."""
@@ -58,6 +80,16 @@ class Board:
 
     def replication(self) -> dict[str, int]:
         return {name: int(self._words[_REPLICATION_AT + n]) for n, name in enumerate(REPLICATION)}
+
+    def set_side(self, role: str, **words: int) -> None:
+        """Of a side role, by the role itself: names in SIDE_COUNTERS."""
+        at = _SIDE_AT + SIDE_ROLES.index(role) * _SIDE_WORDS
+        for name, word in words.items():
+            self._words[at + SIDE_COUNTERS[role].index(name)] = word
+
+    def side(self, role: str) -> dict[str, int]:
+        at = _SIDE_AT + SIDE_ROLES.index(role) * _SIDE_WORDS
+        return {name: int(self._words[at + n]) for n, name in enumerate(SIDE_COUNTERS[role])}
 
     def set_counters(self, counters: Mapping[str, int]) -> None:
         for n, name in enumerate(self._names):

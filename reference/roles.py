@@ -60,6 +60,11 @@ class Plan:
     """In words, what the start could not recover."""
 
     @property
+    def side_roles(self) -> tuple[str, ...]:
+        """Those that are configured, in the order in which they start."""
+        return ()
+
+    @property
     def keys(self) -> Path:
         """Where keys are: a cluster's members have them in common."""
         return self.config.cluster or self.data
@@ -181,6 +186,7 @@ def run_admin(plan: Plan, ready: Ready) -> int:
         os.getppid(),
         plan.operator_socket.getsockname(),
         Keys(plan.keys / "keys"),
+        plan.side_roles,
     )
     threading.Thread(target=plan.board.stages.keep, args=(plan.log,), daemon=True).start()
     order = snapshots.Order(plan.config, plan.engine, plan.log, plan.data, plan.keys, plan.shm / "snapshot")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from matchmark.native.pipeline import Pipeline, PipelineError
 from matchmark.native.pipeline_records import ExchangeState, Role
 from matchmark.reference import roles
-from matchmark.reference.board import ROLES
+from matchmark.reference.board import ROLES, SIDE_ROLES
 
 POLL_S = 0.1
 READY_PATIENCE_S = 3600.0
@@ -28,6 +28,10 @@ OWN_ENDS_MAX, OWN_ENDS_WITHIN_S = 5, 30.0
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 """Signals that a role brings upon itself."""
 STOP_PATIENCE_S = {"gateway": 15.0, "engine": 30.0, "writer": 60.0, "cluster": 5.0, "admin": 2.0, "breaker": 6.0}
+SIDE_PATIENCE_S = 5.0
+"""A side role that has not ended by then has nothing that would be lost."""
+SIDE_AGAIN_S = 2.0
+"""A side role that ends by itself is tried again after so long, for ever: the exchange trades on without it."""
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Supervisor:
         self._roles = {name: _Role() for name in ROLES}
         self._together = plan.config.placement == "together"  # the gateway's process is the engine's
         self._clustered = plan.config.cluster is not None
+        self._sides = plan.side_roles
         self._told = False
         self._failure_said = False
         self._selector = selectors.DefaultSelector()
@@ -86,6 +91,10 @@ class Supervisor:
         for name in last:
             self._start(name)
         for name in last:
+            self._wait_ready(name)
+        for name in self._sides:
+            self._start(name)
+        for name in self._sides:
             self._wait_ready(name)
 
     def _start(self, name: str) -> None:
@@ -157,7 +166,22 @@ class Supervisor:
         if "error" in said:
             role.error = PipelineError(said["error"], int(said["errno"]))
 
+    def _start_side_again(self, name: str, role: _Role) -> None:
+        now = time.monotonic()
+        code = os.waitstatus_to_exitcode(role.ended or 0)
+        if role.pipe >= 0 or (code >= 0 and role.own_ends and now - role.own_ends[-1] < SIDE_AGAIN_S):
+            return
+        role.own_ends = [now]
+        by = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended by itself (exit code {code})"
+        why = f": {role.error}" if role.error else ""
+        self._log(f"the {name} {by}{why}; it is started again, trading goes on")
+        self._plan.board.count_restart(name)
+        self._start(name)
+
     def _start_again(self, name: str, role: _Role) -> None:
+        if name in SIDE_ROLES:
+            self._start_side_again(name, role)
+            return
         status = role.ended or 0
         code = os.waitstatus_to_exitcode(status)
         failed = self._pipeline.state == ExchangeState.FAILED
@@ -197,6 +221,11 @@ class Supervisor:
 
     def stop(self) -> bool:
         """Sessions out, then the engine drained, then the writer. True when all that was taken is on disk."""
+        for name in self._sides:
+            if pid := self._roles[name].pid:
+                os.kill(pid, signal.SIGTERM)  # all at once: each may have a connection to close
+        for name in self._sides:
+            self._end(name, None)
         self._end("breaker", signal.SIGTERM)
         standby = self._pipeline.role == Role.STANDBY
         if standby:
@@ -213,7 +242,7 @@ class Supervisor:
         return not failed and now.state != ExchangeState.FAILED and now.sequence == now.durable_sequence
 
     def _end(self, name: str, number: signal.Signals | None, again: bool = False) -> None:
-        role, until = self._roles[name], time.monotonic() + STOP_PATIENCE_S[name]
+        role, until = self._roles[name], time.monotonic() + STOP_PATIENCE_S.get(name, SIDE_PATIENCE_S)
         if role.pid and number:
             os.kill(role.pid, number)
         while time.monotonic() < until:
