@@ -21,6 +21,13 @@ typedef struct request {
     uint32_t packets;
 } request;
 
+/* Where it reads in the log, and the last epoch that a packet was of. */
+typedef struct place {
+    mm_log_place log;
+    uint32_t epoch;
+    uint64_t began; /* last record before it */
+} place;
+
 struct mm_direct_feed {
     mm_pipeline *p;
     char directory[3840];
@@ -31,7 +38,7 @@ struct mm_direct_feed {
     uint64_t sent_ns, listened_ns, paid_ns;
     uint64_t allowance; /* packets in answers that may be sent now */
     mm_direct_filling live, answer;
-    mm_log_place live_place, answer_place;
+    place live_place, answer_place;
     mm_audit_record records[RECORDS];
     request waiting[MM_DIRECT_WAITING_MAX];
     uint32_t n_waiting, turn;
@@ -50,7 +57,7 @@ static uint64_t may_tell(const mm_pipeline *p)
 }
 
 /* Records from `first` on, at most to `last`, from the ring or the log: how many; 0: neither has the first. */
-static uint32_t fetch(mm_direct_feed *f, mm_log_place *place, uint64_t first, uint64_t last)
+static uint32_t fetch(mm_direct_feed *f, place *place, uint64_t first, uint64_t last)
 {
     uint64_t most = last - first + 1 < RECORDS ? last - first + 1 : RECORDS;
     bool in_log;
@@ -60,7 +67,7 @@ static uint32_t fetch(mm_direct_feed *f, mm_log_place *place, uint64_t first, ui
     uint64_t durable = mm_load(&f->p->audit->durable.word);
     mm_fault fault;
     for (n = 0; n < most && first + n <= durable; n++) {
-        const mm_audit_record *r = mm_log_record(place, f->directory, first + n, &fault);
+        const mm_audit_record *r = mm_log_record(&place->log, f->directory, first + n, &fault);
         if (!r)
             break;
         f->records[n] = *r;
@@ -81,7 +88,22 @@ static uint64_t missing(const mm_direct_feed *f, uint64_t first, uint64_t last)
     return first < begins && begins <= last ? begins - 1 : last;
 }
 
-static uint64_t flush(mm_direct_feed *f, mm_direct_filling *w, const struct sockaddr_in *to)
+/* Epochs never fall from record to record. Uses f->records. */
+static void find_epoch(mm_direct_feed *f, place *place, uint32_t epoch, uint64_t last)
+{
+    uint64_t before = 0, from = last + 1; /* `from` has the epoch, or would have it */
+    while (before + 1 < from) {
+        uint64_t middle = before + (from - before) / 2;
+        if (fetch(f, place, middle, middle) && f->records[0].epoch >= epoch)
+            from = middle;
+        else
+            before = middle; /* also where the log begins later */
+    }
+    place->epoch = epoch;
+    place->began = before;
+}
+
+static uint64_t flush(mm_direct_feed *f, mm_direct_filling *w, place *place, const struct sockaddr_in *to)
 {
     struct mmsghdr out[MM_DIRECT_PACKETS];
     struct iovec part[MM_DIRECT_PACKETS];
@@ -89,8 +111,11 @@ static uint64_t flush(mm_direct_feed *f, mm_direct_filling *w, const struct sock
     uint64_t now = mm_now_ns();
     for (uint32_t i = 0; i < n; i++) {
         mm_direct_header *h = &w->packets[i].head;
-        h->session = f->p->control->head.generation;
-        h->epoch = (uint32_t)mm_load(&f->p->control->epoch.word);
+        if (h->after == h->through || !h->epoch) /* its records are yet to come, or gone */
+            h->epoch = (uint32_t)mm_load(&f->p->control->epoch.word);
+        if (place->epoch != h->epoch)
+            find_epoch(f, place, h->epoch, h->through);
+        h->began = place->began;
         h->sent_ns = now;
         part[i] = (struct iovec){w->packets[i].data, w->packets[i].bytes};
         out[i] = (struct mmsghdr){
@@ -120,7 +145,7 @@ static uint64_t send_live(mm_direct_feed *f)
         f->counters.sequence = f->live.packets[i].head.through;
     }
     f->counters.packets += f->live.ready;
-    return flush(f, &f->live, &f->group);
+    return flush(f, &f->live, &f->live_place, &f->group);
 }
 
 uint64_t mm_direct_feed_poll(mm_direct_feed *f)
@@ -193,7 +218,7 @@ static void answer_one(mm_direct_feed *f)
         mm_direct_end(w);
     w->ready = 1; /* what begins behind the first packet is for the next turn */
     r->after = w->packets[0].head.through;
-    flush(f, w, &r->from);
+    flush(f, w, &f->answer_place, &r->from);
     f->counters.resent++;
     f->allowance--;
     if (r->after >= r->through || ++r->packets == MM_DIRECT_ANSWER_MAX)
@@ -288,7 +313,7 @@ void mm_direct_feed_close(mm_direct_feed *f)
 {
     if (!f)
         return;
-    mm_log_place_close(&f->live_place);
-    mm_log_place_close(&f->answer_place);
+    mm_log_place_close(&f->live_place.log);
+    mm_log_place_close(&f->answer_place.log);
     free(f);
 }

@@ -40,6 +40,7 @@ void mm_direct_end_whole(mm_direct_filling *w)
     begin(w, k->head.through);
     memcpy(next->data + HEADER, k->data + k->bytes, rest);
     next->bytes += rest;
+    next->head.epoch = rest ? k->head.epoch : 0;
     next->head.messages = rest_messages;
 }
 
@@ -47,10 +48,12 @@ bool mm_direct_put(mm_direct_filling *w, const mm_audit_record *r)
 {
     uint8_t message[MM_DIRECT_MESSAGE_MAX];
     uint32_t n = mm_direct_message(r, message);
-    if (w->packets[w->ready].bytes + n > MM_DIRECT_PACKET_BYTES) {
+    const mm_direct_packet *was = &w->packets[w->ready];
+    bool other_epoch = w->through > was->head.after && was->head.epoch != r->epoch;
+    if (other_epoch || was->bytes + n > MM_DIRECT_PACKET_BYTES) {
         if (w->ready + 2 >= MM_DIRECT_PACKETS)
             return false;
-        if (w->whole.messages)
+        if (w->whole.messages && !other_epoch)
             mm_direct_end_whole(w);
         else
             mm_direct_end(w); /* one command has more to tell than a packet holds */
@@ -59,6 +62,7 @@ bool mm_direct_put(mm_direct_filling *w, const mm_audit_record *r)
     memcpy(k->data + k->bytes, message, n);
     k->bytes += n;
     k->head.messages = (uint16_t)(k->head.messages + (n > 0));
+    k->head.epoch = r->epoch;
     w->through = r->sequence;
     if (r->flags & MM_RECORD_LAST) {
         w->whole.bytes = k->bytes;

@@ -13,7 +13,7 @@ enum { MM_DIRECT_CONTINUES = 1, MM_DIRECT_ANSWER = 2, MM_DIRECT_UNAVAILABLE = 4 
 typedef struct mm_direct_header {
     uint8_t magic[4], version, flags;
     uint16_t messages;
-    uint64_t session, after, through, sent_ns;
+    uint64_t began, after, through, sent_ns;
     uint32_t epoch, zero;
 } mm_direct_header;
 

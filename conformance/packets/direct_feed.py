@@ -23,7 +23,6 @@ from scapy.fields import (
     LESignedLongField,
     PacketListField,
     StrFixedLenField,
-    XLELongField,
 )
 from scapy.packet import Packet, Raw
 
@@ -147,7 +146,7 @@ class DirectFeed(Packet):
         ByteField("version", VERSION),
         FlagsField("flags", 0, 8, ["continues", "answer", "unavailable"]),
         LEShortField("messages", 0),
-        XLELongField("session", 0),
+        LELongField("began", 0),
         LELongField("after", 0),
         LELongField("through", 0),
         LELongField("sent_ns", 0),

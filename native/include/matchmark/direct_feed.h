@@ -10,11 +10,11 @@
  *        5  flags      u8    bit 0: the last message's command goes on in the next packet; bit 1: an answer to a request; bit 2: what is
  *                            between after and through can no longer be had
  *        6  messages   u16   how many follow; 0 in a heartbeat
- *        8  session    u64   generation of the exchange's shared memory
+ *        8  began      u64   last record before the epoch
  *       16  after      u64   the packet tells all that is public in records after + 1 to through
  *       24  through    u64
  *       32  sent_ns    u64
- *       40  epoch      u32   of the exchange; a packet of a lower one than the last is of a primary that is over
+ *       40  epoch      u32   of its records; of a heartbeat: of those to come
  *       44  zero       u32
  *
  * Message, a head of 24 bytes, then what its type has
