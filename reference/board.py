@@ -27,7 +27,16 @@ ROLES = (
 SIDE_ROLES = ROLES[6:]
 """On nobody's path: they run where they are configured, and the exchange goes on without them."""
 SIDE_COUNTERS: dict[str, tuple[str, ...]] = {
-    "direct_feed": ("sequence", "packets", "resent", "send_errors"),
+    "direct_feed": (
+        "sequence",
+        "packets",
+        "messages",
+        "requests",
+        "resent",
+        "ignored",
+        "from_log",
+        "send_errors",
+    ),
     "market_data": ("sequence", "clients", "messages", "conflated", "dropped_clients", "stale"),
     "ledger": ("sequence", "transactions", "connected", "postings"),
     "publisher": ("sequence", "messages", "connected", "errors"),

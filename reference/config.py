@@ -16,6 +16,7 @@ from typing import Any
 from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
+from matchmark.reference.config_direct_feed import DirectFeedSettings, direct_feed_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -24,7 +25,7 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker")
+_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "direct_feed")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")
@@ -83,6 +84,7 @@ class ServeConfig:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     over_rate: str | None = None
     clock: Path | None = None
+    direct_feed: DirectFeedSettings | None = None
 
 
 SETTINGS = (
@@ -131,7 +133,16 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
+        direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
     )
+
+
+def _side(flags: Mapping[str, Any], env: Mapping[str, str], key: str) -> tuple[str | None, str]:
+    """A side role's one word, from a flag or a variable, and which of them."""
+    if flags.get(key) is not None:
+        return str(flags[key]), f"--{key.replace('_', '-')}"
+    name = f"{ENVIRONMENT}{key.upper()}"
+    return env.get(name), name
 
 
 # --- [serve] ---

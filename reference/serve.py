@@ -29,12 +29,13 @@ from matchmark.reference.data_dir import (
     start_error,
 )
 from matchmark.reference.gateway import BACKLOG, bind, listen
+from matchmark.reference.market_data import direct_feed
 from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
 
 BUSY_THREADS = 3
-"""Gateway, engine and writer each poll; the supervisor and the admin page sleep."""
+"""Gateway, engine and writer each poll, and the direct feed where there is one; the supervisor and the admin page sleep."""
 
 
 def serve(config: ServeConfig) -> int:
@@ -51,13 +52,14 @@ def serve(config: ServeConfig) -> int:
 
 
 def _serve(config: ServeConfig, data: DataDir) -> int:
-    busy = BUSY_THREADS - (config.placement == "together")
+    busy = BUSY_THREADS - (config.placement == "together") + (config.direct_feed is not None)
     wait, why = pick_wait(busy, config.wait)
     _say(why)
     writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
     operator_socket = listen_for_operators()
+    direct_feed_socket = direct_feed.bind(config.direct_feed) if config.direct_feed else None
     role, epoch, replication_socket = Role.PRIMARY, 0, None
     if config.cluster:
         last_epoch = cold_start.log_extent(config, data, _say, cut=False).epoch
@@ -77,7 +79,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
         operator_socket,
-        replication_socket, clean=start.clean,
+        replication_socket, direct_feed_socket, clean=start.clean,
         may_be_missing=start.may_be_missing["why"] if start.may_be_missing else None,
     )  # fmt: skip
     if config.cluster:
@@ -107,6 +109,8 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         fix_socket.close()
         admin_socket.close()
         operator_socket.close()
+        if direct_feed_socket:
+            direct_feed_socket.close()
 
 
 def _writer_wait(wait: Wait, busy_threads: int) -> Wait:
@@ -200,7 +204,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
             "target_comp_id": settings.comp_id,
         },
         "websocket": None,
-        "direct_feed": None,
+        "direct_feed": direct_feed.url(plan.config.direct_feed, plan.direct_feed_socket),
         "admin": f"http://{admin_host}:{admin_port}",
         "kafka": None,
         "ledger": None,
