@@ -21,7 +21,7 @@ from pathlib import Path
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin, breaker_role, snapshots
-from matchmark.reference.board import Board
+from matchmark.reference.board import SIDE_ROLES, Board
 from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
@@ -62,7 +62,7 @@ class Plan:
     @property
     def side_roles(self) -> tuple[str, ...]:
         """Those that are configured, in the order in which they start."""
-        return ()
+        return tuple(role for role in SIDE_ROLES if getattr(self.config, role, None) is not None)
 
     @property
     def keys(self) -> Path:
@@ -214,6 +214,12 @@ def run_breaker(plan: Plan, ready: Ready) -> int:
     return EXIT_DONE if told.is_set() or pipeline.state == ExchangeState.STOPPING else EXIT_EXCHANGE_FAILED
 
 
+def run_ledger(plan: Plan, ready: Ready) -> int:
+    from matchmark.reference.ledger import role  # only where there is a ledger is psycopg read
+
+    return role.run_ledger(plan, ready)
+
+
 BODIES = {
     "writer": run_writer,
     "engine": run_engine,
@@ -221,6 +227,7 @@ BODIES = {
     "cluster": run_cluster,
     "admin": run_admin,
     "breaker": run_breaker,
+    "ledger": run_ledger,
 }
 
 

@@ -29,6 +29,7 @@ from matchmark.reference.data_dir import (
     start_error,
 )
 from matchmark.reference.gateway import BACKLOG, bind, listen
+from matchmark.reference.ledger.server import dsn_of
 from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
@@ -203,7 +204,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "direct_feed": None,
         "admin": f"http://{admin_host}:{admin_port}",
         "kafka": None,
-        "ledger": None,
+        "ledger": dsn_of(plan.config.ledger, plan.data) if plan.config.ledger else None,
         "audit_dir": str(plan.log),
         "symbols": len(plan.config.symbols),
         "durability": Durability(plan.config.durability).name.lower(),
