@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,9 @@ def _connected(config: ServeConfig) -> Iterator[tuple[Any, bool]]:
         if settings.dsn != EMBEDDED:
             raise
         if not (folder / "pg" / "PG_VERSION").exists():
-            raise ServerError(f"{folder} holds no ledger: give --data-dir of an exchange that has one, or --dsn") from None
+            raise ServerError(
+                f"{folder} holds no ledger: give --data-dir of an exchange that has one, or --dsn"
+            ) from None
         server = Server(folder)
         server.start()
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10)
@@ -107,7 +110,9 @@ def _check(connection: Any, config: ServeConfig, log: Path, patience_s: float, r
     wanted = last_event(log, end)  # events alone are entered
     told = read_ledger(connection, wanted, patience_s)
     if told.sequence > end:
-        return _fail(DIFFERS, f"the ledger has entered record {told.sequence}, and the log ends with {end}: it is another log")
+        return _fail(
+            DIFFERS, f"the ledger has entered record {told.sequence}, and the log ends with {end}: it is another log"
+        )
     replay = Replay(config.accounts, config.symbols)
     replay.take(log, told.sequence)
     found = list(differences(told, replay))
@@ -123,7 +128,9 @@ def _check(connection: Any, config: ServeConfig, log: Path, patience_s: float, r
         return DIFFERS
     if told.sequence < wanted:
         print(f"note: records up to {wanted} are entered when the exchange is started again")
-    print(f"{log}: equal. {len(told.balances):,} balances after record {told.sequence}, to the last minor unit and share")
+    print(
+        f"{log}: equal. {len(told.balances):,} balances after record {told.sequence}, to the last minor unit and share"
+    )
     return EQUAL
 
 
@@ -136,13 +143,15 @@ def _show(connection: Any, account: str, digits: int) -> int:
     from rich.table import Table
 
     rows = connection.execute(
-        "SELECT asset, balance, reserved FROM ledger_balances WHERE account = %s ORDER BY asset <> 'cash', asset", (account,)
+        "SELECT asset, balance, reserved FROM ledger_balances WHERE account = %s ORDER BY asset <> 'cash', asset",
+        (account,),
     ).fetchall()
     if not rows:
         return _fail(USAGE, f"the ledger has no account {account!r}")
     table = Table("asset", "free", "reserved", "all", title=account)
-    for asset, free, held in rows:
-        scale = digits if asset == "cash" else 0
-        table.add_row(asset, *(f"{n.scaleb(-scale):,.{scale}f}" for n in (free, held, free + held)))
+    with localcontext(prec=60):
+        for asset, free, held in rows:
+            scale = digits if asset == "cash" else 0
+            table.add_row(asset, *(f"{n.scaleb(-scale):,.{scale}f}" for n in (free, held, free + held)))
     Console(width=None if os.isatty(1) else 100).print(table)
     return EQUAL
