@@ -41,6 +41,10 @@ COMMANDS = {
         "matchmark.conformance.commands.operator",
         "give the reference exchange an operator's command: status, halt, resume, calm",
     ),
+    "ledger": (
+        "matchmark.conformance.commands.ledger",
+        "the reference exchange's ledger: compare it with the audit log, show an account",
+    ),
     "simulate": (
         "matchmark.conformance.commands.simulate",
         "run the control plane of the reference exchange in a simulated world, from seeds",

@@ -39,9 +39,9 @@ def make_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with ExitStack() as stack:
         labs: list[Lab] = []
 
-        def make(on_disk: bool = False) -> Lab:
+        def make(on_disk: bool = False, hook: str = "lab_start") -> Lab:
             disk = stack.enter_context(_disk(run, request.node)) if on_disk else None
-            labs.append(Lab(venue.profile, tmp_path_factory.mktemp("lab"), disk))
+            labs.append(Lab(venue.profile, tmp_path_factory.mktemp("lab"), disk, hook))
             return stack.enter_context(labs[-1])
 
         yield make

@@ -38,7 +38,7 @@ SIDE_COUNTERS: dict[str, tuple[str, ...]] = {
         "send_errors",
     ),
     "market_data": ("sequence", "clients", "messages", "conflated", "dropped_clients", "stale"),
-    "ledger": ("sequence", "transactions", "connected", "postings"),
+    "ledger": ("sequence", "transactions", "connected", "postings", "stopped_at"),
     "publisher": ("sequence", "messages", "connected", "errors"),
 }
 """What each tells in /status, at most _SIDE_WORDS words; `sequence`: the last record that it has dealt with."""

@@ -17,6 +17,7 @@ from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
 from matchmark.reference.config_direct_feed import DirectFeedSettings, direct_feed_settings
+from matchmark.reference.config_ledger import LedgerSettings, ledger_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -25,7 +26,7 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "direct_feed")
+_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "direct_feed", "ledger", "market_data", "kafka")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")
@@ -82,6 +83,7 @@ class ServeConfig:
     populate: bool = False
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    ledger: LedgerSettings | None = None
     over_rate: str | None = None
     clock: Path | None = None
     direct_feed: DirectFeedSettings | None = None
@@ -117,6 +119,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     source = Source.read(Path(path)) if path else Source.empty()
     source.only((), source.tables, _TABLES)
     chosen = _settings(flags, env, source)
+    ledger = flags.get("ledger") or env.get(f"{ENVIRONMENT}LEDGER")
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
     _check_cluster(chosen)
@@ -132,6 +135,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         engine_given=given,
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
+        ledger=ledger_settings(source, ledger),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
         direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
     )

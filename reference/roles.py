@@ -216,6 +216,12 @@ def run_breaker(plan: Plan, ready: Ready) -> int:
     return EXIT_DONE if told.is_set() or pipeline.state == ExchangeState.STOPPING else EXIT_EXCHANGE_FAILED
 
 
+def run_ledger(plan: Plan, ready: Ready) -> int:
+    from matchmark.reference.ledger import role  # only where there is a ledger is psycopg read
+
+    return role.run_ledger(plan, ready)
+
+
 BODIES = {
     "writer": run_writer,
     "engine": run_engine,
@@ -224,6 +230,7 @@ BODIES = {
     "admin": run_admin,
     "breaker": run_breaker,
     "direct_feed": run_direct_feed,
+    "ledger": run_ledger,
 }
 
 

@@ -30,6 +30,7 @@ from matchmark.reference.data_dir import (
 )
 from matchmark.reference.gateway import BACKLOG, bind, listen
 from matchmark.reference.market_data import direct_feed
+from matchmark.reference.ledger.server import dsn_of
 from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
@@ -207,7 +208,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "direct_feed": direct_feed.url(plan.config.direct_feed, plan.direct_feed_socket),
         "admin": f"http://{admin_host}:{admin_port}",
         "kafka": None,
-        "ledger": None,
+        "ledger": dsn_of(plan.config.ledger, plan.data) if plan.config.ledger else None,
         "audit_dir": str(plan.log),
         "symbols": len(plan.config.symbols),
         "durability": Durability(plan.config.durability).name.lower(),

@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replication-host", metavar="H", help="address for standbys (default 127.0.0.1)")
     parser.add_argument("--replication-port", metavar="N", help="port for standbys, 0 for any free one (default 0)")
     parser.add_argument("--direct-feed", metavar="GROUP:PORT", help="send the direct feed to this multicast group")
+    parser.add_argument(
+        "--ledger", metavar="WHERE", help="keep balances in PostgreSQL: embedded, or a DSN postgresql://..."
+    )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 

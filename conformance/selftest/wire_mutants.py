@@ -7,6 +7,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     wire_audit,
     wire_breaker,
     wire_fields,
+    wire_ledger,
     wire_limits,
     wire_logon,
     wire_outage,

@@ -49,7 +49,7 @@ def wire_profile(name: str, profile: str = "") -> Profile:
     config = Path(str(files("matchmark.conformance.selftest"))) / "wire-serve.toml"
     hooks = dict(base.tables["hooks"])
     # The lab's instances too: what they are started with in place of `start` is as broken.
-    for hook in ("start", "lab_start"):
+    for hook in {"start", "lab_start", "ledger_start"} & hooks.keys():
         words = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
         serve = ["{python}", "-m", "matchmark.conformance.selftest.wire_serve", name, "--"]
         hooks[hook] = [*serve, *words, "--wait", "sleep"]

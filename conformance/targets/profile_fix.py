@@ -68,6 +68,7 @@ HOOKS: dict[str, Key] = {
         list,
         "starts an instance to be killed and cut off from power, if it is another than `start`: small rings and files",
     ),
+    "ledger_start": Key(list, "starts an instance with a ledger, if it is another than `start`"),
     "chaos_start": Key(
         list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
     ),
@@ -87,6 +88,7 @@ HOOKS: dict[str, Key] = {
 COMMANDS = (
     "start",
     "lab_start",
+    "ledger_start",
     "chaos_start",
     "cluster_start",
     "standby_start",
@@ -101,6 +103,7 @@ COMMANDS = (
 PLACES = {
     "start": {"folder", "port", "disk", "memory"},
     "lab_start": {"folder", "port", "disk", "memory"},
+    "ledger_start": {"folder", "port", "disk", "memory"},
     "chaos_start": {"folder", "port", "disk", "memory"},
     "cluster_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
     "standby_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},

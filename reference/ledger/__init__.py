@@ -1,1 +1,1 @@
-"""Balances in PostgreSQL, by double entry: what replaying the exchange's events gives, and nothing else."""
+"""The ledger: what every account has and what its open orders hold, in PostgreSQL, double entry, a consequence of the audit log."""

@@ -23,3 +23,13 @@ def serving(tmp_path: Path) -> Iterator[Callable[..., Serve]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL of this run."""
+    from .ledgering import Databases
+
+    made = Databases(tmp_path_factory.mktemp("pg"))
+    yield made
+    made.server.stop()
