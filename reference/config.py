@@ -16,6 +16,7 @@ from typing import Any
 from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
+from matchmark.reference.config_kafka import KafkaSettings, kafka_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -24,7 +25,7 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker")
+_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "kafka")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")
@@ -83,6 +84,7 @@ class ServeConfig:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     over_rate: str | None = None
     clock: Path | None = None
+    publisher: KafkaSettings | None = None
 
 
 SETTINGS = (
@@ -131,6 +133,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
+        publisher=kafka_settings(source, flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA")),
     )
 
 

@@ -21,11 +21,12 @@ from pathlib import Path
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin, breaker_role, snapshots
-from matchmark.reference.board import Board
+from matchmark.reference.board import SIDE_ROLES, Board
 from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
+from matchmark.reference.events.publisher import run_publisher
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
 from matchmark.reference.tokens import Keys, TokenError
 
@@ -62,7 +63,7 @@ class Plan:
     @property
     def side_roles(self) -> tuple[str, ...]:
         """Those that are configured, in the order in which they start."""
-        return ()
+        return tuple(role for role in SIDE_ROLES if getattr(self.config, role, None) is not None)
 
     @property
     def keys(self) -> Path:
@@ -221,6 +222,7 @@ BODIES = {
     "cluster": run_cluster,
     "admin": run_admin,
     "breaker": run_breaker,
+    "publisher": run_publisher,
 }
 
 

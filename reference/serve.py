@@ -202,7 +202,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "websocket": None,
         "direct_feed": None,
         "admin": f"http://{admin_host}:{admin_port}",
-        "kafka": None,
+        "kafka": plan.config.publisher.bootstrap if plan.config.publisher else None,
         "ledger": None,
         "audit_dir": str(plan.log),
         "symbols": len(plan.config.symbols),
