@@ -33,6 +33,8 @@ PREFIX = np.dtype(
 """`previous`: the symbol's event before `first`, 0 for none. `complete`: all of the partition's events up to that record of the log are
 in messages before this one."""
 
+_SYMBOL = np.dtype({"names": ["symbol"], "formats": ["<u4"], "offsets": [20], "itemsize": 272})
+
 NO_SYMBOL = 0xFFFFFFFF
 
 
@@ -88,8 +90,8 @@ def unpack(value: bytes) -> Message:
 
 def symbols_of(records: Records, known: int) -> npt.NDArray[np.uint32]:
     """The symbol number of each event, shape (n,); NO_SYMBOL where there are not so many symbols `known`."""
-    numbers = records["body"].view(np.uint32).reshape(len(records), 16)[:, 1] if len(records) else np.zeros(0, np.uint32)
-    return np.where(numbers < known, numbers, np.uint32(NO_SYMBOL)).astype(np.uint32)
+    numbers: npt.NDArray[np.uint32] = records.view(_SYMBOL)["symbol"]
+    return np.where(numbers < known, numbers, np.uint32(NO_SYMBOL))
 
 
 def partition_of(key: bytes, partitions: int) -> int:

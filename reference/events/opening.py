@@ -20,12 +20,12 @@ def source_name(plan: Plan) -> str:
 def open_source(plan: Plan, durable: Callable[[], int], offsets: Mapping[int, int] | None = None) -> Source:
     """All events of the exchange, from `offsets` (partition to next offset, as Batch tells them) on; from the first one without.
 
-    `durable` gives the number of the last record on the disk. From Kafka, the batches of one `poll` together are all events up to some
-    record, so that whoever needs the engine's order among symbols sorts them by sequence.
+    `durable` gives the number of the last record on the disk. From Kafka, events of different symbols come in no order among themselves;
+    each symbol's are in order.
     """
     kafka = plan.config.publisher
     if kafka is None:
         return AuditLog(plan.log, durable, (offsets or {}).get(0, 1))
     from matchmark.reference.events.kafka import KafkaSource
 
-    return KafkaSource(kafka, offsets=offsets or {}, ordered=True)
+    return KafkaSource(kafka, offsets or {})

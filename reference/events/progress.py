@@ -70,7 +70,7 @@ def read(settings: KafkaSettings, partitions: int) -> Progress:
             partition = int(message.key())
             progress.offsets[partition], last = noted(message.value())
             progress.last.update(last)
-        newest = topics.end_of(consumer, settings.progress_topic, topics.WATERMARK) - _NEWEST
+        newest = topics.ends_of(consumer, settings.progress_topic, topics.WATERMARK)[1] - _NEWEST
         for message in topics.read_back(consumer, settings.progress_topic, {topics.WATERMARK: newest}):
             if len(message.value()) == _WATERMARK.size:
                 progress.complete, progress.newest, progress.newest_hash = _WATERMARK.unpack(message.value())

@@ -275,10 +275,10 @@ def _publish(plan: Plan, pipeline: Pipeline, told: threading.Event) -> None:
         except KafkaFault as error:
             if str(error) != said:
                 log.warning("%s; trading goes on, and what is missed is published from the log", error)
-            said, was = str(error), publisher
+            said = str(error)
             board.set_side("publisher", connected=0, errors=board.side("publisher")["errors"] + 1)
-            if was is not None:
-                return  # a producer that failed is not to be trusted with the order of messages: the next is a new process's
+            if publisher is not None:
+                raise  # a producer that failed is not to be trusted with the order: the next is a new process's
             told.wait(AGAIN_S)
     if publisher:
         publisher.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -98,12 +99,17 @@ def reader(settings: KafkaSettings, **more: Any) -> Consumer:
     )
 
 
-def end_of(consumer: Consumer, topic: str, partition: int) -> int:
-    """The offset behind the last message. KafkaFault."""
-    try:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)[1])
-    except KafkaException as error:
-        raise KafkaFault(f"topic {topic} does not say where it ends: {error.args[0].str()}") from None
+def ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Offsets of the first message and behind the last one. KafkaFault. A partition that has no leader at the moment is waited for."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
+            return int(low), int(high)
+        except KafkaException as error:
+            if time.monotonic() > until:
+                raise KafkaFault(f"topic {topic} does not say where it ends: {error.args[0].str()}") from None
+            time.sleep(0.1)
 
 
 def read_back(consumer: Consumer, topic: str, begin: Mapping[int, int]) -> Iterator[Any]:
@@ -112,7 +118,7 @@ def read_back(consumer: Consumer, topic: str, begin: Mapping[int, int]) -> Itera
         left: dict[int, int] = {}
         places: list[TopicPartition] = []
         for partition, offset in begin.items():
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
+            low, high = ends_of(consumer, topic, partition)
             if max(low, offset) < high:
                 left[partition] = high
                 places.append(TopicPartition(topic, partition, max(low, offset)))
