@@ -14,7 +14,7 @@ _ADDRESS = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 @dataclass(frozen=True)
 class KafkaSettings:
-    """`bootstrap`: host:port of some brokers. `partitions` and `replication` are of a topic that is made; an existing one keeps its."""
+    """`bootstrap`: host:port of some brokers. `partitions` and `replication` are for a topic that is not there yet."""
 
     bootstrap: str
     topic: str = "matchmark.events"

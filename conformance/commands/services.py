@@ -14,7 +14,9 @@ SERVICES = ("kafka",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "exit codes: 0 done (status: it runs), 1 status: it does not run, 2 usage, 3 it cannot be had or started"
+    parser.epilog = (
+        "exit codes: 0 done (status: it runs), 1 status: it does not run, 2 usage, 3 it cannot be had or started"
+    )
     parser.add_argument("action", choices=("up", "down", "status"))
     parser.add_argument("service", choices=SERVICES)
     parser.add_argument("--brokers", type=int, default=0, metavar="N", help="how many, 1 to 9 (default 3)")

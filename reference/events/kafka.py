@@ -1,7 +1,7 @@
 """Kafka as a source of events: what the publisher wrote, each symbol's events in order, once, and a gap said at once.
 
-Nothing is committed that the reader has not said it has dealt with: its own store holds the offsets (the ledger's), or `commit` tells
-the group's.
+Nothing is committed that the reader has not said it has dealt with: its own store holds the offsets (the ledger's), or
+`commit` tells the group's.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class GapError(KafkaFault):
 
     def __init__(self, key: bytes, partition: int, offset: int, seen: int, previous: int) -> None:
         super().__init__(
-            f"events of {key.decode('ascii', 'replace') or 'no symbol'} are missing in partition {partition}: at offset {offset} the "
-            f"one before is record {previous}, and the last that came is {seen}; the topic lost messages, begin anew"
+            f"events of {key.decode('ascii', 'replace') or 'no symbol'} are missing in partition {partition}: at offset {offset} "
+            f"the one before is record {previous}, and the last that came is {seen}; the topic lost messages, begin anew"
         )
         self.key, self.partition, self.seen, self.previous = key, partition, seen, previous
 
@@ -126,7 +126,9 @@ class KafkaSource:
     def _new(self, partition: int, key: bytes, offset: int, said: Message) -> Records:
         seen = self._seen[partition]
         before = seen.get(key)
-        if before is None:  # the first of the symbol since we began: only who began at the start knows that none was before
+        if (
+            before is None
+        ):  # the first of the symbol since we began: only who began at the start knows that none was before
             before = 0 if partition in self._at_start else said.previous
         if said.previous > before:
             raise GapError(key, partition, offset, before, said.previous)

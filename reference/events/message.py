@@ -30,8 +30,8 @@ PREFIX = np.dtype(
         ("complete", "<u8"),
     ]
 )
-"""`previous`: the symbol's event before `first`, 0 for none. `complete`: all of the partition's events up to that record of the log are
-in messages before this one."""
+"""`previous`: the symbol's event before `first`, 0 for none. `complete`: all of the partition's events up to that record of the
+log are in messages before this one."""
 
 _SYMBOL = np.dtype({"names": ["symbol"], "formats": ["<u4"], "offsets": [20], "itemsize": 272})
 

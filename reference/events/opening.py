@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def source_name(plan: Plan) -> str:
-    """What offsets belong to: those of one source mean nothing in another. Keep it beside them, and begin anew when it differs."""
+    """What offsets belong to: those of one source mean nothing in another. Keep it with them; begin anew when it differs."""
     kafka = plan.config.publisher
     return f"kafka:{kafka.topic}" if kafka else "audit-log"
 
@@ -20,8 +20,8 @@ def source_name(plan: Plan) -> str:
 def open_source(plan: Plan, durable: Callable[[], int], offsets: Mapping[int, int] | None = None) -> Source:
     """All events of the exchange, from `offsets` (partition to next offset, as Batch tells them) on; from the first one without.
 
-    `durable` gives the number of the last record on the disk. From Kafka, events of different symbols come in no order among themselves;
-    each symbol's are in order.
+    `durable` gives the number of the last record on the disk. From Kafka, each symbol's events are in order, those of
+    different symbols in none among themselves.
     """
     kafka = plan.config.publisher
     if kafka is None:

@@ -1,7 +1,8 @@
 """What a publisher notes of its progress, in the compacted topic beside the events', and reads back when it starts.
 
-Partition 0 has the watermark: all of the log up to its record is published, three times over. Partition 1 has, for each partition of the
-events, the last sequence of each symbol in front of an offset: from there on a new publisher reads the messages themselves.
+Partition 0 has the watermark: all of the log up to its record is published, and acknowledged. Partition 1 has, for each
+partition of the events, the last sequence of each symbol in front of an offset: from there on a new publisher reads the
+messages themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _PARTITION = struct.Struct("<QI")
 @dataclass
 class Progress:
     """`complete`: all events up to that record are published. `newest`, `newest_hash`: sequence and running hash of the last event
-    that is known to be. `last`: by key, sequence of the symbol's last published event. `offsets`: by partition, where it ends."""
+    that is known to be. `last`: by key, sequence of the symbol's last event. `offsets`: by partition, where it ends.
+    """
 
     complete: int = 0
     newest: int = 0

@@ -1,7 +1,7 @@
 """The publisher: reads the audit log and writes its events to Kafka, each symbol's in order, once, without a gap.
 
-It goes on where the messages themselves end, whoever wrote them: a former publisher, or the one of the primary before. It reads from the
-disk and is on no order's path; while no broker answers it waits, and catches up from the log.
+It goes on where the messages themselves end, whoever wrote them: a former publisher, or the one of the primary before. It reads
+from the disk and is on no order's path; while no broker answers it waits, and catches up from the log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class Publisher:
         order = np.argsort(numbers, kind="stable")
         records, commands, numbers = records[order], commands[order], numbers[order]
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in pairwise(bounds):
             if end > begin:
                 self._send(chunk, int(numbers[begin]), records[begin:end], commands[begin:end], complete)
         self.events += len(records)
@@ -270,7 +271,10 @@ def _publish(plan: Plan, pipeline: Pipeline, told: threading.Event) -> None:
             if not publisher.step(POLL_S):
                 told.wait(LINGER_S)
             board.set_side(
-                "publisher", sequence=publisher.complete, messages=publisher.messages, connected=int(publisher.connected)
+                "publisher",
+                sequence=publisher.complete,
+                messages=publisher.messages,
+                connected=int(publisher.connected),
             )
         except KafkaFault as error:
             if str(error) != said:

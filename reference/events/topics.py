@@ -100,7 +100,7 @@ def reader(settings: KafkaSettings, **more: Any) -> Consumer:
 
 
 def ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """Offsets of the first message and behind the last one. KafkaFault. A partition that has no leader at the moment is waited for."""
+    """Offsets of the first message and behind the last one. KafkaFault. Waits for a leader that is missing."""
     until = time.monotonic() + ANSWER_S
     while True:
         try:

@@ -110,7 +110,7 @@ class Brokers:
                 stderr=output,
                 cwd=home,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if self._dies_with_us else None,  # noqa: PLW1509
+                preexec_fn=_die_with_parent if self._dies_with_us else None,
             )
         self._children[child.pid] = child
         self.brokers[at] = replace(self.brokers[at], pid=child.pid, born=_born(child.pid))
@@ -230,16 +230,17 @@ class Brokers:
     def _wait_gone(self, broker: Broker) -> None:
         until = time.monotonic() + STOP_S
         while broker.runs:
-            if child := self._children.get(broker.pid):
-                child.poll()
             if time.monotonic() > until:
                 raise ServiceError(f"broker {broker.number} (process {broker.pid}) did not end in {STOP_S:.0f} s")
             time.sleep(0.05)
-        self._children.pop(broker.pid, None)
+        if child := self._children.pop(broker.pid, None):
+            child.wait()
 
     def _last_words(self, broker: Broker) -> str:
         lines = (self._home(broker) / "output").read_text(errors="replace").splitlines()
-        return next((line for line in reversed(lines) if "ERROR" in line or "Exception" in line), "it said nothing")[:300]
+        return next((line for line in reversed(lines) if "ERROR" in line or "Exception" in line), "it said nothing")[
+            :300
+        ]
 
 
 def _born(pid: int) -> int:

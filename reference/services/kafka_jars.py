@@ -104,7 +104,9 @@ def _bring(maven: str, names: list[str], directory: Path) -> None:
             [*words, f"-DoutputDirectory={directory / 'jars'}"], capture_output=True, text=True, timeout=PATIENCE_S
         )
     except subprocess.TimeoutExpired:
-        raise ServiceError(f"Maven did not bring Kafka's jars in {PATIENCE_S} s: is its repository reachable?") from None
+        raise ServiceError(
+            f"Maven did not bring Kafka's jars in {PATIENCE_S} s: is its repository reachable?"
+        ) from None
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if "ERROR" in line] or [done.stderr.strip()[-300:]]
         raise ServiceError(f"Maven cannot bring Kafka's jars (exit code {done.returncode}): {lines[0][:400]}")
