@@ -57,6 +57,10 @@ COMMANDS = {
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",
     ),
+    "services": (
+        "matchmark.conformance.commands.services",
+        "install, start and stop real services on this machine: Apache Kafka",
+    ),
     "third-party": (
         "matchmark.conformance.commands.third_party",
         "certify the example engines and write the page about them",

@@ -18,6 +18,7 @@ from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
 from matchmark.reference.config_direct_feed import DirectFeedSettings, direct_feed_settings
 from matchmark.reference.config_ledger import LedgerSettings, ledger_settings
+from matchmark.reference.config_kafka import KafkaSettings, kafka_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -87,6 +88,7 @@ class ServeConfig:
     over_rate: str | None = None
     clock: Path | None = None
     direct_feed: DirectFeedSettings | None = None
+    publisher: KafkaSettings | None = None
 
 
 SETTINGS = (
@@ -138,6 +140,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         ledger=ledger_settings(source, ledger),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
         direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
+        publisher=kafka_settings(source, flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA")),
     )
 
 

@@ -26,6 +26,7 @@ from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
+from matchmark.reference.events.publisher import run_publisher
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
 from matchmark.reference.market_data.direct_feed import run_direct_feed
 from matchmark.reference.tokens import Keys, TokenError
@@ -231,6 +232,7 @@ BODIES = {
     "breaker": run_breaker,
     "direct_feed": run_direct_feed,
     "ledger": run_ledger,
+    "publisher": run_publisher,
 }
 
 

@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ledger", metavar="WHERE", help="keep balances in PostgreSQL: embedded, or a DSN postgresql://..."
     )
+    parser.add_argument(
+        "--kafka", metavar="BOOTSTRAP", help="host:port of Kafka brokers that events are published to (default: none)"
+    )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 

@@ -1,4 +1,4 @@
-"""Exchanges of a test, closed after it whatever happened."""
+"""Exchanges of a test, closed after it whatever happened, and the brokers of all tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from matchmark.reference.services import kafka_jars
+from matchmark.reference.services.kafka_brokers import Brokers
+from matchmark.reference.services.kafka_jars import ServiceError
 
 from .serving import Serve
 
@@ -33,3 +37,16 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made = Databases(tmp_path_factory.mktemp("pg"))
     yield made
     made.server.stop()
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """Three real brokers, all up; a test that stops one starts it again."""
+    brokers = Brokers(tmp_path_factory.mktemp("kafka"), print, dies_with_us=True)
+    try:
+        try:
+            kafka_jars.java(print)
+            kafka_jars.jars(print)
+        except ServiceError as error:
+            pytest.skip(f"no Kafka on this machine: {error}")
+        brokers.up(3)
+        yield brokers
+    finally:
+        brokers.down()

@@ -1,0 +1,48 @@
+"""[kafka]: where the publisher writes the exchange's events to, and market data and the ledger read them from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from matchmark.reference.config_text import ConfigError, Source
+
+_KEYS = ("bootstrap", "topic", "partitions", "replication")
+_ADDRESS = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+
+
+@dataclass(frozen=True)
+class KafkaSettings:
+    """`bootstrap`: host:port of some brokers. `partitions` and `replication` are for a topic that is not there yet."""
+
+    bootstrap: str
+    topic: str = "matchmark.events"
+    partitions: int = 100
+    replication: int = 3
+
+    @property
+    def progress_topic(self) -> str:
+        return f"{self.topic}.progress"
+
+
+def kafka_settings(source: Source, flag: Any = None) -> KafkaSettings | None:
+    """None: nobody asked for Kafka. `flag` is what --kafka says, and goes before the file."""
+    table = source.table("kafka")
+    source.only(("kafka",), table, _KEYS)
+    if flag is None and not table:
+        return None
+    where = source.where("kafka", None, "bootstrap")
+    bootstrap = flag if flag is not None else source.text("kafka", None, "bootstrap")
+    if not all(_ADDRESS.fullmatch(one.strip()) for one in str(bootstrap).split(",")):
+        raise ConfigError(
+            f"{'--kafka' if flag is not None else where}: bootstrap is {bootstrap!r}; write host:port of the brokers, with commas"
+        )
+    topic = source.text("kafka", None, "topic") if "topic" in table else KafkaSettings.topic
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,200}", topic):
+        raise ConfigError(
+            f"{source.where('kafka', None, 'topic')}: topic is {topic!r}; write 1 to 200 letters, digits, . _ and -"
+        )
+    partitions = source.integer("kafka", None, "partitions", 1, 10_000) if "partitions" in table else 100
+    replication = source.integer("kafka", None, "replication", 1, 9) if "replication" in table else 3
+    return KafkaSettings(str(bootstrap), topic, partitions, replication)
