@@ -66,7 +66,7 @@ class Server:
         tell: Callable[[dict[str, int]], None],
     ) -> None:
         self._feed, self._settings, self._over, self._tell = feed, settings, over, tell
-        conflator = Conflator(len(names), round(settings.conflation_ms * 1e6))
+        conflator = Conflator(len(names), round(settings.conflation_ms * 1e6), settings.keep_trades)
         self.hub = Hub(conflator, Encoder(names), self._recall, settings.max_clients)
         numbers = {name: number for number, name in enumerate(names)}
         self._desk = Desk(self.hub, keys, numbers, feed.durable, settings.recover_records)
