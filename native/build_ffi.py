@@ -30,6 +30,7 @@ HEADERS = (
     "load.h",
     "snapshot.h",
     "direct_feed.h",
+    "fanout.h",
 )
 ENGINE = (
     "engine.c",
@@ -75,6 +76,7 @@ GATEWAY = (
 )
 SNAPSHOT = ("snapshot.c",)
 DIRECT_FEED = ("direct_feed.c", "direct_feed_message.c", "direct_feed_packet.c")
+FANOUT = ("fanout.c",)
 LOAD = ("load.c", "load_in.c", "load_out.c")
 SOURCES = (
     *ENGINE,
@@ -91,6 +93,7 @@ SOURCES = (
     *LOAD,
     *SNAPSHOT,
     *DIRECT_FEED,
+    *FANOUT,
 )
 
 
@@ -109,7 +112,7 @@ ffibuilder.set_source(
     "matchmark.native._native",
     "".join(
         f'#include "matchmark/{header}"\n'
-        for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h", "direct_feed.h")
+        for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h", "direct_feed.h", "fanout.h")
     ),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],

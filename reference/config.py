@@ -17,8 +17,9 @@ from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
 from matchmark.reference.config_direct_feed import DirectFeedSettings, direct_feed_settings
-from matchmark.reference.config_ledger import LedgerSettings, ledger_settings
 from matchmark.reference.config_kafka import KafkaSettings, kafka_settings
+from matchmark.reference.config_ledger import LedgerSettings, ledger_settings
+from matchmark.reference.config_market_data import MarketDataSettings, market_data_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -86,6 +87,7 @@ class ServeConfig:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     ledger: LedgerSettings | None = None
     over_rate: str | None = None
+    market_data: MarketDataSettings | None = None
     clock: Path | None = None
     direct_feed: DirectFeedSettings | None = None
     publisher: KafkaSettings | None = None
@@ -110,6 +112,7 @@ SETTINGS = (
     "timeout_s",
     "replication_host",
     "replication_port",
+    "ws_port",
 )
 """Keys of [serve], each also a flag and a variable MATCHMARK_SERVE_<KEY>; `symbols` and `accounts` (files) as well."""
 
@@ -125,6 +128,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
     _check_cluster(chosen)
+    market_data = market_data_settings(source, chosen.pop("ws_port", None))
     symbols = _symbols(symbols_at)
     accounts = _accounts(accounts_at, _by_name_and_pattern(symbols_at, symbols))
     engine, given = _engine(source, len(symbols))
@@ -141,6 +145,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
         direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
         publisher=kafka_settings(source, flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA")),
+        market_data=market_data,
     )
 
 

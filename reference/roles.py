@@ -29,6 +29,7 @@ from matchmark.reference.config import ServeConfig
 from matchmark.reference.events.publisher import run_publisher
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
 from matchmark.reference.market_data.direct_feed import run_direct_feed
+from matchmark.reference.market_data.role import run_market_data
 from matchmark.reference.tokens import Keys, TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
@@ -57,6 +58,8 @@ class Plan:
     """From the admin page to the breaker."""
     replication_socket: socket.socket | None = None
     direct_feed_socket: socket.socket | None = None
+    websocket_socket: socket.socket | None = None
+    """Bound and not listening: it keeps the port for the servers, which listen beside it."""
     clean: bool = True
     """The last run was stopped cleanly."""
     may_be_missing: str | None = None
@@ -233,6 +236,7 @@ BODIES = {
     "direct_feed": run_direct_feed,
     "ledger": run_ledger,
     "publisher": run_publisher,
+    "market_data": run_market_data,
 }
 
 

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kafka", metavar="BOOTSTRAP", help="host:port of Kafka brokers that events are published to (default: none)"
     )
+    parser.add_argument(
+        "--ws-port", metavar="N", help="market data over WebSocket on this port, 0 for any free one (default: none)"
+    )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 
