@@ -95,7 +95,7 @@ class MatchmarkDecoder:
     def _text(self, said: Mapping[str, Any], text: str, at_ns: int) -> Sequence[Heard]:
         op = said.get("op")
         if op in (None, "update"):
-            values = {key: value for key, value in said.items() if key != "op"}
+            values = {key: value for key, value in said.items() if key not in ("op", "name")}
             name = values.get("symbol")
             if isinstance(name, str):
                 del values["symbol"]
@@ -117,6 +117,7 @@ class MatchmarkDecoder:
         return (simple[op],) if op in simple else ()
 
     def _update(self, u: Any, raw: bytes, at_ns: int, symbol: str | None = None) -> Update:
+        binary = raw[:1] != b"{"
         name = self._names.get(u.symbol, f"(number {u.symbol})") if symbol is None else symbol
         quote = None
         if u.HasField("quote"):
@@ -126,7 +127,7 @@ class MatchmarkDecoder:
             )
         return Update(
             name, u.after, u.sequence,
-            tuple(Trade(t.sequence, t.price_ticks, t.quantity_lots, t.sold, t.ByteSize()) for t in u.trades),
+            tuple(Trade(t.sequence, t.price_ticks, t.quantity_lots, t.sold, t.ByteSize() * binary) for t in u.trades),
             tuple(Status(s.sequence, TRADING[s.trading]) for s in u.statuses),
             u.book, u.snapshot, quote,
             tuple(Level(x.ask, x.price_ticks, x.quantity_lots) for x in u.levels),

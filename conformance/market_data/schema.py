@@ -1,6 +1,6 @@
 """Message classes of a published .proto file, made by the protobuf library from descriptors of its text.
 
-Knows what our schema uses: proto3, one package, messages and enums that are not nested, single and repeated fields. Shares no code
+Knows what our schema uses: proto3, one package, messages and enums not nested, single and repeated fields. Shares no code
 with any server that encodes.
 """
 

@@ -56,7 +56,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What happened to a symbol behind event `after` up to event `sequence`.
+    """What happened to a symbol behind event `after` up to event `sequence`; where the two are the same, the book alone.
 
     Trades and statuses are all that there were. Where `book` is set, `quote` or `levels` are of the moment after `sequence`:
     `levels` those that changed since the last such moment, or the whole book where it is a `snapshot`.
@@ -179,9 +179,9 @@ class RebuiltBook:
             self.asks.clear()
         elif self.sequence is None:
             raise Gap(f"increment {update.after}..{update.sequence} before any snapshot")
-        elif update.sequence <= self.sequence:
-            return False
         elif update.after != self.sequence:
+            if update.sequence <= self.sequence:
+                return False
             raise Gap(f"{update.after}..{update.sequence} after {self.sequence}")
         self.sequence = update.sequence
         for level in update.levels:
