@@ -29,6 +29,7 @@ HEADERS = (
     "replay.h",
     "load.h",
     "snapshot.h",
+    "fanout.h",
 )
 ENGINE = (
     "engine.c",
@@ -73,6 +74,7 @@ GATEWAY = (
     "gateway_trading.c",
 )
 SNAPSHOT = ("snapshot.c",)
+FANOUT = ("fanout.c",)
 LOAD = ("load.c", "load_in.c", "load_out.c")
 SOURCES = (
     *ENGINE,
@@ -88,6 +90,7 @@ SOURCES = (
     *GATEWAY,
     *LOAD,
     *SNAPSHOT,
+    *FANOUT,
 )
 
 
@@ -105,7 +108,8 @@ ffibuilder.cdef("".join(cdef_of(header) for header in HEADERS))
 ffibuilder.set_source(
     "matchmark.native._native",
     "".join(
-        f'#include "matchmark/{header}"\n' for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h")
+        f'#include "matchmark/{header}"\n'
+        for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h", "fanout.h")
     ),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],

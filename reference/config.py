@@ -16,6 +16,7 @@ from typing import Any
 from matchmark.native.pipeline import EngineConfig
 from matchmark.native.pipeline_records import Durability, Wait
 from matchmark.reference.config_breaker import OVER_RATE, BreakerSettings, breaker_settings
+from matchmark.reference.config_market_data import MarketDataSettings, market_data_settings
 from matchmark.reference.config_text import ConfigError, Source
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
@@ -24,7 +25,7 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker")
+_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "market_data")
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")
@@ -82,6 +83,7 @@ class ServeConfig:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     over_rate: str | None = None
+    market_data: MarketDataSettings | None = None
     clock: Path | None = None
 
 
@@ -104,6 +106,7 @@ SETTINGS = (
     "timeout_s",
     "replication_host",
     "replication_port",
+    "ws_port",
 )
 """Keys of [serve], each also a flag and a variable MATCHMARK_SERVE_<KEY>; `symbols` and `accounts` (files) as well."""
 
@@ -118,6 +121,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
     _check_cluster(chosen)
+    market_data = market_data_settings(source, chosen.pop("ws_port", None))
     symbols = _symbols(symbols_at)
     accounts = _accounts(accounts_at, _by_name_and_pattern(symbols_at, symbols))
     engine, given = _engine(source, len(symbols))
@@ -131,6 +135,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
+        market_data=market_data,
     )
 
 

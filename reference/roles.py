@@ -21,12 +21,13 @@ from pathlib import Path
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin, breaker_role, snapshots
-from matchmark.reference.board import Board
+from matchmark.reference.board import SIDE_ROLES, Board
 from matchmark.reference.clock import Clock
 from matchmark.reference.cluster import succession
 from matchmark.reference.cluster.member import run_cluster
 from matchmark.reference.config import ServeConfig
 from matchmark.reference.gateway import BACKLOG, Gateway, instruments_hash
+from matchmark.reference.market_data.role import run_market_data
 from matchmark.reference.tokens import Keys, TokenError
 
 EXIT_DONE, EXIT_REFUSED, EXIT_EXCHANGE_FAILED, EXIT_BROKEN = 0, 3, 4, 5
@@ -54,6 +55,8 @@ class Plan:
     operator_socket: socket.socket
     """From the admin page to the breaker."""
     replication_socket: socket.socket | None = None
+    websocket_socket: socket.socket | None = None
+    """Bound and not listening: it keeps the port for the servers, which listen beside it."""
     clean: bool = True
     """The last run was stopped cleanly."""
     may_be_missing: str | None = None
@@ -62,7 +65,7 @@ class Plan:
     @property
     def side_roles(self) -> tuple[str, ...]:
         """Those that are configured, in the order in which they start."""
-        return ()
+        return tuple(role for role in SIDE_ROLES if getattr(self.config, role, None) is not None)
 
     @property
     def keys(self) -> Path:
@@ -221,6 +224,7 @@ BODIES = {
     "cluster": run_cluster,
     "admin": run_admin,
     "breaker": run_breaker,
+    "market_data": run_market_data,
 }
 
 

@@ -29,6 +29,7 @@ from matchmark.reference.data_dir import (
     start_error,
 )
 from matchmark.reference.gateway import BACKLOG, bind, listen
+from matchmark.reference.market_data import sockets as market_data
 from matchmark.reference.operators import listen_for_operators
 from matchmark.reference.roles import Plan
 from matchmark.reference.supervisor import Stopped, Supervisor
@@ -57,6 +58,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     writer_wait = _writer_wait(wait, busy)
     _allow_descriptors(config.gateway.max_connections)
     fix_socket, admin_socket = _sockets(config)
+    websocket_socket = _websocket(config)
     operator_socket = listen_for_operators()
     role, epoch, replication_socket = Role.PRIMARY, 0, None
     if config.cluster:
@@ -77,7 +79,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     plan = Plan(
         config, start.engine, wait, writer_wait, data.log, data.path, start.shm, board, fix_socket, admin_socket,
         operator_socket,
-        replication_socket, clean=start.clean,
+        replication_socket, websocket_socket, clean=start.clean,
         may_be_missing=start.may_be_missing["why"] if start.may_be_missing else None,
     )  # fmt: skip
     if config.cluster:
@@ -107,6 +109,8 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         fix_socket.close()
         admin_socket.close()
         operator_socket.close()
+        if websocket_socket:
+            websocket_socket.close()
 
 
 def _writer_wait(wait: Wait, busy_threads: int) -> Wait:
@@ -140,6 +144,17 @@ def _sockets(config: ServeConfig) -> Any:
     except PipelineError as error:
         fix.close()
         raise StartError(str(error).replace("--fix-port", "--admin-port")) from None
+
+
+def _websocket(config: ServeConfig) -> Any:
+    at = config.market_data
+    if at is None:
+        return None
+    try:
+        return market_data.listen(at.host, at.ws_port, at.socket_bytes)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StartError(f"cannot listen on {at.host}:{at.ws_port}: {why}; choose another --ws-port") from None
 
 
 def _announce(plan: Plan, start: cold_start.Start) -> None:
@@ -199,7 +214,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
             "begin_string": settings.begin_string,
             "target_comp_id": settings.comp_id,
         },
-        "websocket": None,
+        "websocket": _url("ws", plan.websocket_socket),
         "direct_feed": None,
         "admin": f"http://{admin_host}:{admin_port}",
         "kafka": None,
@@ -218,6 +233,11 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "pids": supervisor.pids(),
         "recovered": start.recovered(),
     }
+
+
+def _url(scheme: str, of: Any) -> str | None:
+    host, port = of.getsockname()[:2] if of else ("", 0)
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/" if of else None
 
 
 def _address(of: Any) -> dict[str, Any] | None:

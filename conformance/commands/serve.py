@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout-s", metavar="S", help="how late one may be, and how long a lease holds (default 1)")
     parser.add_argument("--replication-host", metavar="H", help="address for standbys (default 127.0.0.1)")
     parser.add_argument("--replication-port", metavar="N", help="port for standbys, 0 for any free one (default 0)")
+    parser.add_argument(
+        "--ws-port", metavar="N", help="market data over WebSocket on this port, 0 for any free one (default: none)"
+    )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")
 
 
