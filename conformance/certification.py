@@ -32,11 +32,12 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching", "order-entry", "durability", "safety", "availability")
+ASSESSABLE = ("matching", "order-entry", "market-data", "durability", "safety", "availability")
 """The levels that this version has suites for."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),
+    "market-data": ("fix", "market_data"),
     "durability": ("fix", "audit_log"),
     "safety": ("fix", "breaker"),
     "availability": ("fix", "audit_log", "standby"),

@@ -143,7 +143,7 @@ def venue(request: pytest.FixtureRequest) -> Iterator[Venue]:
         run.target.start()
     found.begin_test()
     yield found
-    history = History(wire=wire_log(found.streams()))
+    history = History(wire=wire_log({**found.streams(), **found.feed_streams()}))
     found.begin_test()
     run.record(request.node.nodeid, history)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,14 +23,18 @@ from matchmark.conformance.fix.client import Endpoint, FixClient
 from matchmark.conformance.fix.message import FixError, Line
 from matchmark.conformance.fix.numbers import Numbers
 from matchmark.conformance.hooks import StartedEngine, run_hook
+from matchmark.conformance.market_data.subscriber import Feed, FeedLine
 from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.profile import Profile
 from matchmark.conformance.targets.profile_fix import SMP_VALUES
+from matchmark.conformance.targets.profile_market_data import MarketDataProfile, market_data_of
 
 TOKEN_TTL_S = 24 * 3600
 """Of the sessions that are kept: longer than any run."""
 OWN_SESSIONS_FROM = 100
 """The {n} of sessions that a test has for itself; those below are shared."""
+FEEDS_SHOWN = 4
+"""Of a crowd of subscribers so many are evidence: the others are sent the same."""
 TOKEN = "${TOKEN}"
 """What the client replaces by its token in a logon field."""
 
@@ -88,6 +93,7 @@ class Venue:
         self._own_clients: list[FixClient] = []
         self._told: dict[str, FixClient] = {}
         self._endpoint: Endpoint | None = None
+        self._feeds: list[Feed] = []
 
     # --- life ---
 
@@ -128,6 +134,7 @@ class Venue:
 
     def close(self) -> None:
         """Logs off, stops the engine if it was started here, and forgets its sessions; harmless when closed already."""
+        self._close_feeds()
         for client in [*self._own_clients, *self._shared.values()]:
             client.close()
         engine, self.engine = self.engine, None
@@ -152,6 +159,7 @@ class Venue:
 
     def begin_test(self) -> None:
         """From here on what is said is the next test's evidence. Sessions that ended meanwhile are forgotten."""
+        self._close_feeds()
         for client in self._own_clients:
             with suppress(FixError):
                 client.close()
@@ -169,6 +177,38 @@ class Venue:
     def streams(self) -> dict[str, list[Line]]:
         """Everything that was said in this test, by SenderCompID (and #2 ... for a further connection of the same)."""
         return {name: list(client.stream) for name, client in self._told.items() if client.stream}
+
+    # --- market data ---
+
+    @property
+    def market_data(self) -> MarketDataProfile:
+        """NotOffered when the profile has no [market_data]."""
+        table = self.profile.tables.get("market_data")
+        if table is None:
+            raise NotOffered("the profile has no [market_data]")
+        return decoder_beside(self.profile, table)
+
+    def feed(self) -> Feed:
+        """A feed for this test alone, closed at its end. TargetUnavailable when nobody says where it is."""
+        rules = self.market_data
+        ready = self.engine.ready if self.engine is not None else {}
+        url = rules.url or ready.get("websocket")
+        if not url:
+            raise TargetUnavailable(
+                "neither [market_data] url nor the readiness line (websocket) says where the feed is"
+            )
+        token = None if rules.anonymous else rules.token or self.token_of(self.accounts[0], rules.role)
+        self._feeds.append(Feed(url, rules.decoder, token))
+        return self._feeds[-1]
+
+    def feed_streams(self) -> dict[str, list[FeedLine]]:
+        """What was said with subscribers in this test."""
+        return {s.name: list(s.stream) for feed in self._feeds for s in feed.subscribers[:FEEDS_SHOWN] if s.stream}
+
+    def _close_feeds(self) -> None:
+        for feed in self._feeds:
+            feed.close()
+        self._feeds.clear()
 
     # --- sessions ---
 
@@ -264,6 +304,16 @@ class Venue:
     def new_cl(self) -> str:
         """A ClOrdID that nobody has used."""
         return f"{self._run}{_base36(next(self._cl_numbers))}"
+
+
+def decoder_beside(profile: Profile, table: Mapping[str, Any]) -> MarketDataProfile:
+    """[market_data], whose decoder may be a module beside the profile. TargetUnavailable when there is none such."""
+    if str(profile.folder) not in sys.path:
+        sys.path.insert(0, str(profile.folder))
+    try:
+        return market_data_of(table)
+    except (ImportError, AttributeError) as error:
+        raise TargetUnavailable(f"[market_data] decoder {table.get('decoder')}: {error}") from None
 
 
 def forget(client: FixClient) -> None:

@@ -27,6 +27,7 @@ from matchmark.conformance.targets.profile_breaker import BREAKER, check_breaker
 from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
 from matchmark.conformance.targets.profile_ledger import LEDGER, check_ledger
+from matchmark.conformance.targets.profile_market_data import MARKET_DATA, check_market_data
 
 SPEC_VERSION = "1.0"
 ADAPTERS = ("fix", "subprocess", "so")
@@ -34,7 +35,7 @@ ADAPTER_TABLES = {"fix": "order_entry"}
 """The table that describes an adapter, where it has another name."""
 SYMBOLS_DEFAULT = 16
 
-LATER_TABLES = ("market_data", "ledger")
+LATER_TABLES = ("ledger",)
 """Tables for certification levels above `matching`. A profile may carry them already; nothing here reads them."""
 
 
@@ -73,6 +74,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "breaker": BREAKER,
     "cluster": CLUSTER,
     "ledger": LEDGER,
+    "market_data": MARKET_DATA,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
@@ -156,6 +158,7 @@ class _Reader:
         check_order_entry(self.tables, info.capabilities, self.fail)
         check_breaker(self.tables, info.capabilities, self.fail)
         check_ledger(self.tables, info.capabilities, self.fail)
+        check_market_data(self.tables, info.capabilities, self.fail)
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")
