@@ -66,7 +66,7 @@ def test_late_standbys_catch_up_and_one_of_two_takes_over(make_pair: MakePair) -
 def _one_of(pair: PairLab, names: list[str]) -> str:
     """Exactly one becomes primary: its name."""
     if not waited(lambda: any(pair.role(name) == "primary" for name in names), COMES_BACK_S, 0.01):
-        said = tuple(f"{name}{pair.members[name].last_words()}" for name in names)
+        said = tuple(f"{name}{pair.members[name].instance.last_words()}" for name in names)
         violate(pair, Breach("D11.X6", f"none of {' and '.join(names)} became primary", ("one",), said))
     time.sleep(3 * pair.heartbeat_s)
     primaries = [name for name in names if pair.role(name) == "primary"]
