@@ -35,7 +35,9 @@ def figures(trades: int = 20_000) -> list[Figure]:
         f"{f['lost']:,} not seen; a multicast packet one way p50 {f['floor_p50_ns'] / 1e3:.2f} us, "
         f"p99 {f['floor_p99_ns'] / 1e3:.2f} us; ratio {ratio:.2f} (budget 3)"
     )
-    print(f"told from the ring {f['messages_per_s']:,.0f} messages/s into one receiver's buffer, {f['received']:,} there")
+    print(
+        f"told from the ring {f['messages_per_s']:,.0f} messages/s into one receiver's buffer, {f['received']:,} there"
+    )
     floor = f"a multicast packet one way {f['floor_p50_ns'] / 1e3:.2f} us"
     return [
         Figure("direct feed to its floor, p50", ratio, "x", 3, at_most=True, floor=floor),
