@@ -51,7 +51,7 @@ bench: build     ## every figure of speed beside its floor, and one table at the
 	$(BIN)/python native/bench/summary.py --out out/bench.json
 
 fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600
-	for parser in engine fix audit; do sh native/fuzz/run.sh $$parser $(SECONDS) || exit 1; done
+	for parser in engine fix audit direct; do sh native/fuzz/run.sh $$parser $(SECONDS) || exit 1; done
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest

@@ -9,9 +9,9 @@ message begins the rest is scapy's Raw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
+from scapy.base_classes import BasePacket
 from scapy.fields import (
     ByteEnumField,
     ByteField,
@@ -128,9 +128,7 @@ MESSAGES: dict[int, type[Message]] = {
 """By the first byte."""
 
 
-def _next_message(
-    packet: Packet, done: list[Packet], current: Packet | None, rest: bytes
-) -> Callable[[bytes], Packet] | type[Packet] | None:
+def _next_message(packet: Packet, done: list[BasePacket], current: Packet | None, rest: bytes) -> type[Packet] | None:
     """Raw, which takes all that is left, where no message begins."""
     if not rest or len(done) >= packet.messages:
         return None

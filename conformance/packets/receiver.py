@@ -73,7 +73,7 @@ def decode(data: bytes) -> Datagram:
     magic, version, flags, count, began, after, through, sent_ns, epoch, zero = _HEADER.unpack_from(data)
     if magic != b"MMDF" or version != 1 or zero or after > through:
         raise ValueError(f"header of no packet: {data[:48].hex()}")
-    messages, at = [], _HEADER.size
+    messages, at = list[Message](), _HEADER.size
     for _ in range(count):
         message = _message(data, at)
         if not after < message.sequence <= through or (messages and message.sequence <= messages[-1].sequence):

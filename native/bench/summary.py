@@ -23,6 +23,7 @@ PARTS = {
     "pipeline_run": "pipeline and audit log",
     "exchange_run": "the whole exchange",
     "cluster_run": "a primary and its standby",
+    "direct_feed_run": "direct feed",
     "cold_start_run": "cold starts",
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes a parser of outside bytes: fuzz/run.sh [engine|fix|audit] [SECONDS] [SEED]. Needs clang. Prints the seed; what breaks it
+# Fuzzes a parser of outside bytes: fuzz/run.sh [engine|fix|audit|direct] [SECONDS] [SEED]. Needs clang. Prints the seed; what breaks it
 # is kept in build/fuzz/TARGET and the command that repeats it is printed. Exit 1 when something was found, 2 when it could not
 # run. The corpus in native/fuzz/corpus_TARGET is read; what is new goes to build/fuzz/TARGET/corpus. To fold that in:
 #   build/fuzz/TARGET/fuzz_TARGET -merge=1 native/fuzz/corpus_TARGET build/fuzz/TARGET/corpus
@@ -17,7 +17,8 @@ case $what in
 engine) sources="fuzz/fuzz_engine.c fuzz/naive_engine.c $engine" length=2054 ;;
 fix) sources="fuzz/fuzz_fix.c $fix" length=2048 ;;
 audit) sources="fuzz/fuzz_audit.c crc32c.c audit_file.c audit_recover.c shm.c $engine" length=512 ;;
-*) echo "fuzz: no target $what; one of engine, fix, audit" >&2; exit 2 ;;
+direct) sources="fuzz/fuzz_direct.c direct_feed_message.c direct_feed_packet.c" length=4096 ;;
+*) echo "fuzz: no target $what; one of engine, fix, audit, direct" >&2; exit 2 ;;
 esac
 command -v "$cc" >/dev/null || { echo "fuzz: no $cc on this machine; install clang or set CLANG" >&2; exit 2; }
 mkdir -p "$out/corpus" "$native/fuzz/corpus_$what"
