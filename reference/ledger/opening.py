@@ -67,10 +67,12 @@ class Opening:
         both, none = (lambda a: np.concatenate((a, -a))), np.zeros(2 * len(new), dtype=np.int64)
         sides = none.copy()
         sides[len(new) :] = 1
-        return Lines(
+        pairwise = np.arange(2 * len(new)).reshape(2, -1).T.ravel()
+        lines = Lines(
             np.array(keys * 2, dtype=np.int64), sides, none + OPENING, np.concatenate((ids, ids * 0 + EQUITY)),
             np.concatenate((assets, assets)), none, both(cash), none, both(shares), none,
         )  # fmt: skip
+        return lines.part(pairwise)
 
     @property
     def _width(self) -> int:

@@ -21,7 +21,7 @@ from matchmark.reference.ledger.rows import COLUMNS, binary_rows
 VERSION = 1
 _LOCK = 0x6D6D6C65
 """Advisory lock of the one who writes."""
-_COPY = f"COPY ledger_line ({COLUMNS}) FROM STDIN (FORMAT binary)"
+_COPY = f"COPY ledger_entry ({COLUMNS}) FROM STDIN (FORMAT binary)"
 _MOVE = """UPDATE ledger_offset SET next_offset = %s, last_sequence = %s, last_hash = %s
 WHERE partition = %s AND last_sequence = %s"""
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -102,15 +102,18 @@ def test_constraints_refuse_what_no_entry_may_do(databases: Databases) -> None:
     with connect(dsn) as c:
         Writer(c, opening(), Holds()).enter(e.batch())
         before = balances(dsn)
-        line = "INSERT INTO ledger_line VALUES "
+        trade = "INSERT INTO ledger_entry VALUES (2, 4, 1, 0, 1, {}, {}, {}, 1, 1, {}, {}, {})"
+        buy = "INSERT INTO ledger_entry VALUES ({}, 1, 1, 0, 1, {}, {}, 0)"
         for statement, error in (
-            (line + "(2, 0, 4, 0, 1, 1, -5, 0, 0, 0), (2, 1, 4, 1, 1, 1, 4, 0, 0, 0)", "entry 2 do not sum to zero"),
-            (line + "(2, 0, 4, 0, 1, 1, 0, 0, 5, 0), (2, 1, 4, 1, 2, 1, 0, 0, -5, 0)", "do not sum to zero"),
-            (line + "(2, 0, 4, 0, 1, 1, -200000000, 200000000, 0, 0)", "ledger_no_overdraft"),
-            (line + "(2, 0, 5, 0, 1, 1, 2000, -2000, 0, 0)", "ledger_no_negative_reserve"),
-            (line + "(1, 0, 1, 0, 1, 1, -100, 100, 0, 0)", "ledger_line_pkey"),
-            ("UPDATE ledger_line SET cash = 0", "never changed or taken back"),
-            ("DELETE FROM ledger_line", "never changed or taken back"),
+            (trade.format(-5, 0, 0, 4, 0, 0), "ledger_sums_to_zero"),
+            (trade.format(-5, 0, 1, 5, 0, 0), "ledger_sums_to_zero"),
+            (trade.format(-5, 0, 1, 5, -1, "NULL"), "ledger_whole"),
+            (buy.format(2, -5, 4), "ledger_sums_to_zero"),
+            (buy.format(2, -200000000, 200000000), "ledger_no_overdraft"),
+            (buy.format(2, 2000, -2000), "ledger_no_negative_reserve"),
+            (buy.format(1, -100, 100), "ledger_entry_pkey"),
+            ("UPDATE ledger_entry SET kind = 0", "never changed or taken back"),
+            ("DELETE FROM ledger_entry", "never changed or taken back"),
         ):
             with pytest.raises(psycopg.IntegrityError, match=error):
                 c.execute(statement)

@@ -101,9 +101,8 @@ def test_a_record_that_cannot_be_entered_stops_the_ledger_and_not_the_exchange(
     x = serving(LEDGER)
     x.start()
     x.wait_for(lambda s: s["ledger"]["connected"] == 1, 60)
-    line = "(%s, 0, 0, %s, 0, 0, %s, 0, 0, 0)"
     with psycopg.connect(x.ready["ledger"], autocommit=True) as c:  # somebody takes all that ACC1 has
-        c.execute(f"INSERT INTO ledger_line VALUES {line}, (-999999, 1, 0, -1, 0, 0, 99999999999, 0, 0, 0)", (-999999, 0, -99999999999))
+        c.execute("INSERT INTO ledger_entry VALUES (-999999, 0, 0, 0, 0, -99999999999, 0, 0, -1, 0, 99999999999, 0, 0)")
     client = x.client("ACC1")
     client.new("a", 1, 1, "100.00")
     assert client.read_until(lambda: len(client.reports) >= 1)
@@ -121,9 +120,9 @@ def test_the_log_of_another_exchange_is_refused(serving: Callable[..., Serve], d
     for name in ("x", "y"):
         x = serving(name=name)
         x.start("--ledger", dsn)
-        client = x.client("ACC1")
+        reports = (client := x.client("ACC1")).reports
         client.new("a", 1, 1, "100.00" if name == "x" else "99.00")
-        assert client.read_until(lambda: len(client.reports) >= 1)
+        assert client.read_until(lambda told=reports: len(told) >= 1)
         x.wait_for(lambda s: s["ledger"]["connected"] == 1 or s["ledger"]["stopped_at"] > 0)
         if name == "x":
             entered(x)
