@@ -1,5 +1,7 @@
-"""Is the ledger what the audit log says? The log is replayed by order, with none of the code that writes the ledger: what an account has
-is its opening balance and its trades, and what it has reserved is what its open orders hold in the end.
+"""Is the ledger what the audit log says?
+
+The log is replayed by order, with none of the code that writes the ledger: what an account has is its opening balance and its
+trades, and what it has reserved is what its open orders hold in the end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ledger's process: keeps the embedded server running, if it is that one's, and enters what the log says, for ever.
 
-Whatever PostgreSQL does, trading goes on: the role connects again and goes on from the offset that the database has. A record that
-cannot be entered stops the ledger, and nothing else, until people have looked at it.
+Whatever PostgreSQL does, trading goes on: the role connects again and goes on from the offset that the database has. A record
+that cannot be entered stops the ledger, and nothing else, until people have looked at it.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ class Keeper:
             source.close()
         if running != writer.last_hash and not told.is_set():
             raise LedgerError(
-                f"the ledger holds records up to {last} of another audit log than {self._log}: give this exchange a ledger of its "
-                "own, or the log that belongs to it"
+                f"the ledger holds records up to {last} of another audit log than {self._log}: give this exchange a ledger of "
+                "its own, or the log that belongs to it"
             )
 
     def _say(self, text: str) -> None:

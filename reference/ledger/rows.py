@@ -29,7 +29,7 @@ _FROM = {
 
 
 def binary_rows(lines: Lines) -> bytes:
-    """What `COPY ledger_entry (COLUMNS) FROM STDIN (FORMAT binary)` reads. OverflowError: an amount of more than 40 decimal digits."""
+    """What `COPY ledger_entry (COLUMNS) FROM STDIN (FORMAT binary)` reads. OverflowError: an amount of more than 40 digits."""
     wide = any(column.dtype == object for column in lines)
     digits = _WIDE if wide else _SMALL
     n = len(lines.sequence)

@@ -1,7 +1,7 @@
 """Writes batches of events into the ledger: one transaction a batch, with the offset up to which events are entered inside it.
 
-What is delivered again is told by its sequence and left out; that nobody else has moved the offset is checked in the transaction, and
-that no record is entered twice is a unique key. `psycopg.OperationalError` passes through: whoever calls connects again.
+What is delivered again is told by its sequence and left out; that nobody else has moved the offset is checked in the transaction,
+and that no record is entered twice is a unique key. `psycopg.OperationalError` passes through: whoever calls connects again.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _prepare(connection: Connection, opening: Opening) -> None:
 
 
 def _names(connection: Connection, what: str, wanted: list[tuple[int, str]]) -> None:
-    known = dict(connection.execute(f"SELECT {what}, name FROM ledger_{what}").fetchall())
+    known: dict[int, str] = dict(connection.execute(f"SELECT {what}, name FROM ledger_{what}").fetchall())
     for number, name in wanted:
         if known.get(number, name) != name:
             raise LedgerError(
