@@ -85,7 +85,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "cash": '"cash"',
         "cash_unit": '"0.01"',
         "lag_s": "1",
-        "overdraw": '"INSERT INTO entries (account, amount) VALUES (\'{account}\', -{amount})"',
+        "overdraw": "\"INSERT INTO entries (account, amount) VALUES ('{account}', -{amount})\"",
         "role": '"ledger"',
     },
     "hooks": {

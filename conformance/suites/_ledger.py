@@ -130,13 +130,14 @@ class Hall:
         until = time.monotonic() + 60
         while True:
             try:
-                with psycopg.connect(self.dsn, autocommit=True, connect_timeout=5) as connection:
-                    yield connection
-                    return
+                connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=5)
+                break
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
+        with connection:
+            yield connection
 
     def read(self, connection: psycopg.Connection[Any] | None = None) -> Reading:
         if connection is None:

@@ -37,6 +37,7 @@ def run_ledger(plan: Plan, ready: Callable[[], None]) -> int:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     pipeline = Pipeline(plan.shm)
+    plan.board.set_side("ledger", connected=0, stopped_at=0)  # of a process before it
     ready()  # what it needs may come later than the exchange
     while pipeline.role != Role.PRIMARY and not told.wait(POLL_S):
         pass

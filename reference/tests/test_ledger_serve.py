@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,22 @@ def trade(clients: list[Trader], seed: random.Random, orders: int, names: list[i
         client.read_until(lambda: True, 0)
 
 
-def postmaster(x: Serve) -> int:
-    return int((x.data / "ledger/pg/postmaster.pid").read_text().splitlines()[0])
+def kill_role(x: Serve) -> None:
+    pid = int(x.wait_for(lambda s: s["pids"].get("ledger", 0) > 0)["pids"]["ledger"])
+    os.kill(pid, signal.SIGKILL)
+    x.wait_for(lambda s: s["pids"].get("ledger", 0) not in (0, pid))
+
+
+def kill_postgresql(x: Serve) -> None:
+    file, until = x.data / "ledger/pg/postmaster.pid", time.monotonic() + 30
+    while time.monotonic() < until:
+        with suppress(OSError, IndexError, ValueError):  # one that is being started has none yet, or the old one's
+            pid = int(file.read_text().splitlines()[0])
+            if os.fsencode(file.parent) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                return
+        time.sleep(0.01)
+    raise AssertionError("there is no PostgreSQL to kill")
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.soak)])
@@ -60,9 +75,9 @@ def test_the_ledger_equals_the_log_after_kills_of_its_role_and_of_postgresql(
     for n in range(kills):
         trade(clients, seed, 40, names)
         if n % 2:
-            x.kill_role("ledger")
+            kill_role(x)
         else:
-            os.kill(postmaster(x), signal.SIGKILL)
+            kill_postgresql(x)
         trade(clients, seed, 40, names)
         x.wait_for(lambda s: s["ledger"]["connected"] == 1, 60)
     status = entered(x)
