@@ -124,7 +124,6 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
     source = Source.read(Path(path)) if path else Source.empty()
     source.only((), source.tables, _TABLES)
     chosen = _settings(flags, env, source)
-    ledger = flags.get("ledger") or env.get(f"{ENVIRONMENT}LEDGER")
     symbols_at = _list_source(chosen.pop("symbols"), "symbols", source)
     accounts_at = _list_source(chosen.pop("accounts"), "accounts", source)
     _check_cluster(chosen)
@@ -141,7 +140,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         engine_given=given,
         populate=source.boolean("engine", "populate", False),
         gateway=_gateway(source, symbols, accounts),
-        ledger=ledger_settings(source, ledger),
+        ledger=ledger_settings(source, flags.get("ledger")),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
         direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
         publisher=kafka_settings(source, flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA")),

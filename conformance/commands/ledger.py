@@ -74,7 +74,7 @@ def _fail(code: int, why: str) -> int:
 
 @contextmanager
 def _connected(config: ServeConfig) -> Iterator[tuple[Any, bool]]:
-    """A connection, and whether the exchange's own server runs; the embedded one of an exchange that is stopped is started for us."""
+    """A connection, and whether its server ran already; the embedded one of an exchange that is stopped is started for us."""
     import psycopg
 
     from matchmark.reference.config_ledger import EMBEDDED, LedgerSettings

@@ -20,20 +20,22 @@ def inside(name: str, bug: str, *, breaks: tuple[str, ...], story: str) -> None:
 
 
 for name, bug, breaks, story in (
-    ("ledger-applies-executions-twice", "applies_executions_twice", ("D02.10", "D07.10", "D09.X20"), "Each execution was settled twice."),
+    ("ledger-applies-executions-twice", "applies_executions_twice", ("D02.10", "D07.10", "D09.X20"),
+     "Executions were settled twice."),
     ("ledger-misses-the-release-on-cancel", "misses_the_release_on_cancel", ("D04.10", "D09.X24"), "A cancel released nothing."),
-    ("ledger-releases-the-whole-order", "releases_by_the_order", ("D04.10",), "A cancel released what was ordered, traded lots too."),
+    ("ledger-releases-the-whole-order", "releases_by_the_order", ("D04.10",), "A cancel released what was ordered."),
     ("ledger-reserves-nothing", "reserves_nothing", ("D01.10", "D04.10"), "The ledger was told of trades alone."),
     ("ledger-reserves-cash-only", "reserves_cash_only", ("D01.10", "D04.10"), "Sells reserved no shares."),
-    ("ledger-keeps-the-price-improvement", "price_improvement_not_released", ("D09.X24",), "A buy that traded below its limit left the rest of its reserve behind."),
-    ("ledger-replace-reserves-anew", "replace_reserves_anew", ("D09.X24",), "A replace reserved for the new order and forgot the old one's reserve."),
+    ("ledger-keeps-the-price-improvement", "price_improvement_not_released", ("D09.X24",),
+     "A buy kept the reserve that a better price had left."),
+    ("ledger-replace-reserves-anew", "replace_reserves_anew", ("D09.X24",), "A replace did not give back what was held."),
     ("ledger-wrong-side", "wrong_side", ("D02.10", "D07.10", "D09.X20"), "Shares went from the buyer to the seller."),
     ("ledger-first-price-for-all", "first_price_for_all", ("D07.10", "D09.X20"), "A walk was settled at its first price."),
     ("ledger-seller-pays-a-cent", "seller_pays_a_cent", ("D09.X21", "D02.10"), "A cent of each trade went nowhere."),
-    ("ledger-buyer-then-seller", "buyer_then_seller", ("D02.N2", "D09.X21"), "The two sides of a trade were committed one after the other."),
+    ("ledger-buyer-then-seller", "buyer_then_seller", ("D02.N2", "D09.X21"), "A trade took two transactions."),
     ("ledger-offset-before-the-lines", "offset_before_the_lines", ("D09.X22",), "The offset was committed before the entries."),
-    ("ledger-offset-forgotten", "offset_forgotten", ("D09.X22",), "A restart entered everything again, and nothing knew it."),
-    ("ledger-every-tenth-batch-lost", "every_tenth_batch_lost", ("D09.X20", "D09.X22"), "A batch in ten was acknowledged and not entered."),
-    ("ledger-overdrafts-allowed", "overdrafts_allowed", ("D09.X23",), "That nothing goes below zero was the exchange's business alone."),
+    ("ledger-offset-forgotten", "offset_forgotten", ("D09.X22",), "A restart entered everything again."),
+    ("ledger-every-tenth-batch-lost", "every_tenth_batch_lost", ("D09.X20", "D09.X22"), "A batch in ten was not entered."),
+    ("ledger-overdrafts-allowed", "overdrafts_allowed", ("D09.X23",), "Overdrafts were the gateway's business."),
 ):  # fmt: skip
     inside(name, bug, breaks=breaks, story=story)

@@ -1,6 +1,6 @@
 """What the ledger's suites have in common: a lab with a ledger, its traders, and readings of the balances as differences.
 
-Amounts are in ticks and lots of one instrument, as they are ordered. A reading is one query: of one moment, as the target keeps it.
+Amounts are in ticks and lots, as they are ordered. A reading is one query: of one moment, as the target keeps it.
 """
 
 from __future__ import annotations
@@ -130,13 +130,14 @@ class Hall:
         until = time.monotonic() + 60
         while True:
             try:
-                with psycopg.connect(self.dsn, autocommit=True, connect_timeout=5) as connection:
-                    yield connection
-                    return
+                connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=5)
+                break
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
+        with connection:
+            yield connection
 
     def read(self, connection: psycopg.Connection[Any] | None = None) -> Reading:
         if connection is None:
@@ -160,7 +161,10 @@ class Hall:
         name = self.profile.cash if asset == self.CASH else at.symbol
         unit = at.lot_size * (Fraction(at.tick_size) if asset == self.CASH else 1)
         key = self.accounts[who], name
-        (free, held), (free_then, held_then) = now.get(key, (Fraction(0),) * 2), self.before.get(key, (Fraction(0),) * 2)
+        (free, held), (free_then, held_then) = (
+            now.get(key, (Fraction(0),) * 2),
+            self.before.get(key, (Fraction(0),) * 2),
+        )
         return (free - free_then) / unit, (held - held_then) / unit
 
     def expect(self, what: str, wanted: Mapping[tuple[int, int], Moved], patience_s: float = PATIENCE_S) -> None:
@@ -181,14 +185,17 @@ class Hall:
                 f"{self.accounts[w]} {name[a]}: free {wanted[w, a][0]:+}, reserved {wanted[w, a][1]:+}"
                 for w, a in wrong
             ]
-            has = [f"{self.accounts[w]} {name[a]}: free {_said(f)}, reserved {_said(r)}" for (w, a), (f, r) in wrong.items()]
+            has = [
+                f"{self.accounts[w]} {name[a]}: free {_said(f)}, reserved {_said(r)}"
+                for (w, a), (f, r) in wrong.items()
+            ]
             self.fail(f"{what}: the ledger shows other amounts (ticks x lots, and lots, since the beginning)", due, has)
 
     def _differ(
         self, now: Reading, wanted: Mapping[tuple[int, int], Moved]
     ) -> dict[tuple[int, int], tuple[Fraction, Fraction]]:
         moved = {key: self.moved(now, *key) for key in wanted}
-        return {key: value for key, value in moved.items() if value != wanted[key]}
+        return {key: value for key, value in moved.items() if list(value) != list(wanted[key])}
 
     def totals(self, now: Reading) -> dict[str, Fraction]:
         out: dict[str, Fraction] = {}
@@ -199,7 +206,7 @@ class Hall:
     def fail(
         self, message: str, expected: Any = (), actual: Any = (), about: tuple[str, ...] = (), clause: str | None = None
     ) -> NoReturn:
-        violate(self.lab, Breach(clause or self.clause, message, tuple(expected), tuple(actual), about))
+        violate(self.lab, Breach(clause or self.clause, message, tuple(expected), tuple(actual), frozenset(about)))
 
     def _warm(self) -> Reading:
         """Every account has had an order in every symbol, so that its balances are there; then nothing moves."""
@@ -207,17 +214,14 @@ class Hall:
             for who in range(len(self.accounts)):
                 self.cancel(self.order(who, "sell", 1, 500, symbol), "sell")
         names = {(account, at.symbol) for account in self.accounts for at in self.symbols}
-        until, last = time.monotonic() + 60, Reading()
-        while time.monotonic() < until:
-            now = self.read()
-            if now == last and names <= now.keys():
-                return now
-            last = now
+        until, last, now = time.monotonic() + 60, Reading(), self.read()
+        while (now != last or not names <= now.keys()) and time.monotonic() < until:
             time.sleep(STILL_S)
-        self.fail(
-            "the ledger does not come to rest with all accounts and symbols that had an order",
-            sorted(names - last.keys()),
-        )
+            last, now = now, self.read()
+        if now != last or not names <= now.keys():
+            missing = [f"{account} {asset}" for account, asset in sorted(names - now.keys())]
+            self.fail("the ledger does not come to rest with all accounts and symbols that had an order", missing)
+        return now
 
 
 def _said(amount: Fraction) -> str:

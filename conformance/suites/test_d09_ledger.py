@@ -1,4 +1,4 @@
-"""The ledger, read while the exchange trades: reserve, settle and release; conservation; equality after crashes and redelivery."""
+"""The ledger, read while the exchange trades: reserve, settle, release; conservation; equality after crashes and redelivery."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ledger: what every account has and what its open orders hold, in PostgreSQL, double entry, a consequence of the audit log."""
+"""The ledger: what accounts have and what their open orders hold, in PostgreSQL, double entry, a consequence of the audit log."""

@@ -1,5 +1,7 @@
-"""Is the ledger what the audit log says? The log is replayed by order, with none of the code that writes the ledger: what an account has
-is its opening balance and its trades, and what it has reserved is what its open orders hold in the end.
+"""Is the ledger what the audit log says?
+
+The log is replayed by order, with none of the code that writes the ledger: what an account has is its opening balance and its
+trades, and what it has reserved is what its open orders hold in the end.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def log_end(log: Path) -> int:
     expected = np.arange(first, first + len(last.slots), dtype=np.uint64)
     odd = np.flatnonzero(last.slots["sequence"] != expected)
     slots = last.slots[: int(odd[0]) if len(odd) else len(last.slots)]
-    return first - 1 + int(_native.lib.mm_audit_crc_good(_native.ffi.from_buffer("mm_audit_record[]", slots), len(slots)))
+    return (
+        first - 1 + int(_native.lib.mm_audit_crc_good(_native.ffi.from_buffer("mm_audit_record[]", slots), len(slots)))
+    )
 
 
 def last_event(log: Path, end: int) -> int:
@@ -81,7 +85,9 @@ def read_ledger(connection: psycopg.Connection[Any], wanted: int, patience_s: fl
             row = connection.execute("SELECT coalesce(max(last_sequence), 0) FROM ledger_offset").fetchone()
             sequence = int(row[0]) if row else 0
             if sequence >= wanted or time.monotonic() >= until:
-                balances = connection.execute("SELECT account, asset, balance, reserved FROM ledger_balances").fetchall()
+                balances = connection.execute(
+                    "SELECT account, asset, balance, reserved FROM ledger_balances"
+                ).fetchall()
                 sums = connection.execute(
                     "SELECT account, asset, coalesce(sum(amount) FILTER (WHERE part = 'free'), 0), "
                     "coalesce(sum(amount) FILTER (WHERE part = 'reserved'), 0) FROM ledger_postings GROUP BY 1, 2"
@@ -107,7 +113,17 @@ class Replay:
 
     def take(self, log: Path, until: int) -> None:
         """Records 1 to `until`."""
-        names = ("kind", "side", "symbol", "account", "other_account", "order_id", "other_order_id", "price_ticks", "quantity_lots")
+        names = (
+            "kind",
+            "side",
+            "symbol",
+            "account",
+            "other_account",
+            "order_id",
+            "other_order_id",
+            "price_ticks",
+            "quantity_lots",
+        )
         for records in _events(log, until):
             self.last_event = int(records["sequence"][-1])
             limits = records["limit_ticks"].tolist()
@@ -197,6 +213,6 @@ def differences(told: Told, replay: Replay) -> Iterator[Difference]:
     for asset in sorted({asset for _, asset in told.balances}):
         total = sum(sum(amount) for key, amount in told.balances.items() if key[1] == asset)
         if total:
-            yield Difference("all accounts", asset, Amount(total, 0), Amount(0, 0), "the sum that opening balances leave")
-
-
+            yield Difference(
+                "all accounts", asset, Amount(total, 0), Amount(0, 0), "the sum that opening balances leave"
+            )

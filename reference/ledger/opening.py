@@ -1,7 +1,7 @@
 """Opening balances: what the configuration gives each account, entered once, against the account `equity`.
 
-Cash and the positions that the configuration names are entered at the start. `position_each` stands for a position in every symbol,
-which may be millions: such a position is entered together with the first event that touches it.
+Cash and the positions that the configuration names are entered at the start. `position_each` stands for a position in every
+symbol, which may be millions: such a position is entered together with the first event that touches it.
 """
 
 from __future__ import annotations
@@ -64,13 +64,16 @@ class Opening:
         assets = np.array([asset for _, asset in new], dtype=np.int64)
         ids = np.array([account for account, _ in new], dtype=np.int64)
         cash, shares = np.where(assets == CASH, amounts, 0), np.where(assets == CASH, 0, amounts)
-        both, none = (lambda a: np.concatenate((a, -a))), np.zeros(2 * len(new), dtype=np.int64)
+        none = np.zeros(2 * len(new), dtype=np.int64)
         sides = none.copy()
         sides[len(new) :] = 1
-        return Lines(
+        pairwise = np.arange(2 * len(new)).reshape(2, -1).T.ravel()
+        lines = Lines(
             np.array(keys * 2, dtype=np.int64), sides, none + OPENING, np.concatenate((ids, ids * 0 + EQUITY)),
-            np.concatenate((assets, assets)), none, both(cash), none, both(shares), none,
+            np.concatenate((assets, assets)), none, np.concatenate((cash, -cash)), none,
+            np.concatenate((shares, -shares)), none,
         )  # fmt: skip
+        return lines.part(pairwise)
 
     @property
     def _width(self) -> int:

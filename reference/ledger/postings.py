@@ -1,7 +1,7 @@
 """From event records of the audit log to the lines of the ledger: what each event moves, for whom.
 
-A reserve is what the order may still cost: a buy holds its limit x leaves, a sell its leaves. A market order to buy has no limit and
-holds nothing in the log's order: what the gateway holds for it is a guess of its own, over when the order is decided.
+A reserve is what the order may still cost: a buy holds its limit x leaves, a sell its leaves. A market order to buy has no limit
+and holds nothing: what the gateway holds for it meanwhile is a guess from prices that it has heard of, which the log has not.
 It is the rule by which a gateway adopts the orders of a log (native/risk.c).
 
 An incoming order holds its limit, which is in the record, and a resting order trades at its own: what a trade or a cancel gives
@@ -39,7 +39,7 @@ class PoisonRecord(Exception):
 
 @dataclass(frozen=True)
 class Units:
-    """`tick`: minor units of cash in a tick, `lot`: shares in a lot, each shape (symbols,) int64. `accounts`: how many there are."""
+    """`tick`: minor units of cash in a tick; `lot`: shares in a lot; each shape (symbols,), int64. `accounts`: their number."""
 
     tick: Numbers
     lot: Numbers

@@ -1,7 +1,7 @@
 """The ledger's process: keeps the embedded server running, if it is that one's, and enters what the log says, for ever.
 
-Whatever PostgreSQL does, trading goes on: the role connects again and goes on from the offset that the database has. A record that
-cannot be entered stops the ledger, and nothing else, until people have looked at it.
+Whatever PostgreSQL does, trading goes on: the role connects again and goes on from the offset that the database has. A record
+that cannot be entered stops the ledger, and nothing else, until people have looked at it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def run_ledger(plan: Plan, ready: Callable[[], None]) -> int:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     pipeline = Pipeline(plan.shm)
+    plan.board.set_side("ledger", connected=0, stopped_at=0)  # of a process before it
     ready()  # what it needs may come later than the exchange
     while pipeline.role != Role.PRIMARY and not told.wait(POLL_S):
         pass
@@ -141,8 +142,8 @@ class Keeper:
             source.close()
         if running != writer.last_hash and not told.is_set():
             raise LedgerError(
-                f"the ledger holds records up to {last} of another audit log than {self._log}: give this exchange a ledger of its "
-                "own, or the log that belongs to it"
+                f"the ledger holds records up to {last} of another audit log than {self._log}: give this exchange a ledger of "
+                "its own, or the log that belongs to it"
             )
 
     def _say(self, text: str) -> None:

@@ -1,4 +1,7 @@
-"""Lines of the ledger as PostgreSQL reads them fastest: COPY in binary format, whole columns at a time."""
+"""Lines of the ledger as PostgreSQL reads them fastest: COPY in binary format, whole columns at a time.
+
+Two lines of one sequence, a buyer's and a seller's, are one row; a line alone is a row whose other half is null.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,59 @@ _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _SMALL, _WIDE = 5, 10
 """Digits to the base 10,000 of 64 bits, and of 128."""
-COLUMNS = "sequence, side, kind, account, asset, order_id, cash, cash_reserved, shares, shares_reserved"
-_INTEGERS = (("sequence", 8), ("side", 2), ("kind", 2), ("account", 4), ("asset", 4), ("order_id", 8))
+_COMMON = (("sequence", 8), ("kind", 2), ("asset", 4))
+_BUYER = (("buyer", 4), ("buy_order", 8), ("buyer_cash", 0), ("buyer_cash_reserved", 0), ("buyer_shares", 0))
+_SELLER = (("seller", 4), ("sell_order", 8), ("seller_cash", 0), ("seller_shares", 0), ("seller_shares_reserved", 0))
+"""Columns and their bytes; 0 for an amount."""
+_ALL = (*_COMMON, *_BUYER, *_SELLER)
+COLUMNS = ", ".join(name for name, _ in _ALL)
+_FROM = {
+    "buyer_cash": "cash", "buyer_cash_reserved": "cash_reserved", "buyer_shares": "shares",
+    "seller_cash": "cash", "seller_shares": "shares", "seller_shares_reserved": "shares_reserved",
+    "buyer": "account", "seller": "account", "buy_order": "order_id", "sell_order": "order_id",
+}  # fmt: skip
 
 
 def binary_rows(lines: Lines) -> bytes:
-    """What `COPY ledger_line (COLUMNS) FROM STDIN (FORMAT binary)` reads. OverflowError: an amount of more than 40 decimal digits."""
-    amounts = lines[len(_INTEGERS) :]
-    digits = _WIDE if any(column.dtype == object for column in amounts) else _SMALL
+    """What `COPY ledger_entry (COLUMNS) FROM STDIN (FORMAT binary)` reads. OverflowError: an amount of more than 40 digits."""
+    wide = any(column.dtype == object for column in lines)
+    digits = _WIDE if wide else _SMALL
+    n = len(lines.sequence)
+    first = np.zeros(n, dtype=bool)
+    first[:-1] = lines.sequence[1:] == lines.sequence[:-1]
+    second = np.zeros(n, dtype=bool)
+    second[1:] = first[:-1]
+    alone = ~(first | second)
+    buys, sells = alone & (lines.side == 0), alone & (lines.side == 1)
+    parts = ((lines.part(buys), None), (None, lines.part(sells)), (lines.part(first), lines.part(second)))
+    return _HEADER + b"".join(_rows(buyer, seller, digits) for buyer, seller in parts) + _TRAILER
+
+
+def _rows(buyer: Lines | None, seller: Lines | None, digits: int) -> bytes:
+    common = buyer or seller
+    assert common
+    if not len(common.sequence):
+        return b""
     numeric = [("head", ">i2", (4,)), ("digits", ">i2", (digits,))]
     fields: list[Any] = [("fields", ">i2")]
-    for name, size in _INTEGERS:
-        fields += [(f"{name}_bytes", ">i4"), (name, f">i{size}")]
-    for name in Lines._fields[len(_INTEGERS) :]:
-        fields += [(f"{name}_bytes", ">i4"), (name, numeric)]
-    rows = np.zeros(len(lines.sequence), dtype=np.dtype(fields))
-    rows["fields"] = len(Lines._fields)
-    for (name, size), column in zip(_INTEGERS, lines, strict=False):
-        rows[f"{name}_bytes"], rows[name] = size, column
-    for name, column in zip(Lines._fields[len(_INTEGERS) :], amounts, strict=True):
-        rows[f"{name}_bytes"] = 8 + 2 * digits
-        _put_numeric(rows[name], column, digits)
-    return _HEADER + rows.tobytes() + _TRAILER
+    values: list[tuple[str, int, Numbers]] = []
+    for name, size in _ALL:
+        of = seller if (name, size) in _SELLER else buyer if (name, size) in _BUYER else common
+        fields.append((f"{name}_bytes", ">i4"))
+        if of is not None:
+            fields.append((name, numeric if not size else f">i{size}"))
+            values.append((name, size, getattr(of, _FROM.get(name, name))))
+    rows = np.zeros(len(common.sequence), dtype=np.dtype(fields))
+    rows["fields"] = len(_ALL)
+    for name, _ in _ALL:
+        rows[f"{name}_bytes"] = -1  # null
+    for name, size, column in values:
+        rows[f"{name}_bytes"] = size or 8 + 2 * digits
+        if size:
+            rows[name] = column
+        else:
+            _put_numeric(rows[name], column, digits)
+    return rows.tobytes()
 
 
 def _put_numeric(out: Numbers, column: Numbers, digits: int) -> None:

@@ -1,7 +1,7 @@
 """Writes batches of events into the ledger: one transaction a batch, with the offset up to which events are entered inside it.
 
-What is delivered again is told by its sequence and left out; that nobody else has moved the offset is checked in the transaction, and
-that no record is entered twice is a unique key. `psycopg.OperationalError` passes through: whoever calls connects again.
+What is delivered again is told by its sequence and left out; that nobody else has moved the offset is checked in the transaction,
+and that no record is entered twice is a unique key. `psycopg.OperationalError` passes through: whoever calls connects again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matchmark.reference.ledger.rows import COLUMNS, binary_rows
 VERSION = 1
 _LOCK = 0x6D6D6C65
 """Advisory lock of the one who writes."""
-_COPY = f"COPY ledger_line ({COLUMNS}) FROM STDIN (FORMAT binary)"
+_COPY = f"COPY ledger_entry ({COLUMNS}) FROM STDIN (FORMAT binary)"
 _MOVE = """UPDATE ledger_offset SET next_offset = %s, last_sequence = %s, last_hash = %s
 WHERE partition = %s AND last_sequence = %s"""
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -135,7 +135,7 @@ def _prepare(connection: Connection, opening: Opening) -> None:
 
 
 def _names(connection: Connection, what: str, wanted: list[tuple[int, str]]) -> None:
-    known = dict(connection.execute(f"SELECT {what}, name FROM ledger_{what}").fetchall())
+    known: dict[int, str] = dict(connection.execute(f"SELECT {what}, name FROM ledger_{what}").fetchall())
     for number, name in wanted:
         if known.get(number, name) != name:
             raise LedgerError(

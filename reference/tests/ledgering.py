@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from matchmark.native.pipeline_records import EVENT_RECORD, RECORD_LAST, RecordKind
+from matchmark.native.pipeline_records import AUDIT_RECORD, EVENT_RECORD, RECORD_LAST, RecordKind
 from matchmark.native.records import ABSENT, EventKind
 from matchmark.reference.audit_log import Records
 from matchmark.reference.events.source import Batch
@@ -71,8 +71,6 @@ class Events:
         made = self.made[first:until]
         records: Records = np.array(made, dtype=EVENT_RECORD) if made else np.zeros(0, EVENT_RECORD)
         last = int(records["sequence"][-1]) + 1 if made else 1
-        from matchmark.native.pipeline_records import AUDIT_RECORD
-
         return Batch(0, last, records.view(AUDIT_RECORD))
 
     def _put(self, kind: EventKind, order: int, lots: int) -> Any:

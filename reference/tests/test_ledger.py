@@ -1,4 +1,4 @@
-"""The ledger's rules: examples, what the constraints refuse, and equality after random orders delivered in random batches, twice."""
+"""The ledger's rules: examples, what the constraints refuse, and equality after random orders in random batches, each twice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from matchmark.native.records import ABSENT
 from matchmark.reference.gateway import Account, Symbol
 from matchmark.reference.ledger.opening import Opening
 from matchmark.reference.ledger.postings import Holds, PoisonRecord
@@ -89,10 +90,13 @@ def test_an_overdraft_is_refused_whole_and_named(databases: Databases) -> None:
 
 
 def test_an_unknown_account_or_symbol_is_named(databases: Databases) -> None:
-    for make in (lambda e: e.accept(4, BUY, 1, 100), lambda e: e.accept(0, BUY, 1, 100, symbol=2)):
+    for account, symbol in ((4, 0), (0, 2)):
         e = Events()
-        make(e)
-        with connect(databases.fresh()) as c, pytest.raises(PoisonRecord, match="record 1 .*is the configuration that"):
+        e.accept(account, BUY, 1, 100, symbol)
+        with (
+            connect(databases.fresh()) as c,
+            pytest.raises(PoisonRecord, match=r"record 1 .*is the configuration that"),
+        ):
             Writer(c, opening(), Holds()).enter(e.batch())
 
 
@@ -102,15 +106,18 @@ def test_constraints_refuse_what_no_entry_may_do(databases: Databases) -> None:
     with connect(dsn) as c:
         Writer(c, opening(), Holds()).enter(e.batch())
         before = balances(dsn)
-        line = "INSERT INTO ledger_line VALUES "
+        trade = "INSERT INTO ledger_entry VALUES (2, 4, 1, 0, 1, {}, {}, {}, 1, 1, {}, {}, {})"
+        buy = "INSERT INTO ledger_entry VALUES ({}, 1, 1, 0, 1, {}, {}, 0)"
         for statement, error in (
-            (line + "(2, 0, 4, 0, 1, 1, -5, 0, 0, 0), (2, 1, 4, 1, 1, 1, 4, 0, 0, 0)", "entry 2 do not sum to zero"),
-            (line + "(2, 0, 4, 0, 1, 1, 0, 0, 5, 0), (2, 1, 4, 1, 2, 1, 0, 0, -5, 0)", "do not sum to zero"),
-            (line + "(2, 0, 4, 0, 1, 1, -200000000, 200000000, 0, 0)", "ledger_no_overdraft"),
-            (line + "(2, 0, 5, 0, 1, 1, 2000, -2000, 0, 0)", "ledger_no_negative_reserve"),
-            (line + "(1, 0, 1, 0, 1, 1, -100, 100, 0, 0)", "ledger_line_pkey"),
-            ("UPDATE ledger_line SET cash = 0", "never changed or taken back"),
-            ("DELETE FROM ledger_line", "never changed or taken back"),
+            (trade.format(-5, 0, 0, 4, 0, 0), "ledger_sums_to_zero"),
+            (trade.format(-5, 0, 1, 5, 0, 0), "ledger_sums_to_zero"),
+            (trade.format(-5, 0, 1, 5, -1, "NULL"), "ledger_whole"),
+            (buy.format(2, -5, 4), "ledger_sums_to_zero"),
+            (buy.format(2, -200000000, 200000000), "ledger_no_overdraft"),
+            (buy.format(2, 2000, -2000), "ledger_no_negative_reserve"),
+            (buy.format(1, -100, 100), "ledger_entry_pkey"),
+            ("UPDATE ledger_entry SET kind = 0", "never changed or taken back"),
+            ("DELETE FROM ledger_entry", "never changed or taken back"),
         ):
             with pytest.raises(psycopg.IntegrityError, match=error):
                 c.execute(statement)
@@ -131,7 +138,8 @@ class Flow:
     """Random orders, and what balances must be: counted by order, without the ledger's lines."""
 
     def __init__(self, choose: Any) -> None:
-        self.events, self.live, self.choose = Events(), {}, choose
+        self.events, self.choose = Events(), choose
+        self.live: dict[int, list[int]] = {}
         self.cash = [[100_000_000, 0] for _ in ACCOUNTS]
         self.shares = {(a, s): [(5_000, 7_000)[s], 0] for a in range(4) for s in range(2)}
 
@@ -162,7 +170,7 @@ class Flow:
             self.match(order)
         else:
             market = what == "market"
-            order = self.events.accept(account, side, lots, *(() if market else (ticks,)), symbol=symbol)
+            order = self.events.accept(account, side, lots, ABSENT if market else ticks, symbol)
             self.live[order] = [account, side, symbol, 0 if market else ticks, lots]
             self.hold(order, 1)
             self.match(order, market)
