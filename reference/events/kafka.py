@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from matchmark.native.pipeline_records import AUDIT_RECORD
 from matchmark.reference.audit_log import Records
@@ -52,12 +53,9 @@ class KafkaSource:
         group: str | None = None,
         on_change: Any = None,
     ) -> None:
-        from confluent_kafka import TopicPartition
-
         self._settings, self._offsets, self._on_change = settings, dict(offsets or {}), on_change
         self._seen: dict[int, dict[bytes, int]] = {}
         self._at_start: set[int] = set()
-        self._place = TopicPartition
         self.duplicates = self.poisoned = 0
         self.partitions: set[int] = set()
         more = {"group.id": group, "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000} if group else {}
@@ -71,7 +69,7 @@ class KafkaSource:
             chosen = range(topics.partitions_of(self._consumer, settings.topic)) if partitions is None else partitions
             self._begin({n: self._offsets.get(n, 0) for n in chosen})
             self._consumer.assign([TopicPartition(settings.topic, n, self._offsets.get(n, 0)) for n in chosen])
-        except topics.KafkaException as error:
+        except KafkaException as error:
             self._consumer.close()
             raise KafkaFault(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from None
         except KafkaFault:
@@ -81,7 +79,8 @@ class KafkaSource:
     def poll(self, timeout_s: float) -> Sequence[Batch]:
         parts: dict[int, list[Records]] = {}
         ends: dict[int, int] = {}
-        for message in self._consumer.consume(MESSAGES_MAX, timeout=timeout_s):
+        messages: Sequence[Any] = self._consumer.consume(MESSAGES_MAX, timeout=timeout_s)
+        for message in messages:
             if message.error() is not None:
                 self._on_error(message)
                 continue
@@ -93,11 +92,13 @@ class KafkaSource:
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tells the group that it has dealt with what is before `offsets` (partition to next offset). KafkaFault."""
-        places = [self._place(self._settings.topic, n, offset) for n, offset in offsets.items() if n in self.partitions]
+        places = [
+            TopicPartition(self._settings.topic, n, offset) for n, offset in offsets.items() if n in self.partitions
+        ]
         try:
             if places:
                 self._consumer.commit(offsets=places, asynchronous=False)
-        except topics.KafkaException as error:
+        except KafkaException as error:
             raise KafkaFault(f"offsets cannot be committed: {error.args[0].str()}") from None
 
     def close(self) -> None:
@@ -140,8 +141,8 @@ class KafkaSource:
 
     def _on_error(self, message: Any) -> None:
         error = message.error()
-        if error.code() != topics.KafkaError._PARTITION_EOF and (error.fatal() or not error.retriable()):
-            passing = (topics.KafkaError._ALL_BROKERS_DOWN, topics.KafkaError._TRANSPORT, topics.KafkaError._RESOLVE)
+        if error.code() != KafkaError._PARTITION_EOF and (error.fatal() or not error.retriable()):
+            passing = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
             if error.code() not in passing:
                 raise KafkaFault(f"topic {self._settings.topic} cannot be read: {error.str()}")
 
@@ -149,7 +150,7 @@ class KafkaSource:
         committed = {p.partition: p.offset for p in consumer.committed(places, timeout=topics.ANSWER_S)}
         begin = {p.partition: self._offsets.get(p.partition, max(0, committed[p.partition])) for p in places}
         self._begin(begin)
-        consumer.assign([self._place(self._settings.topic, n, offset) for n, offset in begin.items()])
+        consumer.assign([TopicPartition(self._settings.topic, n, offset) for n, offset in begin.items()])
         self._changed()
 
     def _revoked(self, consumer: Any, places: list[Any]) -> None:

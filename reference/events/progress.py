@@ -26,8 +26,8 @@ _PARTITION = struct.Struct("<QI")
 
 @dataclass
 class Progress:
-    """`complete`: all events up to that record are published. `newest`, `newest_hash`: sequence and running hash of the last event
-    that is known to be. `last`: by key, sequence of the symbol's last event. `offsets`: by partition, where it ends.
+    """`complete`: all events up to that record are published. `newest`, `newest_hash`: sequence and running hash of the last
+    event that is known to be. `last`: by key, sequence of the symbol's last event. `offsets`: by partition, where it ends.
     """
 
     complete: int = 0

@@ -143,7 +143,7 @@ class Brokers:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "logger": _silent, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         until = time.monotonic() + READY_S
         while True:
             with suppress(KafkaException):
@@ -275,12 +275,3 @@ def _free_ports(count: int) -> list[int]:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-class _Silent:
-    """A logger that keeps to itself what librdkafka says of brokers that are not up yet."""
-
-    def log(self, *_: object) -> None: ...
-
-
-_silent = _Silent()
