@@ -87,8 +87,9 @@ class KafkaSource:
             partition = int(message.partition())
             if partition in self.partitions:
                 ends[partition] = int(message.offset()) + 1
-                parts.setdefault(partition, []).append(self._taken(partition, message))
-        return [Batch(n, end, np.concatenate(parts[n])) for n, end in ends.items()]
+                if said := self._said(partition, message):
+                    parts.setdefault(partition, []).append(self._new(partition, message, said))
+        return [Batch(n, end, np.concatenate(parts.get(n, [_EMPTY]))) for n, end in ends.items()]
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tells the group that it has dealt with what is before `offsets` (partition to next offset). KafkaFault."""
@@ -113,26 +114,25 @@ class KafkaSource:
             if offset <= 0:
                 self._at_start.add(partition)
 
-    def _taken(self, partition: int, message: Any) -> Records:
-        """The message's events that did not come before."""
-        key = bytes(message.key() or b"")
+    def _said(self, partition: int, message: Any) -> Message | None:
+        """What the message has, None where it is none of ours."""
         try:
-            said = unpack(bytes(message.value() or b""))
+            return unpack(bytes(message.value() or b""))
         except MessageError as error:
             self.poisoned += 1
             topics.log.warning("offset %d of partition %d is passed over: %s", message.offset(), partition, error)
-            return _EMPTY
-        return self._new(partition, key, int(message.offset()), said)
+            return None
 
-    def _new(self, partition: int, key: bytes, offset: int, said: Message) -> Records:
-        seen = self._seen[partition]
+    def _new(self, partition: int, message: Any, said: Message) -> Records:
+        """The message's events that did not come before. GapError: there are some that did not come at all."""
+        seen, key = self._seen[partition], bytes(message.key() or b"")
         before = seen.get(key)
         if (
             before is None
         ):  # the first of the symbol since we began: only who began at the start knows that none was before
             before = 0 if partition in self._at_start else said.previous
         if said.previous > before:
-            raise GapError(key, partition, offset, before, said.previous)
+            raise GapError(key, partition, int(message.offset()), before, said.previous)
         seen[key] = max(before, said.last)
         if said.first > before:
             return said.records

@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from matchmark.native.pipeline_records import AUDIT_RECORD
+from matchmark.reference.audit_log import Records
 from matchmark.reference.config_kafka import KafkaSettings
+from matchmark.reference.events.log_order import LogOrder
 from matchmark.reference.events.message import partition_of, unpack
 from matchmark.reference.services.kafka_brokers import Brokers
 
@@ -43,7 +46,24 @@ def judge(x: Serve, settings: KafkaSettings) -> int:
     assert len(found) == len(wanted) and source.poisoned == 0
     order = np.argsort(found["sequence"])
     assert (found[order] == wanted).all()
+    assert (in_log_order(settings, len(wanted)) == wanted).all()
     return source.duplicates
+
+
+def in_log_order(settings: KafkaSettings, count: int) -> Records:
+    """Events as a LogOrder gives them, each poll's sorted and none of it before what came in the polls before."""
+    source, parts, got, until = LogOrder(settings), [np.zeros(0, dtype=AUDIT_RECORD)], 0, time.monotonic() + 60
+    try:
+        while got < count and time.monotonic() < until:
+            if batches := source.poll(0.2):
+                records = np.concatenate([batch.records for batch in batches])
+                parts.append(records[np.argsort(records["sequence"])])
+                assert not got or parts[-1][0]["sequence"] > parts[-2][-1]["sequence"]
+                assert parts[-1][-1]["sequence"] <= source.sequence
+                got += len(records)
+    finally:
+        source.close()
+    return np.concatenate(parts)
 
 
 class Traffic:
