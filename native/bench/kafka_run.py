@@ -1,9 +1,10 @@
 """From the engine to three Kafka brokers on this machine, acks=all: python native/bench/kafka_run.py [ORDERS A SESSION]
 
-The whole exchange under the native FIX client of fix_load.c, its publisher beside it; timed from the first order until the
-brokers have acknowledged the last event. The floor: librdkafka's own producer with the same settings gives the same messages to another
-topic, right afterwards. The engine must not have waited: the gateway counts how often the order ring was full. Nothing is measured where
-Kafka's jars or Java are missing: `matchmark services up kafka` brings them.
+The whole exchange under the native FIX client of fix_load.c, its publisher beside it; timed from the first order
+until the brokers have acknowledged the last event. The floor: librdkafka's own producer with the same settings gives
+the same messages to another topic, right afterwards. The engine must not have waited: the gateway counts how often
+the order ring was full. Nothing is measured where Kafka's jars or Java are missing: `matchmark services up kafka`
+brings them.
 """
 
 from __future__ import annotations

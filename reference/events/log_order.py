@@ -39,9 +39,9 @@ class _Held:
 
 
 class LogOrder(KafkaSource):
-    """All partitions, from `offsets` on. The batches of one `poll` together are all events between two records of the log:
-    sorted by sequence they are the log. An offset is that of the first message that was not given whole: what comes again after a start
-    from there is for the reader to know by its sequence.
+    """All partitions, from `offsets` on. The batches of one `poll` together are all events between two records of the
+    log: sorted by sequence they are the log. An offset is that of the first message that was not given whole: what
+    comes again after a start from there is for the reader to know by its sequence.
     """
 
     def __init__(self, settings: KafkaSettings, offsets: Mapping[int, int] | None = None) -> None:
