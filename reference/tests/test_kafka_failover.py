@@ -29,7 +29,6 @@ def test_a_failover_leaves_no_gap_on_the_topic(tmp_path: Path, kafka: Brokers) -
             time.sleep(1)
         finally:
             load.stop()
-        assert survivor.status()["publisher"]["sequence"] > 0
         judge(survivor, settings)
     finally:
         pair.close()
