@@ -38,7 +38,7 @@ QUEUE_CHUNKS_MAX = 64
 """Chunks of the log whose messages are not all acknowledged; more are not read."""
 POLL_S = 0.05
 AGAIN_S = 1.0
-LEAVE_S = 3.0
+LEAVE_S = 1.5
 
 
 def producer_settings() -> dict[str, Any]:
@@ -121,6 +121,12 @@ class Publisher:
             raise self._fault(f"events cannot be published to {self._settings.bootstrap}: {self.failure}")
         self._advance()
         return events
+
+    def finish(self, patience_s: float) -> None:
+        """Publishes what is durable, as far as it goes."""
+        until = time.monotonic() + patience_s
+        while (self.step(LINGER_S) or self._chunks) and time.monotonic() < until:
+            pass
 
     def close(self, patience_s: float = LEAVE_S) -> None:
         """What was sent is waited for, then noted."""
@@ -285,6 +291,7 @@ def _publish(plan: Plan, pipeline: Pipeline, told: threading.Event) -> None:
                 raise  # a producer that failed is not to be trusted with the order: the next is a new process's
             told.wait(AGAIN_S)
     if publisher:
+        publisher.finish(LEAVE_S)
         publisher.close()
 
 
