@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,11 @@ def trade(client: Trader, orders: int, tag: str) -> None:
     assert client.read_until(lambda: len(client.reports) - before >= 4 * (orders // 2), 60)
 
 
-def caught_up(x: Serve, seconds: float = 60) -> None:
-    x.wait_for(lambda s: s["publisher"]["sequence"] == s["durable_sequence"] == s["sequence"], seconds)
+def caught_up(x: Serve, seconds: float = 120) -> None:
+    def all_of_it(s: dict[str, Any]) -> bool:
+        return bool(s["publisher"]["sequence"] == s["durable_sequence"] == s["sequence"])
+
+    x.wait_for(all_of_it, seconds)
 
 
 def judge(x: Serve, settings: KafkaSettings) -> int:
@@ -45,8 +49,9 @@ def judge(x: Serve, settings: KafkaSettings) -> int:
     assert by_symbol(found) == by_symbol(wanted)
     assert len(found) == len(wanted) and source.poisoned == 0
     order = np.argsort(found["sequence"])
-    assert (found[order] == wanted).all()
-    assert (in_log_order(settings, len(wanted)) == wanted).all()
+    # A primary and its standby write the same records, each in batches of its own.
+    assert (found["running_hash"][order] == wanted["running_hash"]).all()
+    assert in_log_order(settings, len(wanted))["running_hash"].tolist() == wanted["running_hash"].tolist()
     return source.duplicates
 
 
@@ -172,11 +177,11 @@ def test_without_kafka_at_the_start_trading_goes_on_and_it_catches_up(serving: M
         client = x.client()
         trade(client, 200, "alone.")
         assert x.status()["publisher"]["connected"] == 0 and x.status()["publisher"]["sequence"] == 0
-        x.wait_for(lambda s: s["publisher"]["errors"] > 0)
+        x.wait_for(lambda s: s["publisher"]["errors"] > 0, 60)
         assert "trading goes on" in x.stderr()
     finally:
         assert kafka.up(3) == settings.bootstrap
-    x.wait_for(lambda s: s["publisher"]["connected"] == 1, 60)
+    x.wait_for(lambda s: s["publisher"]["connected"] == 1, 120)
     trade(client, 200, "together.")
     assert judge(x, settings) == 0
     assert x.stop() == 0
