@@ -162,7 +162,7 @@ def test_a_broker_that_is_killed_takes_nothing_along(serving: MakeServe, kafka: 
         assert judge(x, settings) == 0  # with two of three
     finally:
         kafka.start(1)
-    trade(client, 200, "after.")
+    trade(x.client("ACC2"), 200, "after.")
     kafka.wait_ready()
     assert judge(x, settings) == 0
     assert x.stop() == 0
@@ -174,15 +174,14 @@ def test_without_kafka_at_the_start_trading_goes_on_and_it_catches_up(serving: M
     assert kafka.down() == 3
     try:
         x.start()
-        client = x.client()
-        trade(client, 200, "alone.")
+        trade(x.client(), 200, "alone.")
         assert x.status()["publisher"]["connected"] == 0 and x.status()["publisher"]["sequence"] == 0
         x.wait_for(lambda s: s["publisher"]["errors"] > 0, 60)
         assert "trading goes on" in x.stderr()
     finally:
         assert kafka.up(3) == settings.bootstrap
     x.wait_for(lambda s: s["publisher"]["connected"] == 1, 120)
-    trade(client, 200, "together.")
+    trade(x.client("ACC2"), 200, "together.")  # the first was silent too long
     assert judge(x, settings) == 0
     assert x.stop() == 0
     # What was written before the brokers were stopped is still there.
