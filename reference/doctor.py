@@ -129,6 +129,13 @@ def namespaces() -> Finding:
     return _finding("namespaces", "disk faults", works, found, advice, required=False)
 
 
+def java() -> Finding:
+    path, maven = shutil.which("java"), shutil.which("mvn")
+    found = f"{path or 'no java'}, {maven or 'no mvn'}"
+    advice = "apt-get install default-jre-headless maven (as root, `matchmark services up kafka` does it itself)"
+    return _finding("Java, Maven", "Kafka on this machine", bool(path and maven), found, advice, required=False)
+
+
 def hugepages() -> Finding:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     total = next((line.split()[1] for line in lines if line.startswith("HugePages_Total")), "0")
@@ -149,7 +156,7 @@ def _finding(name: str, need: str, good: bool, found: str, advice: str, required
 def examine(directory: Path) -> list[Finding]:
     """All checks, with `directory` (which exists) for the audit log."""
     checks: tuple[Callable[[], Finding], ...] = (
-        python, native, compiler, cores, shared_memory, lambda: disk(directory), descriptors, fuse, namespaces,
+        python, native, compiler, cores, shared_memory, lambda: disk(directory), descriptors, fuse, namespaces, java,
         hugepages, dpdk,
     )  # fmt: skip
     return [check() for check in checks]

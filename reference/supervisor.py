@@ -253,7 +253,7 @@ class Supervisor:
                 break
             self._poll()
         if role.pid:
-            self._log(f"the {name} did not end within {STOP_PATIENCE_S[name]:.0f} s; it is killed")
+            self._log(f"the {name} did not end within {STOP_PATIENCE_S.get(name, SIDE_PATIENCE_S):.0f} s; it is killed")
             self._kill(role)
 
     def abandon(self) -> None:

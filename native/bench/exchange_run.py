@@ -69,10 +69,10 @@ def on_processor(number: int) -> list[str]:
 
 
 @contextmanager
-def exchange(folder: Path, wait: str) -> Iterator[dict[str, Any]]:
-    """A fresh exchange, gateway and engine in one thread; its readiness line and where its data are."""
+def exchange(folder: Path, wait: str, more: str = "") -> Iterator[dict[str, Any]]:
+    """A fresh exchange, gateway and engine in one thread; its readiness line. `more`: tables beside CONFIG's."""
     folder.mkdir()
-    (folder / "serve.toml").write_text(CONFIG, encoding="utf-8")
+    (folder / "serve.toml").write_text(CONFIG + more, encoding="utf-8")
     words = [*PROGRAM, "serve", "--config", str(folder / "serve.toml"), "--data-dir", str(folder / "data")]
     words += ["--fix-port", "0", "--admin-port", "0", "--placement", "together", "--wait", wait]
     with subprocess.Popen([*on_processor(-1), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

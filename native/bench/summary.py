@@ -25,6 +25,7 @@ PARTS = {
     "cluster_run": "a primary and its standby",
     "direct_feed_run": "direct feed",
     "cold_start_run": "cold starts",
+    "kafka_run": "from the engine to Kafka",
 }
 
 

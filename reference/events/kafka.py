@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from matchmark.native.pipeline_records import AUDIT_RECORD
 from matchmark.reference.audit_log import Records
@@ -52,12 +53,9 @@ class KafkaSource:
         group: str | None = None,
         on_change: Any = None,
     ) -> None:
-        from confluent_kafka import TopicPartition
-
         self._settings, self._offsets, self._on_change = settings, dict(offsets or {}), on_change
         self._seen: dict[int, dict[bytes, int]] = {}
         self._at_start: set[int] = set()
-        self._place = TopicPartition
         self.duplicates = self.poisoned = 0
         self.partitions: set[int] = set()
         more = {"group.id": group, "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000} if group else {}
@@ -71,7 +69,7 @@ class KafkaSource:
             chosen = range(topics.partitions_of(self._consumer, settings.topic)) if partitions is None else partitions
             self._begin({n: self._offsets.get(n, 0) for n in chosen})
             self._consumer.assign([TopicPartition(settings.topic, n, self._offsets.get(n, 0)) for n in chosen])
-        except topics.KafkaException as error:
+        except KafkaException as error:
             self._consumer.close()
             raise KafkaFault(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from None
         except KafkaFault:
@@ -81,23 +79,27 @@ class KafkaSource:
     def poll(self, timeout_s: float) -> Sequence[Batch]:
         parts: dict[int, list[Records]] = {}
         ends: dict[int, int] = {}
-        for message in self._consumer.consume(MESSAGES_MAX, timeout=timeout_s):
+        messages: Sequence[Any] = self._consumer.consume(MESSAGES_MAX, timeout=timeout_s)
+        for message in messages:
             if message.error() is not None:
                 self._on_error(message)
                 continue
             partition = int(message.partition())
             if partition in self.partitions:
                 ends[partition] = int(message.offset()) + 1
-                parts.setdefault(partition, []).append(self._taken(partition, message))
-        return [Batch(n, end, np.concatenate(parts[n])) for n, end in ends.items()]
+                if said := self._said(partition, message):
+                    parts.setdefault(partition, []).append(self._new(partition, message, said))
+        return [Batch(n, end, np.concatenate(parts.get(n, [_EMPTY]))) for n, end in ends.items()]
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tells the group that it has dealt with what is before `offsets` (partition to next offset). KafkaFault."""
-        places = [self._place(self._settings.topic, n, offset) for n, offset in offsets.items() if n in self.partitions]
+        places = [
+            TopicPartition(self._settings.topic, n, offset) for n, offset in offsets.items() if n in self.partitions
+        ]
         try:
             if places:
                 self._consumer.commit(offsets=places, asynchronous=False)
-        except topics.KafkaException as error:
+        except KafkaException as error:
             raise KafkaFault(f"offsets cannot be committed: {error.args[0].str()}") from None
 
     def close(self) -> None:
@@ -112,26 +114,25 @@ class KafkaSource:
             if offset <= 0:
                 self._at_start.add(partition)
 
-    def _taken(self, partition: int, message: Any) -> Records:
-        """The message's events that did not come before."""
-        key = bytes(message.key() or b"")
+    def _said(self, partition: int, message: Any) -> Message | None:
+        """What the message has, None where it is none of ours."""
         try:
-            said = unpack(bytes(message.value() or b""))
+            return unpack(bytes(message.value() or b""))
         except MessageError as error:
             self.poisoned += 1
             topics.log.warning("offset %d of partition %d is passed over: %s", message.offset(), partition, error)
-            return _EMPTY
-        return self._new(partition, key, int(message.offset()), said)
+            return None
 
-    def _new(self, partition: int, key: bytes, offset: int, said: Message) -> Records:
-        seen = self._seen[partition]
+    def _new(self, partition: int, message: Any, said: Message) -> Records:
+        """The message's events that did not come before. GapError: there are some that did not come at all."""
+        seen, key = self._seen[partition], bytes(message.key() or b"")
         before = seen.get(key)
         if (
             before is None
         ):  # the first of the symbol since we began: only who began at the start knows that none was before
             before = 0 if partition in self._at_start else said.previous
         if said.previous > before:
-            raise GapError(key, partition, offset, before, said.previous)
+            raise GapError(key, partition, int(message.offset()), before, said.previous)
         seen[key] = max(before, said.last)
         if said.first > before:
             return said.records
@@ -140,8 +141,8 @@ class KafkaSource:
 
     def _on_error(self, message: Any) -> None:
         error = message.error()
-        if error.code() != topics.KafkaError._PARTITION_EOF and (error.fatal() or not error.retriable()):
-            passing = (topics.KafkaError._ALL_BROKERS_DOWN, topics.KafkaError._TRANSPORT, topics.KafkaError._RESOLVE)
+        if error.code() != KafkaError._PARTITION_EOF and (error.fatal() or not error.retriable()):
+            passing = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE)
             if error.code() not in passing:
                 raise KafkaFault(f"topic {self._settings.topic} cannot be read: {error.str()}")
 
@@ -149,7 +150,7 @@ class KafkaSource:
         committed = {p.partition: p.offset for p in consumer.committed(places, timeout=topics.ANSWER_S)}
         begin = {p.partition: self._offsets.get(p.partition, max(0, committed[p.partition])) for p in places}
         self._begin(begin)
-        consumer.assign([self._place(self._settings.topic, n, offset) for n, offset in begin.items()])
+        consumer.assign([TopicPartition(self._settings.topic, n, offset) for n, offset in begin.items()])
         self._changed()
 
     def _revoked(self, consumer: Any, places: list[Any]) -> None:

@@ -17,15 +17,19 @@ def source_name(plan: Plan) -> str:
     return f"kafka:{kafka.topic}" if kafka else "audit-log"
 
 
-def open_source(plan: Plan, durable: Callable[[], int], offsets: Mapping[int, int] | None = None) -> Source:
+def open_source(
+    plan: Plan, durable: Callable[[], int], offsets: Mapping[int, int] | None = None, in_log_order: bool = False
+) -> Source:
     """All events of the exchange, from `offsets` (partition to next offset, as Batch tells them) on; from the first one without.
 
-    `durable` gives the number of the last record on the disk. From Kafka, each symbol's events are in order, those of
-    different symbols in none among themselves.
+    `durable` gives the number of the last record on the disk. From Kafka, each symbol's events are in order, those of different
+    symbols in none among themselves; unless `in_log_order`: then the batches of one `poll` together, sorted by
+    sequence, are the log.
     """
     kafka = plan.config.publisher
     if kafka is None:
         return AuditLog(plan.log, durable, (offsets or {}).get(0, 1))
     from matchmark.reference.events.kafka import KafkaSource
+    from matchmark.reference.events.log_order import LogOrder
 
-    return KafkaSource(kafka, offsets or {})
+    return (LogOrder if in_log_order else KafkaSource)(kafka, offsets or {})

@@ -10,8 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events import topics
@@ -20,14 +22,14 @@ from matchmark.reference.events.message import MessageError, unpack
 WATERMARK_KEY = b"all"
 _NEWEST = 100
 """So many of the last watermarks are read to find the last: not every offset is a message's."""
-_WATERMARK = struct.Struct("<QQQ")
+_WATERMARK = struct.Struct("<QQQI4x")
 _PARTITION = struct.Struct("<QI")
 
 
 @dataclass
 class Progress:
-    """`complete`: all events up to that record are published. `newest`, `newest_hash`: sequence and running hash of the last event
-    that is known to be. `last`: by key, sequence of the symbol's last event. `offsets`: by partition, where it ends.
+    """`complete`: all events up to that record are published. `newest`, `newest_hash`: sequence and running hash of the last
+    event that is known to be. `last`: by key, sequence of the symbol's last event. `offsets`: by partition, where it ends.
     """
 
     complete: int = 0
@@ -37,13 +39,29 @@ class Progress:
     offsets: dict[int, int] = field(default_factory=dict)
 
 
-def watermark(progress: Progress) -> bytes:
-    return _WATERMARK.pack(progress.complete, progress.newest, progress.newest_hash)
+class Watermark(NamedTuple):
+    """All events up to record `complete` are in front of `offsets`, one a partition."""
+
+    complete: int
+    newest: int
+    newest_hash: int
+    offsets: npt.NDArray[np.int64]
 
 
-def complete_of(value: bytes) -> int:
-    """Of a watermark; 0 where it is none."""
-    return int(_WATERMARK.unpack(value)[0]) if len(value) == _WATERMARK.size else 0
+def watermark(progress: Progress, partitions: int) -> bytes:
+    """complete, newest, newest_hash, number of partitions (u32), zero (u32), and where each partition ends (i64)."""
+    offsets = np.array([progress.offsets.get(n, 0) for n in range(partitions)], dtype="<i8")
+    return _WATERMARK.pack(progress.complete, progress.newest, progress.newest_hash, partitions) + offsets.tobytes()
+
+
+def read_watermark(value: bytes) -> Watermark | None:
+    """None: it is not one."""
+    if len(value) < _WATERMARK.size:
+        return None
+    complete, newest, newest_hash, partitions = _WATERMARK.unpack_from(value)
+    if len(value) != _WATERMARK.size + 8 * partitions:
+        return None
+    return Watermark(complete, newest, newest_hash, np.frombuffer(value, dtype="<i8", offset=_WATERMARK.size))
 
 
 def partition_note(offset: int, last: Mapping[bytes, int]) -> bytes:
@@ -74,8 +92,8 @@ def read(settings: KafkaSettings, partitions: int) -> Progress:
             progress.last.update(last)
         newest = topics.ends_of(consumer, settings.progress_topic, topics.WATERMARK)[1] - _NEWEST
         for message in topics.read_back(consumer, settings.progress_topic, {topics.WATERMARK: newest}):
-            if len(message.value()) == _WATERMARK.size:
-                progress.complete, progress.newest, progress.newest_hash = _WATERMARK.unpack(message.value())
+            if said := read_watermark(message.value()):
+                progress.complete, progress.newest, progress.newest_hash, _ = said
         begin = {partition: progress.offsets.get(partition, 0) for partition in range(partitions)}
         for message in topics.read_back(consumer, settings.topic, begin):
             _add(progress, message)
@@ -91,6 +109,7 @@ def _add(progress: Progress, message: object) -> None:
     except MessageError as error:
         topics.log.warning("a message of the events topic is passed over: %s", error)
         return
+    progress.offsets[message.partition()] = message.offset() + 1  # type: ignore[attr-defined]
     progress.last[key] = max(progress.last.get(key, 0), said.last)
     if said.last > progress.newest:
         progress.newest, progress.newest_hash = said.last, int(np.uint64(said.records[-1]["running_hash"]))

@@ -38,7 +38,24 @@ QUEUE_CHUNKS_MAX = 64
 """Chunks of the log whose messages are not all acknowledged; more are not read."""
 POLL_S = 0.05
 AGAIN_S = 1.0
-LEAVE_S = 3.0
+LEAVE_S = 1.5
+
+
+def producer_settings() -> dict[str, Any]:
+    """Every replica has it, in order, once, and it is never given up."""
+    return {
+        "acks": "all",
+        "enable.idempotence": True,
+        "enable.gapless.guarantee": True,
+        "max.in.flight.requests.per.connection": 5,
+        "message.timeout.ms": 0,
+        "message.max.bytes": 1_000_000,
+        "linger.ms": 1,
+        "batch.size": 900_000,
+        "compression.type": "lz4",
+        "queue.buffering.max.kbytes": 256 << 10,
+        "queue.buffering.max.messages": 1_000_000,
+    }
 
 
 @dataclass
@@ -64,6 +81,7 @@ class Publisher:
         self._keys = [name.encode("ascii") for name in symbols]
         self._fault, self._progress = topics.KafkaFault, progress
         partitions = topics.ensure_topics(settings)
+        self._partitions = partitions
         self._partition = [partition_of(key, partitions) for key in (*self._keys, b"")]
         self._acked = progress.read(settings, partitions)
         self._check_same_log(log, durable())
@@ -80,25 +98,7 @@ class Publisher:
             self._of_partition.setdefault(partition_of(key, partitions), set()).add(key)
         self._told, self._told_at, self._noted_at = self._acked.complete, 0.0, time.monotonic()
         self.connected, self.messages, self.errors, self.events, self.failure = True, 0, 0, 0, ""
-        self._producer = Producer(
-            topics.quiet(
-                settings,
-                **{
-                    "acks": "all",
-                    "enable.idempotence": True,
-                    "enable.gapless.guarantee": True,
-                    "max.in.flight.requests.per.connection": 5,
-                    "message.timeout.ms": 0,
-                    "message.max.bytes": 1_000_000,
-                    "linger.ms": 1,
-                    "batch.size": 900_000,
-                    "compression.type": "lz4",
-                    "queue.buffering.max.kbytes": 256 << 10,
-                    "queue.buffering.max.messages": 1_000_000,
-                    "error_cb": self._on_error,
-                },
-            )
-        )
+        self._producer = Producer(topics.quiet(settings, error_cb=self._on_error, **producer_settings()))
 
     @property
     def complete(self) -> int:
@@ -121,6 +121,12 @@ class Publisher:
             raise self._fault(f"events cannot be published to {self._settings.bootstrap}: {self.failure}")
         self._advance()
         return events
+
+    def finish(self, patience_s: float) -> None:
+        """Publishes what is durable, as far as it goes."""
+        until = time.monotonic() + patience_s
+        while (self.step(LINGER_S) or self._chunks) and time.monotonic() < until:
+            pass
 
     def close(self, patience_s: float = LEAVE_S) -> None:
         """What was sent is waited for, then noted."""
@@ -198,7 +204,7 @@ class Publisher:
         at = time.monotonic()
         if self._acked.complete > self._told and (now or at - self._told_at >= WATERMARK_EVERY_S):
             self._told, self._told_at = self._acked.complete, at
-            value = self._progress.watermark(self._acked)
+            value = self._progress.watermark(self._acked, self._partitions)
             self._note(value, self._progress.WATERMARK_KEY, 0)
         if self._changed and (now or at - self._noted_at >= NOTE_EVERY_S):
             self._noted_at = at
@@ -285,6 +291,7 @@ def _publish(plan: Plan, pipeline: Pipeline, told: threading.Event) -> None:
                 raise  # a producer that failed is not to be trusted with the order: the next is a new process's
             told.wait(AGAIN_S)
     if publisher:
+        publisher.finish(LEAVE_S)
         publisher.close()
 
 

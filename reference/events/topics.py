@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from matchmark.reference.config_kafka import KafkaSettings
 
@@ -56,7 +57,8 @@ def ensure_topics(settings: KafkaSettings) -> int:
             for made in admin.create_topics(missing, operation_timeout=ANSWER_S).values():
                 with suppress_existing():
                     made.result(timeout=2 * ANSWER_S)
-        return partitions_of(admin, settings.topic)
+        partitions_of(admin, settings.progress_topic, ANSWER_S)
+        return partitions_of(admin, settings.topic, ANSWER_S)
     except KafkaException as error:
         raise KafkaFault(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from None
 
@@ -71,13 +73,18 @@ def suppress_existing() -> Iterator[None]:
             raise
 
 
-def partitions_of(client: AdminClient | Consumer, topic: str) -> int:
-    """How many partitions the topic has. KafkaFault: there is no such topic."""
-    said = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
-    if said.error is not None or not said.partitions:
-        why = said.error.str() if said.error else "it has no partitions"
-        raise KafkaFault(f"topic {topic}: {why}; the publisher makes it when it starts")
-    return len(said.partitions)
+def partitions_of(client: AdminClient | Consumer, topic: str, patience_s: float = 2.0) -> int:
+    """How many partitions the topic has. KafkaFault: there is no such topic, or within `patience_s` no leader for all of it."""
+    until = time.monotonic() + patience_s
+    while True:  # a topic is made on one broker, and the others hear of it later
+        said = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        led = [part for part in said.partitions.values() if part.leader >= 0]
+        if said.error is None and led and len(led) == len(said.partitions):
+            return len(led)
+        if time.monotonic() > until:
+            why = said.error.str() if said.error else f"{len(led)} of {len(said.partitions)} partitions have a leader"
+            raise KafkaFault(f"topic {topic}: {why}; the publisher makes it when it starts")
+        time.sleep(0.1)
 
 
 def reader(settings: KafkaSettings, **more: Any) -> Consumer:

@@ -143,7 +143,7 @@ class Brokers:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "logger": _silent, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         until = time.monotonic() + READY_S
         while True:
             with suppress(KafkaException):
@@ -166,9 +166,9 @@ class Brokers:
     def _home(self, broker: Broker) -> Path:
         return self.directory / f"broker-{broker.number}"
 
-    def _words(self) -> list[str]:
+    def _words(self, *more: str) -> list[str]:
         log = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
-        heap = [f"-Xms{HEAP}", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Xss512k"]
+        heap = [f"-Xms{HEAP}", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-Xss512k", *more]
         return [self._java, *heap, *log, "-Djava.awt.headless=true", "-cp", f"{self._jars}/*"]
 
     def _configure(self, broker: Broker) -> None:
@@ -192,6 +192,7 @@ class Brokers:
             "transaction.state.log.num.partitions": 3,
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 200,
+            "controller.quorum.fetch.timeout.ms": 4000,
             "broker.session.timeout.ms": 6000,
             "broker.heartbeat.interval.ms": 1000,
             "log.segment.bytes": 64 << 20,
@@ -207,7 +208,9 @@ class Brokers:
         (home / "server.properties").write_text(text)
         if not (home / "data" / "meta.properties").exists():
             words = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(home / "server.properties")]
-            done = subprocess.run([*self._words(), *words], capture_output=True, text=True, timeout=READY_S)
+            done = subprocess.run(
+                [*self._words("-XX:TieredStopAtLevel=1"), *words], capture_output=True, text=True, timeout=READY_S
+            )
             if done.returncode:
                 raise ServiceError(f"broker {broker.number}'s storage cannot be made: {done.stderr.strip()[-300:]}")
 
@@ -275,12 +278,3 @@ def _free_ports(count: int) -> list[int]:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-class _Silent:
-    """A logger that keeps to itself what librdkafka says of brokers that are not up yet."""
-
-    def log(self, *_: object) -> None: ...
-
-
-_silent = _Silent()

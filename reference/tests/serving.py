@@ -96,7 +96,7 @@ class Serve:
 
     def kill_role(self, role: str) -> int:
         """kill -9 of a role, and its successor's process id."""
-        pid = int(self.wait_for(lambda s: s["pids"].get(role))["pids"][role])
+        pid = int(self.wait_for(lambda s: s["pids"].get(role, 0) > 0)["pids"][role])
         os.kill(pid, signal.SIGKILL)
         return int(self.wait_for(lambda s: s["pids"].get(role, 0) not in (0, pid))["pids"][role])
 

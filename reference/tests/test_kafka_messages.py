@@ -80,8 +80,10 @@ def test_events_of_no_known_symbol_are_of_none() -> None:
 
 def test_progress_is_read_as_it_was_noted() -> None:
     assert progress.noted(progress.partition_note(77, {b"SYM1": 5, b"": 2**40})) == (77, {b"SYM1": 5, b"": 2**40})
-    assert progress.complete_of(progress.watermark(progress.Progress(complete=9, newest=8))) == 9
-    assert progress.complete_of(b"something else") == 0
+    said = progress.read_watermark(progress.watermark(progress.Progress(9, 8, 7, offsets={0: 5, 2: 6}), 3))
+    assert said and said[:3] == (9, 8, 7) and said.offsets.tolist() == [5, 0, 6]
+    assert progress.read_watermark(b"something else") is None
+    assert progress.read_watermark(progress.watermark(progress.Progress(), 3)[:-1]) is None
 
 
 def test_settings() -> None:

@@ -40,7 +40,7 @@ def test_the_table_has_every_flag_and_key() -> None:
     assert flags == set(re.findall(r"^\| `(--[a-z-]+)`", text, re.M))
     assert {*SETTINGS, "symbols", "accounts"} == set(re.findall(r"^\| `--.*?\| .*? \| `([a-z_]+)` \|", text, re.M))
     for name in re.findall(r"MATCHMARK_SERVE_([A-Z_]+)", text):
-        assert name.lower() in {*SETTINGS, "symbols", "accounts", "config"}
+        assert name.lower() in {*SETTINGS, "symbols", "accounts", "config", "kafka"}
 
 
 def test_the_first_lines_work(tmp_path: Path) -> None:
