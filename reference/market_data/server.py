@@ -77,7 +77,7 @@ class Server:
         self._recalls: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
         self._mark, self._mark_since = feed.durable(), time.monotonic()
-        self._begin_ns = now_ns()
+        self._begin_ns = self._ticked_ns = now_ns()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Until `over`. AuditLogError, ValueError: the events cannot be read."""
@@ -133,6 +133,10 @@ class Server:
             return
         try:
             now = now_ns()
+            if now - self._ticked_ns > self._settings.stale_s * 1e9:
+                why = f"this server was held up for {(now - self._ticked_ns) / 1e9:.1f} s"
+                self.hub.set_stale({"op": "stale", "since_ns": self._ticked_ns, "why": why})
+            self._ticked_ns = now
             batches = self._feed.source.poll(0.0)
             for batch in batches:
                 self.hub.take(batch.records, now)
