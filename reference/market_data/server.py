@@ -6,6 +6,7 @@ The page at / is for people: it shows book, trades and status of a symbol (page.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ LOGIN_S = 10.0
 DROPPED_S = 2.0
 """A client that was dropped and does not take its reason is cut off after so long."""
 BACKLOG = 4096
+logging.getLogger("picows.matchmark").setLevel(logging.CRITICAL)  # a client's mistakes are answered to the client
 _ok = WSUpgradeResponse.create_ok_response
 
 
