@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUCKETS = 200000, BUCKET_NS = 10000, BUFFER = 1 << 16, EVENTS = 1024 };
+enum { BUCKETS = 200000, BUCKET_NS = 10000, BUFFER = 1 << 16, EVENTS = 1024, AT_ONCE = 500 };
 
 static uint64_t now_ns(void)
 {
@@ -33,7 +33,7 @@ static void die(const char *what)
     exit(1);
 }
 
-static int connected(int port, const char *path, const char *request)
+static int asked(int port, const char *path)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -47,26 +47,34 @@ static int connected(int port, const char *path, const char *request)
                      path);
     if (send(fd, text, (size_t)n, 0) != n)
         die("send");
-    n = 0;
-    while (n < 4 || memcmp(text + n - 4, "\r\n\r\n", 4) != 0)
-        if (n == (int)sizeof text || recv(fd, text + n++, 1, 0) != 1)
+    return fd;
+}
+
+/* Takes the answer to the upgrade and no byte behind it, and sends the request. */
+static void upgraded(int fd, const char *request)
+{
+    char text[8192], *end = NULL;
+    while (!end) {
+        ssize_t n = recv(fd, text, sizeof text - 1, MSG_PEEK);
+        if (n <= 0)
             die("no upgrade");
-    size_t length = strlen(request);
+        text[n] = 0;
+        end = strstr(text, "\r\n\r\n");
+    }
+    if (recv(fd, text, (size_t)(end + 4 - text), 0) != end + 4 - text)
+        die("no upgrade");
+    size_t length = strlen(request), head = length < 126 ? 2 : 4;
     if (length) {
-        int head = length < 126 ? 2 : 4;
         text[0] = (char)0x81;
         text[1] = (char)(0x80 | (length < 126 ? length : 126));
-        if (head == 4) {
-            text[2] = (char)(length >> 8);
-            text[3] = (char)length;
-        }
+        text[2] = (char)(length >> 8);
+        text[3] = (char)length;
         memset(text + head, 0, 4);
         memcpy(text + head + 4, request, length);
-        if (send(fd, text, length + (size_t)head + 4, 0) != (ssize_t)length + head + 4)
+        if (send(fd, text, length + head + 4, 0) != (ssize_t)(length + head + 4))
             die("send");
     }
     fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
 }
 
 static void take(const uint8_t *p, ssize_t n, uint64_t now, uint64_t *counters)
@@ -96,10 +104,15 @@ int main(int argc, char **argv)
     uint64_t *counters = mmap(NULL, (BUCKETS + 2) * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (counters == MAP_FAILED || epoll < 0)
         die("counters");
-    for (int i = 0; i < clients; i++) {
-        int fd = connected(port, argv[3], argv[4]);
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    for (int i = 0, fds[AT_ONCE]; i < clients;) {
+        int n = 0;
+        for (; n < AT_ONCE && i < clients; i++)
+            fds[n++] = asked(port, argv[3]);
+        for (int k = 0; k < n; k++) {
+            upgraded(fds[k], argv[4]);
+            struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[k]};
+            epoll_ctl(epoll, EPOLL_CTL_ADD, fds[k], &event);
+        }
     }
     puts("ready");
     fflush(stdout);
