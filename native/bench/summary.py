@@ -26,6 +26,7 @@ PARTS = {
     "direct_feed_run": "direct feed",
     "cold_start_run": "cold starts",
     "kafka_run": "from the engine to Kafka",
+    "market_data_run": "market data",
 }
 
 

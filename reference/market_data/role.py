@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from matchmark.native.pipeline import Pipeline
-from matchmark.native.pipeline_records import Role
+from matchmark.native.pipeline_records import Durability, Role
 from matchmark.reference.audit_log import AuditLogError
 from matchmark.reference.board import SIDE_COUNTERS
 from matchmark.reference.config_market_data import MarketDataSettings
@@ -70,6 +70,7 @@ def run_market_data(plan: Plan, ready: Callable[[], None]) -> int:
     assert settings is not None and plan.websocket_socket is not None
     _allow_descriptors(settings.max_clients)
     pipeline, said = Pipeline(plan.shm), False
+    plan.board.set_side(NAME, clients=0, stale=1)
     if pipeline.role != Role.PRIMARY:
         ready()
         said = True
@@ -142,9 +143,7 @@ def _serve(
 ) -> None:
     assert plan.websocket_socket is not None
 
-    def durable() -> int:
-        return int(pipeline.durable_sequence)
-
+    durable = _safe(pipeline)
     source = AuditLog(plan.log, durable)
     feed = Feed(source, durable, from_log(plan.log, settings.recover_trades))
     names = [symbol.name for symbol in plan.config.symbols]
@@ -159,6 +158,21 @@ def _serve(
     finally:
         listener.close()
         source.close()
+
+
+def _safe(pipeline: Pipeline) -> Callable[[], int]:
+    """Number of the last record that nothing can take back: on the disk, and in mode replicated at the standby, too."""
+    if pipeline.status().durability != Durability.REPLICATED:
+        return lambda: int(pipeline.durable_sequence)
+    known = 0
+
+    def safe() -> int:
+        nonlocal known
+        now = pipeline.status()
+        known = max(known, now.durable_sequence if now.alone else min(now.durable_sequence, now.replicated_sequence))
+        return known
+
+    return safe
 
 
 def _allow_descriptors(clients: int) -> None:

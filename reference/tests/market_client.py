@@ -1,4 +1,4 @@
-"""A subscriber on the library `websockets`, which shares nothing with the server. It believes nothing and remembers everything."""
+"""A subscriber on the library `websockets`, which shares nothing with the server."""
 
 from __future__ import annotations
 
@@ -66,15 +66,11 @@ class Client:
     def __init__(
         self, url: str, token: str | None = None, header: bool = False, receive_bytes: int | None = None
     ) -> None:
-        at = urlsplit(url)
-        sock = socket.socket()
-        if receive_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        sock.connect((at.hostname, at.port))
+        sock = _connected(url, receive_bytes)
         headers = {"Authorization": f"Bearer {token}"} if header and token else None
         self.ws: ClientConnection = connect(
             url, sock=sock, additional_headers=headers, max_size=None, compression=None, ping_interval=None
-        )
+        ).__enter__()
         self.symbols: dict[str, Symbol] = {}
         self.names: dict[int, str] = {}
         self.said: list[dict[str, Any]] = []
@@ -137,7 +133,7 @@ class Client:
         return self.symbols.setdefault(name, Symbol())
 
     def close(self) -> None:
-        self.ws.close()
+        self.ws.__exit__(None, None, None)
 
     def __enter__(self) -> Client:
         return self
@@ -146,6 +142,23 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _connected(url: str, receive_bytes: int | None, patience_s: float = 20) -> socket.socket:
+    """Tries again while nobody listens, for a server that was killed is started again."""
+    at, until = urlsplit(url), time.monotonic() + patience_s
+    while True:
+        sock = socket.socket()
+        if receive_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        try:
+            sock.connect((at.hostname, at.port))
+        except ConnectionRefusedError:
+            sock.close()
+            assert time.monotonic() < until, f"nobody listens at {url}"
+            time.sleep(0.02)
+        else:
+            return sock
 
 
 def tape(log: Any, symbol: int) -> list[tuple[int, int, int, bool]]:

@@ -48,8 +48,8 @@ class Exchange:
         self._native = NativeTarget(instruments=Instruments(symbols=symbols))
         self._native.start()
         assert self._native._engine is not None
-        self._tap: Any = _Tap(self._native._engine)
-        self._native._engine = self._tap
+        self._tap = tap = _Tap(self._native._engine)
+        setattr(self._native, "_engine", tap)  # noqa: B010  (it has what the target calls, and no more)
         self.sequence = 0
 
     def do(self, command: Command | Control) -> Records:

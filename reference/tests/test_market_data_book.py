@@ -98,7 +98,9 @@ class Seen:
     """A subscriber of one stream: what it has made of its Updates, checked as they come."""
 
     def __init__(self, snapshot: Update, now_ns: int) -> None:
-        self.last, self.levels, self.quote = -1, {}, None  # type: ignore[var-annotated]
+        self.last = -1
+        self.levels: dict[tuple[int, int], int] = {}
+        self.quote: Quote | None = None
         self.trades: list[Trade] = []
         self.statuses: list[Status] = []
         self.book_at = -1
@@ -113,7 +115,8 @@ class Seen:
             assert u.sequence > u.after or (u.book and not u.trades and not u.statuses)
             if u.book:
                 self.books.append(now_ns)
-        assert all(u.snapshot or u.after < t.sequence <= u.sequence for t in (*u.trades, *u.statuses))
+        told = [t.sequence for t in u.trades] + [s.sequence for s in u.statuses]
+        assert all(u.snapshot or u.after < sequence <= u.sequence for sequence in told)
         self.last = u.sequence
         self.trades += u.trades
         self.statuses += u.statuses
