@@ -15,6 +15,12 @@ BROKER_NAMED = b"\x7a\x04ACC1"
 """Field 15, a string: what a subscriber's decoder leaves alone."""
 
 
+class Sound(BrokenWire):
+    """Alters neither orders nor market data, which goes through its proxy all the same."""
+
+    tap = Tap
+
+
 def feed_mutant(name: str, *, breaks: tuple[str, ...], story: str) -> Callable[[type[Tap]], type[Tap]]:
     def declare(tap: type[Tap]) -> type[Tap]:
         wire_mutant(f"feed-{name}", breaks=breaks, story=story)(type(tap.__name__, (BrokenWire,), {"tap": tap}))

@@ -24,6 +24,9 @@ MARKET_DATA: dict[str, Key] = {
     "clients": Key(int, f"subscribers that one server is judged with (default {CLIENTS_DEFAULT})"),
     "window_ms": Key((int, float), "window of conflation (default 10)"),
     "slow_s": Key((int, float), "a subscriber that reads nothing is dropped within so many seconds (default 10)"),
+    "behind": Key(
+        str, "role without which market data falls behind, while trading goes on; left out where there is none"
+    ),
     "roles": Key(
         list, 'roles of the readiness line that stand between engine and subscribers (default ["market_data"])'
     ),
@@ -42,6 +45,7 @@ class MarketDataProfile:
     clients: int
     window_ns: int
     slow_s: float
+    behind: str | None
     roles: tuple[str, ...]
 
 
@@ -56,7 +60,7 @@ def market_data_of(table: Mapping[str, Any]) -> MarketDataProfile:
         table.get("url"), lambda: cls(**options), table.get("token"), table.get("role", "trader"),
         table.get("anonymous", False), table.get("clients", CLIENTS_DEFAULT),
         int(float(table.get("window_ms", 10)) * 1_000_000), float(table.get("slow_s", 10)),
-        tuple(table.get("roles", ("market_data",))),
+        table.get("behind"), tuple(table.get("roles", ("market_data",))),
     )  # fmt: skip
 
 
