@@ -354,3 +354,29 @@ class AnyToken(Tap):
 class Swallowed(Tap):
     def answered(self, client: FeedClient, answer: dict[str, Any]) -> list[dict[str, Any]]:
         return [] if answer.get("op") == "refused" else [answer]
+
+
+@feed_mutant(
+    "halt-lost",
+    breaks=("D09.X10",),
+    story="States were conflated with the book, and only the last one of a symbol was kept.",
+)
+class HaltLost(Tap):
+    def updates(self, client: FeedClient, update: Update) -> list[Update]:
+        del update.statuses[:]
+        return [update]
+
+
+@feed_mutant(
+    "nothing-after-a-crash",
+    breaks=("D09.X7", "D09.X3"),
+    story="After a crash of the feed what had been missed was not sent.",
+)
+class NothingAfterACrash(NothingAgain):
+    pass
+
+
+@feed_mutant("never-stale", breaks=("D09.X8",), story="Nobody was told when the feed was behind.")
+class NeverStale(Tap):
+    def answered(self, client: FeedClient, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        return [] if answer.get("op") == "stale" else [answer]
