@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test check format bench fuzz selftest simulate soak chaos chaos-long third-party docs wheel test-wheel flow clean
+.PHONY: help build certify test check format bench fuzz selftest simulate soak chaos chaos-long third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,6 +73,9 @@ third-party: build  ## certify the example engines and write docs/third-party.md
 
 docs: build      ## write docs/spec from the register
 	$(BIN)/python -m matchmark.conformance.commands.spec_docs
+
+proto: build     ## the module of market data's schema, made from it
+	cd reference/market_data && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. market_data.proto
 
 wheel: build     ## dist/*.whl
 	$(BIN)/python -m build -q --wheel

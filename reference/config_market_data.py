@@ -22,6 +22,8 @@ class MarketDataSettings:
     slow_bytes: int = 4_194_304
     slow_s: float = 5.0
     stale_s: float = 1.0
+    keep_trades: int = 2_000
+    """Of a symbol, at hand: what a slow client may have missed, and who comes back gets at once."""
     recover_records: int = 5_000_000
     """How far back in the log a client may ask with `after`."""
     recover_trades: int = 100_000
@@ -35,6 +37,7 @@ _LIMITS = {
     "max_clients": (1, 1_000_000),
     "socket_bytes": (4_096, 1 << 28),
     "slow_bytes": (4_096, 1 << 30),
+    "keep_trades": (1, 10_000_000),
     "recover_records": (0, 2**62),
     "recover_trades": (0, 10_000_000),
     "ws_port": (0, 65_535),

@@ -24,6 +24,7 @@ PARTS = {
     "exchange_run": "the whole exchange",
     "cluster_run": "a primary and its standby",
     "cold_start_run": "cold starts",
+    "market_data_run": "market data",
 }
 
 

@@ -18,9 +18,6 @@ from matchmark.reference.market_data.book import ASK, BID, Book, Books, Quote, S
 
 QUOTES, DEPTH = 0, 1
 CHANNELS = ("quotes", "depth")
-KEPT = 2_000
-"""Trades and states of a symbol that are at hand for who comes back; older ones are in the log."""
-
 Key = tuple[int, int]
 """Symbol number and channel."""
 
@@ -66,9 +63,10 @@ class _Stream:
 class _Past:
     """The newest trades and states of one symbol. `floor`: of the newest that is not here any more, 0 when all are."""
 
-    __slots__ = ("floor", "last_status", "statuses", "trades")
+    __slots__ = ("floor", "last_status", "most", "statuses", "trades")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.trades: deque[Trade] = deque()
         self.statuses: deque[Status] = deque()
         self.floor = 0
@@ -80,16 +78,17 @@ class _Past:
         if statuses:
             self.last_status = statuses[-1]
         for what in (self.trades, self.statuses):
-            while len(what) > KEPT:
+            while len(what) > self.most:
                 self.floor = max(self.floor, what.popleft().sequence)
 
 
 class Conflator:
     """Times are nanoseconds of any clock that does not go back."""
 
-    def __init__(self, symbols: int, window_ns: int) -> None:
+    def __init__(self, symbols: int, window_ns: int, keep_trades: int = 2_000) -> None:
+        """`keep_trades`: of a symbol, at hand for who comes back; older ones are in the log."""
         self.books = Books(symbols)
-        self.window_ns = window_ns
+        self.window_ns, self._keep = window_ns, keep_trades
         self.taken = 0
         """Changes of a book that a stream might have sent."""
         self.shown = 0
@@ -132,7 +131,7 @@ class Conflator:
             trades, statuses, touched = book.trades, book.statuses, book.touched
             if trades or statuses:
                 book.trades, book.statuses = [], []
-                self._past.setdefault(symbol, _Past()).keep(trades, statuses)
+                self._past_of(symbol).keep(trades, statuses)
             if touched:
                 book.touched = set()
             for stream in self._of_symbol.get(symbol, ()):
@@ -247,6 +246,12 @@ class Conflator:
         else:
             update.quote = book.quote()
         return update
+
+    def _past_of(self, symbol: int) -> _Past:
+        past = self._past.get(symbol)
+        if past is None:
+            past = self._past[symbol] = _Past(self._keep)
+        return past
 
     def past(self, symbol: int, after: int) -> tuple[list[Trade], list[Status]] | None:
         """Trades and states behind record `after`; None: they are not all here, older ones are in the log."""

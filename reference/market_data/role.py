@@ -70,6 +70,7 @@ def run_market_data(plan: Plan, ready: Callable[[], None]) -> int:
     assert settings is not None and plan.websocket_socket is not None
     _allow_descriptors(settings.max_clients)
     pipeline, said = Pipeline(plan.shm), False
+    plan.board.set_side(NAME, clients=0, stale=1)
     if pipeline.role != Role.PRIMARY:
         ready()
         said = True

@@ -6,6 +6,7 @@ The page at / is for people: it shows book, trades and status of a symbol (page.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ LOGIN_S = 10.0
 DROPPED_S = 2.0
 """A client that was dropped and does not take its reason is cut off after so long."""
 BACKLOG = 4096
+logging.getLogger("picows.matchmark").setLevel(logging.CRITICAL)  # a client's mistakes are answered to the client
 _ok = WSUpgradeResponse.create_ok_response
 
 
@@ -66,7 +68,7 @@ class Server:
         tell: Callable[[dict[str, int]], None],
     ) -> None:
         self._feed, self._settings, self._over, self._tell = feed, settings, over, tell
-        conflator = Conflator(len(names), round(settings.conflation_ms * 1e6))
+        conflator = Conflator(len(names), round(settings.conflation_ms * 1e6), settings.keep_trades)
         self.hub = Hub(conflator, Encoder(names), self._recall, settings.max_clients)
         numbers = {name: number for number, name in enumerate(names)}
         self._desk = Desk(self.hub, keys, numbers, feed.durable, settings.recover_records)
@@ -77,7 +79,7 @@ class Server:
         self._recalls: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
         self._mark, self._mark_since = feed.durable(), time.monotonic()
-        self._begin_ns = now_ns()
+        self._begin_ns = self._ticked_ns = now_ns()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Until `over`. AuditLogError, ValueError: the events cannot be read."""
@@ -133,6 +135,10 @@ class Server:
             return
         try:
             now = now_ns()
+            if now - self._ticked_ns > self._settings.stale_s * 1e9:
+                why = f"this server was held up for {(now - self._ticked_ns) / 1e9:.1f} s"
+                self.hub.set_stale({"op": "stale", "since_ns": self._ticked_ns, "why": why})
+            self._ticked_ns = now
             batches = self._feed.source.poll(0.0)
             for batch in batches:
                 self.hub.take(batch.records, now)
