@@ -33,7 +33,8 @@ def test_after_a_crash_nothing_is_missing_and_nothing_new_is_old(lab: Lab, role:
             pid = lab.kill(name)
             if name == "all":
                 lab.restart()
-                watch.desks()
+                watch.maker.connect_again()
+                watch.taker.connect_again()
             elif name == "engine" and not lab.wait_role(name, pid):
                 watch.fail(f"role {name} is started again", ["another process"], ["none"])
         watch.trade(4)
