@@ -48,6 +48,7 @@ def test_after_a_crash_nothing_is_missing_and_nothing_new_is_old(lab: Lab, role:
         back = watch.join(after=last)
         watch.trade(4)
         watch.hears(back, len(watch.made) - len(before))
+        back.wait(lambda: last_shown(back.updates(watch.symbol)) == ((), ()), WAIT_S)
         updates = back.updates(watch.symbol)
         news = [t for t in known(updates)[1] if t.sequence > last]
         watch.blame([*check_chain(updates), *check_trades(watch.made, [*before, *news])])
