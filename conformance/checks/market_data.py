@@ -181,7 +181,7 @@ def check_chain(updates: Sequence[Update]) -> list[Finding]:
         elif last is not None and u.sequence < last:
             wrong = "the sequence of a symbol's updates does not go back", f"{last} or more"
         else:
-            numbers = [x.sequence for x in (*u.trades, *u.statuses)]
+            numbers = [*(t.sequence for t in u.trades), *(s.sequence for s in u.statuses)]
             if any(not u.after < n <= u.sequence for n in numbers):
                 wrong = "trades and statuses are numbered within their update", f"above {u.after}, at most {u.sequence}"
         if wrong:
@@ -340,8 +340,9 @@ def check_statuses(expected: Sequence[Item], updates: Sequence[Update]) -> list[
 
 def items(updates: Iterable[Update]) -> Iterator[Item]:
     for u in updates:
-        for x in sorted((*u.trades, *u.statuses), key=lambda x: x.sequence):
-            yield (x.price_ticks, x.quantity_lots, x.sold) if isinstance(x, Trade) else x.trading
+        said: list[tuple[int, Item]] = [(t.sequence, (t.price_ticks, t.quantity_lots, t.sold)) for t in u.trades]
+        said += [(s.sequence, s.trading) for s in u.statuses]
+        yield from (item for _, item in sorted(said, key=lambda numbered: numbered[0]))
 
 
 def _item(item: Item) -> str:

@@ -88,6 +88,19 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "overdraw": "\"INSERT INTO entries (account, amount) VALUES ('{account}', -{amount})\"",
         "role": '"ledger"',
     },
+    "market_data": {
+        "url": '"ws://127.0.0.1:9880/"',
+        "decoder": '"my_package.my_module:MyDecoder"',
+        "options": "{ level = 2 }",
+        "token": '"${TOKEN}"',
+        "role": '"trader"',
+        "anonymous": "false",
+        "clients": "200",
+        "window_ms": "10",
+        "slow_s": "10",
+        "behind": '"writer"',
+        "roles": '["market_data"]',
+    },
     "hooks": {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
@@ -116,7 +129,7 @@ TABLES = {
     "subprocess": ("target", "subprocess", "instruments", "timing"),
     "so": ("target", "so", "instruments", "timing"),
     "python": ("target", "python", "instruments", "timing"),
-    "fix": ("target", "order_entry", "instruments", "audit_log", "breaker", "timing", "hooks"),
+    "fix": ("target", "order_entry", "instruments", "audit_log", "breaker", "market_data", "timing", "hooks"),
 }
 FIX_INSTRUMENTS = {
     "pattern": '"SYM{n}"',
@@ -170,7 +183,7 @@ def profile_text(adapter: str) -> str:
         if table == "python":
             lines += ["", "# [options]   # passed to the class as keyword arguments, after the TargetInfo"]
             continue
-        lines += ["", f"# [{table}]" if table in ("audit_log", "breaker") else f"[{table}]"]
+        lines += ["", f"# [{table}]" if table in ("audit_log", "breaker", "market_data") else f"[{table}]"]
         for key, spec in KEYS[table].items():
             lines += _key_lines(table, key, spec, adapter)
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from matchmark.conformance.selftest.feed_proxy import Tap
 from matchmark.conformance.selftest.wire_message import Message
 from matchmark.conformance.selftest.wire_proxy import Link, Wire
 
@@ -45,6 +46,9 @@ class Start:
 
 class BrokenWire(Wire):
     """What wire mutants are made of: `data` is the exchange's folder, known before its first message."""
+
+    tap: type[Tap] | None = None
+    """What market data goes through; None: nothing."""
 
     def __init__(self) -> None:
         self.data = Path()

@@ -6,6 +6,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     pair_mutants,
     wire_audit,
     wire_breaker,
+    wire_feed,
     wire_fields,
     wire_ledger,
     wire_limits,
@@ -21,8 +22,11 @@ from matchmark.conformance.selftest.wire_declare import DECLARED_WIRES, BrokenWi
 
 WIRES: dict[str, WireMutant] = dict(sorted(DECLARED_WIRES.items()))
 
-SOUND_WIRES: dict[str, type[BrokenWire]] = {"wire-sound": BrokenWire, "wire-sound-balances": Balances}
-"""A proxy that alters nothing, and one that keeps the balances in place of the exchange, and rightly."""
+SOUND_WIRES: dict[str, type[BrokenWire]] = {
+    "wire-sound": wire_feed.Sound,
+    "wire-sound-balances": Balances,
+}
+"""Proxies that alter nothing, and one that keeps the balances in place of the exchange, and rightly."""
 
 BALANCE_CLAUSES = frozenset({"D01.3", "D01.X39", "D02.2", "D04.N1"})
 """What the second is asked."""

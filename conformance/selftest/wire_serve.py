@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matchmark.conformance.selftest.feed_proxy import FeedProxy
 from matchmark.conformance.selftest.wire_declare import BrokenWire, Start
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
 from matchmark.conformance.selftest.wire_proxy import Proxy
@@ -61,10 +62,16 @@ async def _serve(wire: BrokenWire, start: Start) -> int:
         wire.data = Path(ready["data_dir"])
         proxy = Proxy(wire, (ready["fix"]["host"], ready["fix"]["port"]))
         ready["fix"]["port"] = await proxy.listen(ready["fix"]["host"], port)
+        feed = None
+        if wire.tap is not None and "websocket" in ready:
+            feed = FeedProxy(wire.tap(), ready["websocket"])
+            ready["websocket"] = await feed.listen()
         wire.ready(ready)
         print(json.dumps(ready), flush=True)
         code = await exchange.wait()
         await proxy.close()
+        if feed is not None:
+            await feed.close()
         wire.ended()
     else:
         code = await exchange.wait()

@@ -101,7 +101,7 @@ def test_without_a_valid_token_nothing_is_told(venue: Venue) -> None:
         watch.judge(good, watch.tape())
 
 
-MALFORMED = (
+MALFORMED: tuple[str | bytes, ...] = (
     b"", "", "{", "[]", "null", "7", '"subscribe"', "{}", '{"op":"subscribe"}', '{"op":"nonsense","id":1}',
     '{"op":"subscribe","id":1,"symbols":"SYM1"}', '{"op":"subscribe","id":1,"symbols":[1,null,{}]}',
     '{"op":"subscribe","id":"x","symbols":[[]],"channel":7}', b"\x00\xff" * 50, "\u0000" * 40, "[" * 2000,

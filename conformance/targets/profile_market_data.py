@@ -23,6 +23,10 @@ MARKET_DATA: dict[str, Key] = {
     "anonymous": Key(bool, "true if subscribers need no token (default false)"),
     "clients": Key(int, f"subscribers that one server is judged with (default {CLIENTS_DEFAULT})"),
     "window_ms": Key((int, float), "window of conflation (default 10)"),
+    "slow_s": Key((int, float), "a subscriber that reads nothing is dropped within so many seconds (default 10)"),
+    "behind": Key(
+        str, "role without which market data falls behind, while trading goes on; left out where there is none"
+    ),
     "roles": Key(
         list, 'roles of the readiness line that stand between engine and subscribers (default ["market_data"])'
     ),
@@ -40,6 +44,8 @@ class MarketDataProfile:
     anonymous: bool
     clients: int
     window_ns: int
+    slow_s: float
+    behind: str | None
     roles: tuple[str, ...]
 
 
@@ -53,7 +59,8 @@ def market_data_of(table: Mapping[str, Any]) -> MarketDataProfile:
     return MarketDataProfile(
         table.get("url"), lambda: cls(**options), table.get("token"), table.get("role", "trader"),
         table.get("anonymous", False), table.get("clients", CLIENTS_DEFAULT),
-        int(float(table.get("window_ms", 10)) * 1_000_000), tuple(table.get("roles", ("market_data",))),
+        int(float(table.get("window_ms", 10)) * 1_000_000), float(table.get("slow_s", 10)),
+        table.get("behind"), tuple(table.get("roles", ("market_data",))),
     )  # fmt: skip
 
 
@@ -76,5 +83,7 @@ def check_market_data(tables: Tables, capabilities: Iterable[str], fail: Fail) -
         fail("market_data", "clients", f"must be from 1 to 100000, not {table['clients']}")
     if not 0 < table.get("window_ms", 10) <= 10_000:
         fail("market_data", "window_ms", f"must be above 0 and at most 10000, not {table['window_ms']}")
+    if not 0.1 <= table.get("slow_s", 10) <= 3600:
+        fail("market_data", "slow_s", f"must be from 0.1 to 3600 seconds, not {table['slow_s']}")
     if "token" not in table and "token" not in hooks and not table.get("anonymous", False):
         fail("market_data", None, "lacks token, and no [hooks] token makes one; anonymous = true if none is needed")

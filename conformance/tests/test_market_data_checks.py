@@ -39,7 +39,8 @@ from matchmark.conformance.market_data.updates import (
 )
 from matchmark.conformance.random_flow import FlowMaker
 from matchmark.conformance.targets.model import ModelTarget
-from matchmark.conformance.tests.feed_replay import NUMBERS, WINDOW_NS, shown, updates_of
+
+from .feed_replay import NUMBERS, WINDOW_NS, shown, updates_of
 
 INFO = ModelTarget().info
 

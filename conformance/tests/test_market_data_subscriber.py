@@ -15,8 +15,9 @@ from matchmark.conformance.market_data import schema
 from matchmark.conformance.market_data.decoder import MatchmarkDecoder
 from matchmark.conformance.market_data.subscriber import Feed, FeedError
 from matchmark.conformance.market_data.updates import Quote, Refused, Subscribed, Trade, Trading, Unreadable, Update
-from matchmark.conformance.tests.feed_replay import CLASSES, Replay, encoded, updates_of
-from matchmark.conformance.tests.test_market_data_checks import tape_of
+
+from .feed_replay import CLASSES, Replay, encoded, updates_of
+from .test_market_data_checks import tape_of
 
 WAIT_S = 10.0
 

@@ -38,9 +38,9 @@ def test_each_breaks_clauses_that_are_judged_over_the_wire() -> None:
     for wire in WIRES.values():
         assert wire.breaks and len(set(wire.breaks)) == len(wire.breaks)
         for clause in wire.breaks:
-            assert {"order-entry", "durability", "safety", "availability"} & set(register[clause].levels), (
-                f"{wire.name}: {clause}"
-            )
+            assert {"order-entry", "market-data", "durability", "safety", "availability"} & set(
+                register[clause].levels
+            ), f"{wire.name}: {clause}"
 
 
 def test_a_name_cannot_be_taken_twice() -> None:

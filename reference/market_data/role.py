@@ -145,7 +145,7 @@ def _serve(
 
     durable = _safe(pipeline)
     source = AuditLog(plan.log, durable)
-    feed = Feed(source, durable, from_log(plan.log, settings.recover_trades))
+    feed = Feed(source, durable, from_log(plan.log, settings.recover_trades), lambda: pipeline.status().sequence)
     names = [symbol.name for symbol in plan.config.symbols]
     server = Server(feed, names, Keys(plan.keys / "keys"), settings, over, tell)
     host, port = plan.websocket_socket.getsockname()[:2]

@@ -48,11 +48,13 @@ _ok = WSUpgradeResponse.create_ok_response
 
 @dataclass(frozen=True)
 class Feed:
-    """Where the events come from. `durable`: number of the last record that there is. `recall`: what is not at hand any more."""
+    """Where the events come from. `durable`: number of the last record that there is. `recall`: what is not at hand any more.
+    `made`: number of the last record that the engine has made, where the disk may be behind it."""
 
     source: Source
     durable: Callable[[], int]
     recall: Recall
+    made: Callable[[], int] | None = None
 
 
 class Server:
@@ -164,7 +166,7 @@ class Server:
         """Stale: what there was `stale_s` ago has not come yet."""
         now, hub = time.monotonic(), self.hub
         if hub.conflator.sequence >= self._mark:
-            self._mark, self._mark_since = self._feed.durable(), now
+            self._mark, self._mark_since = (self._feed.made or self._feed.durable)(), now
             if hub.stale is not None:
                 hub.live = True
                 hub.set_stale(None)
