@@ -28,7 +28,18 @@ PATTERN_MAX = 1_000_000
 PLACEMENTS = ("apart", "together")
 _WAITS = {wait.name.lower(): wait for wait in Wait}
 _DURABILITIES = {mode.name.lower(): mode for mode in Durability}
-_TABLES = ("serve", "symbols", "accounts", "engine", "gateway", "breaker", "direct_feed", "ledger", "market_data", "kafka")
+_TABLES = (
+    "serve",
+    "symbols",
+    "accounts",
+    "engine",
+    "gateway",
+    "breaker",
+    "direct_feed",
+    "ledger",
+    "market_data",
+    "kafka",
+)
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
 _RINGS = ("order_slots", "audit_slots", "report_slots", "file_records", "linger_ns", "snapshot_records")

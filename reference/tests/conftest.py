@@ -37,6 +37,8 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made = Databases(tmp_path_factory.mktemp("pg"))
     yield made
     made.server.stop()
+
+
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     """Three real brokers, all up; a test that stops one starts it again."""
     brokers = Brokers(tmp_path_factory.mktemp("kafka"), print, dies_with_us=True)
