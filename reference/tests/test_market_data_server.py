@@ -131,7 +131,7 @@ def test_200_clients_that_never_read_hold_up_nobody_and_are_dropped(running: Mak
 
 
 def test_a_slow_client_that_missed_more_than_is_kept_is_dropped(running: Making) -> None:
-    x = running(conflation_ms=0, socket_bytes=4096, slow_s=60, keep_trades=10)
+    x = running(conflation_ms=0, socket_bytes=4096, slow_s=600, keep_trades=10)
     (sock,) = quiet_clients(x, 1)
     with Client(x.url, x.token()) as good:
         good.subscribe("S0")
@@ -162,13 +162,15 @@ def test_a_flood_of_pings_that_reads_no_pong_is_dropped(running: Making) -> None
 
 
 def test_a_feed_that_is_held_up_is_stale_until_it_has_caught_up(running: Making) -> None:
-    x = running(stale_s=0.2)
+    x = running(stale_s=1.0)
     with Client(x.url, x.token()) as client:
         client.subscribe("S0", channel="depth")
         x.source.held = True
         x.do(*orders(0, 8))
         said = client.next()
-        assert said["op"] == "stale" and said["since_ns"] > 0 and "behind" in said["why"]
+        while said["op"] == "live" or "behind" not in said["why"]:
+            said = client.next()  # a busy machine may have held it up before
+        assert said["op"] == "stale" and said["since_ns"] > 0
         with Client(x.url, x.token()) as late:
             assert late.next()["op"] == "stale"
             x.source.held = False
