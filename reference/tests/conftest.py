@@ -39,6 +39,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     made.server.stop()
 
 
+@pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     """Three real brokers, all up; a test that stops one starts it again."""
     brokers = Brokers(tmp_path_factory.mktemp("kafka"), print, dies_with_us=True)
