@@ -32,6 +32,7 @@ listen_addresses = ''
 unix_socket_permissions = 0700
 max_connections = 32
 shared_buffers = 64MB
+dynamic_shared_memory_type = mmap
 max_wal_size = 512MB
 wal_level = minimal
 max_wal_senders = 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from matchmark.native.pipeline_records import AUDIT_RECORD
 from matchmark.reference.audit_log import Records
@@ -168,6 +169,7 @@ def test_a_broker_that_is_killed_takes_nothing_along(serving: MakeServe, kafka: 
     assert x.stop() == 0
 
 
+@pytest.mark.soak
 def test_without_kafka_at_the_start_trading_goes_on_and_it_catches_up(serving: MakeServe, kafka: Brokers) -> None:
     settings = KafkaSettings(kafka.bootstrap, "t.later")
     x = serving(with_kafka(kafka.bootstrap, "t.later"))
