@@ -24,7 +24,7 @@ from matchmark.reference.events.source import AuditLog
 from matchmark.reference.ledger.opening import Opening
 from matchmark.reference.ledger.postings import Holds, PoisonRecord
 from matchmark.reference.ledger.server import Server, ServerError, dsn_of
-from matchmark.reference.ledger.writer import LedgerError, Writer, connect, hash_of, rebuilt
+from matchmark.reference.ledger.writer import LedgerBusy, LedgerError, Writer, connect, hash_of, rebuilt
 
 if TYPE_CHECKING:
     from matchmark.reference.roles import Plan
@@ -86,7 +86,7 @@ class Keeper:
                     self._server.start()
                 with connect(self._dsn) as connection:
                     self._enter(connection, told)
-            except (psycopg.OperationalError, psycopg.InterfaceError, ServerError, OSError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, ServerError, LedgerBusy, OSError) as error:
                 self._tell(connected=0)
                 if not told.is_set():
                     self._say(f"the ledger is behind, trading goes on: {_sentence(error)}")

@@ -36,10 +36,14 @@ def connect(dsn: str) -> Connection:
     return psycopg.connect(dsn, connect_timeout=5, autocommit=True, application_name="matchmark ledger")
 
 
+class LedgerBusy(LedgerError):
+    """Somebody writes: another exchange, or for a moment still the process before this one."""
+
+
 class Writer:
     """The one that writes, on a connection of its own. `next_offset` and `last_sequence` are what the database has.
 
-    LedgerError: another one writes, or the database holds something else.
+    LedgerBusy: another one writes. LedgerError: the database holds something else.
     """
 
     def __init__(self, connection: Connection, opening: Opening, holds: Holds, partition: int = 0) -> None:
@@ -47,7 +51,7 @@ class Writer:
         self.transactions = self.lines = 0
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
         if not row or not row[0]:
-            raise LedgerError("another process writes this ledger: one exchange, one ledger; stop the other one")
+            raise LedgerBusy("another process writes this ledger: one exchange, one ledger; stop the other one")
         with connection.transaction():
             _prepare(connection, opening)
             rows = connection.execute("SELECT account, asset FROM ledger_balance WHERE account >= 0").fetchall()

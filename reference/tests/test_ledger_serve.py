@@ -15,6 +15,9 @@ import psycopg
 import pytest
 
 from matchmark.conformance.cli import main
+from matchmark.reference.ledger.opening import Opening
+from matchmark.reference.ledger.postings import Holds
+from matchmark.reference.ledger.writer import Writer, connect
 
 from .ledgering import Databases, balances
 from .serving import SMALL, Serve, Trader, utc
@@ -147,6 +150,23 @@ def test_the_log_of_another_exchange_is_refused(serving: Callable[..., Serve], d
                 time.sleep(0.05)
             assert "of another audit log than" in x.stderr()
         assert x.stop() == 0
+
+
+def test_a_writer_that_is_not_gone_yet_is_waited_for(serving: Callable[..., Serve], databases: Databases) -> None:
+    dsn = databases.fresh()
+    x = serving()
+    with connect(dsn) as before:
+        Writer(before, Opening((), ()), Holds())
+        x.start("--ledger", dsn)
+        client = x.client("ACC1")
+        client.new("a", 1, 1, "100.00")
+        assert client.next()[150] == "0"
+        until = time.monotonic() + 10
+        while "another process writes this ledger" not in x.stderr() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert "trading goes on: another process writes this ledger" in x.stderr()
+    entered(x)
+    assert x.stop() == 0
 
 
 @pytest.mark.parametrize(
