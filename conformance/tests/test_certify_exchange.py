@@ -86,7 +86,7 @@ def test_a_run_that_is_stopped_takes_the_exchange_with_it(tmp_path, own, how):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-ALL_SO_FAR = ("matching", "order-entry", "durability", "safety", "availability")
+ALL_SO_FAR = ("matching", "order-entry", "market-data", "durability", "safety", "availability")
 
 
 def test_the_levels_are_those_that_the_target_declares_enough_for():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.services.kafka_brokers import Brokers
 
@@ -13,6 +15,7 @@ from .pair import Load, Pair
 from .test_kafka_publisher import judge
 
 
+@pytest.mark.soak
 def test_a_failover_leaves_no_gap_on_the_topic(tmp_path: Path, kafka: Brokers) -> None:
     settings = KafkaSettings(kafka.bootstrap, "f.pair")
     pair = Pair(tmp_path, "replicated", with_kafka(kafka.bootstrap, "f.pair"))

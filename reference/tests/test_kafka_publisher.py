@@ -137,6 +137,7 @@ def test_a_publisher_that_is_killed_again_and_again_leaves_no_gap(serving: MakeS
     assert x.stop() == 0
 
 
+@pytest.mark.soak
 def test_a_stopped_exchange_has_published_all_and_goes_on_where_it_was(serving: MakeServe, kafka: Brokers) -> None:
     settings = KafkaSettings(kafka.bootstrap, "t.again")
     x = serving(with_kafka(kafka.bootstrap, "t.again"))
@@ -150,6 +151,7 @@ def test_a_stopped_exchange_has_published_all_and_goes_on_where_it_was(serving: 
     assert x.stop() == 0
 
 
+@pytest.mark.soak
 def test_a_broker_that_is_killed_takes_nothing_along(serving: MakeServe, kafka: Brokers) -> None:
     settings = KafkaSettings(kafka.bootstrap, "t.broker")
     x = serving(with_kafka(kafka.bootstrap, "t.broker"))
@@ -190,6 +192,7 @@ def test_without_kafka_at_the_start_trading_goes_on_and_it_catches_up(serving: M
     assert sum(1 for _ in raw_messages(KafkaSettings(kafka.bootstrap, "t.later"))) > 0
 
 
+@pytest.mark.soak
 def test_the_log_of_another_exchange_is_not_mixed_in(serving: MakeServe, kafka: Brokers) -> None:
     config = with_kafka(kafka.bootstrap, "t.mixed")
     one, other = serving(config, name="one"), serving(config, name="other")
