@@ -88,9 +88,11 @@ static uint64_t missing(const mm_direct_feed *f, uint64_t first, uint64_t last)
     return first < begins && begins <= last ? begins - 1 : last;
 }
 
-/* Epochs never fall from record to record. Uses f->records. */
-static void find_epoch(mm_direct_feed *f, place *place, uint32_t epoch, uint64_t last)
+/* Epochs never fall from record to record. All records count, not those alone that were told: a standby that has just become primary
+ * may have told less than the primary before it. Uses f->records. */
+static void find_epoch(mm_direct_feed *f, place *place, uint32_t epoch)
 {
+    uint64_t last = mm_load(&f->p->audit->tail.word);
     uint64_t before = 0, from = last + 1; /* `from` has the epoch, or would have it */
     while (before + 1 < from) {
         uint64_t middle = before + (from - before) / 2;
@@ -114,7 +116,7 @@ static uint64_t flush(mm_direct_feed *f, mm_direct_filling *w, place *place, con
         if (h->after == h->through || !h->epoch) /* its records are yet to come, or gone */
             h->epoch = (uint32_t)mm_load(&f->p->control->epoch.word);
         if (place->epoch != h->epoch)
-            find_epoch(f, place, h->epoch, h->through);
+            find_epoch(f, place, h->epoch);
         h->began = place->began;
         h->sent_ns = now;
         part[i] = (struct iovec){w->packets[i].data, w->packets[i].bytes};

@@ -177,7 +177,6 @@ def test_a_restart_of_the_exchange_goes_on_with_the_numbers(serving: Make) -> No
     assert x.stop() == 0
 
 
-@pytest.mark.soak
 def test_a_failover_makes_no_gap_that_is_not_told(tmp_path: Path) -> None:
     table = f'[direct_feed]\ngroup = "{GROUP}"\nport = {free_port()}\nheartbeat_s = 0.1\n'
     pair = Pair(tmp_path, "replicated", SMALL + table)
