@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test check format bench fuzz selftest simulate soak chaos chaos-long third-party docs proto wheel test-wheel flow clean
+.PHONY: help build certify test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,9 @@ certify: build   ## certify the engine natively, then the exchange over FIX in b
 
 test: build      ## all tests, on 2 cores in 30 minutes or less
 	@bash .ci/test $(BIN)
+
+test-kafka: build  ## the publisher and those who read from it, on three real brokers that it brings and starts
+	$(BIN)/python -m pytest -q -m "soak or not soak" reference/tests/test_kafka*.py
 
 check: build     ## ruff, mypy, clang-format, generated docs fresh
 	$(BIN)/ruff check .
