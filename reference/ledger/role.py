@@ -92,7 +92,8 @@ class Keeper:
                     self._say(f"the ledger is behind, trading goes on: {_sentence(error)}")
                 told.wait(AGAIN_S)
             except (PoisonRecord, LedgerError, AuditLogError, psycopg.Error) as error:
-                sequence = error.sequence if isinstance(error, PoisonRecord) else self._durable()
+                # 0 says that it has not stopped, and the log may be empty still.
+                sequence = error.sequence if isinstance(error, PoisonRecord) else max(1, self._durable())
                 self._tell(connected=0, stopped_at=sequence)
                 self._say(f"the ledger has stopped, trading goes on: {_sentence(error)}")
                 told.wait()
