@@ -192,8 +192,12 @@ static entry *add(mm_risk *r, uint64_t id)
     return &r->orders[place];
 }
 
+static void sell_ends(mm_risk *r, uint32_t symbol);
+
 static void forget(mm_risk *r, entry *e)
 {
+    if (e->side == MM_SELL)
+        sell_ends(r, e->symbol);
     mm_id_erase(&r->ids, slot_of(r, e->id));
     *e = (entry){.next = r->free};
     r->free = (uint32_t)(e - r->orders);
@@ -257,11 +261,29 @@ static bool in_collar(const mm_risk_symbol *s, int64_t ticks)
     return (off < 0 ? -off : off) * 10000 <= (money)s->reference_ticks * s->collar_bps;
 }
 
-/* The price that a market order is taken to cost at worst: the top of the collar, or the reference where there is none. */
+/* The price that a market order to buy costs at worst. What it meets was checked here before it, so nothing that it meets asks more
+ * than the highest of the open sells; the top of the collar (the last price without one), because that is what accounts are told. */
 static int64_t worst_ticks(const mm_risk_symbol *s)
 {
     money top = (money)s->reference_ticks * (10000 + s->collar_bps) / 10000;
-    return top > MM_MAX_PRICE ? MM_MAX_PRICE : (int64_t)top;
+    int64_t collar = top > MM_MAX_PRICE ? MM_MAX_PRICE : (int64_t)top;
+    return collar > s->highest_sell_ticks ? collar : s->highest_sell_ticks;
+}
+
+/* An upper bound, for a sell that ends is not looked for: it falls to nothing when the last of them ends. */
+static void sell_opens(mm_risk *r, uint32_t symbol, int64_t ticks)
+{
+    mm_risk_symbol *s = &r->symbols[symbol];
+    s->open_sells++;
+    if (ticks > s->highest_sell_ticks)
+        s->highest_sell_ticks = ticks;
+}
+
+static void sell_ends(mm_risk *r, uint32_t symbol)
+{
+    mm_risk_symbol *s = &r->symbols[symbol];
+    if (!--s->open_sells)
+        s->highest_sell_ticks = 0;
 }
 
 static int check_shape(const mm_risk *r, const mm_command *c, int64_t price_units, int64_t shares, bool priced)
@@ -312,10 +334,12 @@ int mm_risk_new(mm_risk *r, mm_command *c, int64_t price_units, int64_t shares)
                  .symbol = c->symbol,
                  .side = c->side,
                  .kind = ENTRY_ORDER};
-    if (c->side == MM_BUY)
+    if (c->side == MM_BUY) {
         r->cash[c->account] -= value(r, c->symbol, ticks, e->lots);
-    else
+    } else {
         held->lots -= e->lots;
+        sell_opens(r, c->symbol, limit ? ticks : 0);
+    }
     return MM_RISK_OK;
 }
 
@@ -335,6 +359,10 @@ int mm_risk_replace(mm_risk *r, mm_command *c, int64_t price_units, int64_t shar
     uint8_t side = old->side;
     int64_t leaves = c->quantity_lots - (old->total_lots - old->lots), more_lots = leaves - old->lots;
     money more = value(r, c->symbol, c->price_ticks, leaves) - value(r, c->symbol, old->reserve_ticks, old->lots);
+    /* Fills on their way may take lots of the old, dearer reserve with them: at most all of them, and the added lots are left. */
+    money added = more_lots > 0 ? value(r, c->symbol, c->price_ticks, more_lots) : 0;
+    if (added > more)
+        more = added;
     position *held = place(r, c->account, c->symbol, false);
     if (side == MM_BUY && more > 0 && r->cash[c->account] < more)
         return MM_RISK_CASH;
@@ -351,6 +379,8 @@ int mm_risk_replace(mm_risk *r, mm_command *c, int64_t price_units, int64_t shar
         e->lots = more_lots;
         held->lots -= more_lots;
     }
+    if (side == MM_SELL)
+        sell_opens(r, c->symbol, c->price_ticks);
     return MM_RISK_OK;
 }
 
@@ -374,13 +404,15 @@ void mm_risk_undo(mm_risk *r, uint64_t id)
         release(r, e);
 }
 
-/* An order that is not known here (it entered before a restart): it holds what its limit and quantity say. */
+/* An order that is not known here (it entered before a restart): it holds what its limit and quantity say, a market order to buy
+ * (it waits in a warned symbol) what one would now. */
 static void adopt(mm_risk *r, const mm_report *p)
 {
     entry *e = add(r, p->cl_ord_id);
     if (!e)
         return;
-    int64_t ticks = p->limit_ticks == MM_ABSENT ? 0 : p->limit_ticks;
+    bool market = p->limit_ticks == MM_ABSENT;
+    int64_t ticks = !market ? p->limit_ticks : p->side == MM_BUY ? worst_ticks(&r->symbols[p->symbol]) : 0;
     *e = (entry){.id = p->cl_ord_id,
                  .reserve_ticks = ticks,
                  .lots = p->leaves_lots,
@@ -392,10 +424,12 @@ static void adopt(mm_risk *r, const mm_report *p)
                  .session = p->session,
                  .accepted = 1,
                  .order_id = p->order_id};
-    if (p->side == MM_BUY)
+    if (p->side == MM_BUY) {
         r->cash[p->account] -= value(r, p->symbol, ticks, e->lots);
-    else
+    } else {
         move_lots(r, p->account, p->symbol, -e->lots);
+        sell_opens(r, p->symbol, ticks);
+    }
 }
 
 static void apply_accepted(mm_risk *r, const mm_report *p)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define MAGIC       UINT64_C(0x3150414e534d4d00) /* bytes 00 "MMSNAP1" */
-#define VERSION     1
+#define VERSION     2
 #define HEAD_BYTES  4096
 #define HEAD_CRC_AT (HEAD_BYTES - 4)
 #define PAGE        4096

@@ -23,6 +23,7 @@ class Model:
     def __init__(self, cash: list[int], lots: list[int]) -> None:
         self.cash, self.lots, self.reference = cash, lots, REFERENCE
         self.open: dict[int, list[int]] = {}  # id -> [account, side, reserve ticks, lots left]
+        self.highest_sell = 0  # since a sell has been open at all times
 
     def new(self, cl: int, account: int, side: int, limit: bool, units: int, shares: int, collar: int) -> int:
         if shares <= 0 or shares % LOT:
@@ -36,7 +37,8 @@ class Model:
                 return int(lib.MM_RISK_COLLAR)
         if cl in self.open:
             return int(lib.MM_RISK_DUPLICATE)
-        ticks = units // TICK if limit else self.reference * (10000 + collar) // 10000
+        top = self.reference * (10000 + collar) // 10000
+        ticks = units // TICK if limit else 0 if side else max(top, self.highest_sell)
         lots = shares // LOT
         if side and self.lots[account] < lots:
             return int(lib.MM_RISK_POSITION)
@@ -44,10 +46,16 @@ class Model:
             return int(lib.MM_RISK_CASH)
         if side:
             self.lots[account] -= lots
+            self.highest_sell = max(self.highest_sell, ticks)
         else:
             self.cash[account] -= ticks * TICK * lots * LOT
         self.open[cl] = [account, side, ticks, lots]
         return 0
+
+    def over(self, cl: int) -> None:
+        del self.open[cl]
+        if not any(side for _, side, _, _ in self.open.values()):
+            self.highest_sell = 0
 
     def fill(self, cl: int, ticks: int, lots: int) -> None:
         order = self.open[cl]
@@ -60,10 +68,11 @@ class Model:
         self.reference = ticks
         order[3] -= lots
         if not order[3]:
-            del self.open[cl]
+            self.over(cl)
 
     def end(self, cl: int) -> None:
-        account, side, reserve, lots = self.open.pop(cl)
+        account, side, reserve, lots = self.open[cl]
+        self.over(cl)
         if side:
             self.lots[account] += lots
         else:
@@ -218,6 +227,52 @@ def test_a_replace_reserves_the_difference_and_gives_it_back_when_refused() -> N
     lib.mm_risk_apply(risk, report(EventKind.CANCELLED, 2, [0, 0]))
     assert lib.mm_risk_cash(risk, 0).low == 1_000_000
     assert lib.mm_risk_open(risk) == 0
+
+
+def order_of(cl: int, side: int, market: bool = False, orig: int = 0) -> Any:
+    c = ffi.new("mm_command *")
+    c.op, c.cl_ord_id, c.orig_cl_ord_id, c.side, c.account = Op.REPLACE if orig else Op.NEW, cl, orig, side, side
+    c.type = 1 if market else 0
+    return c
+
+
+def test_a_market_order_to_buy_reserves_what_the_highest_open_sell_asks() -> None:
+    """Without a collar, or when the last price has fallen since the sell came, the top of the collar is not the worst price."""
+    buyer, seller = 0, 1
+    risk = make([1_000_000, 0], [0, 100], 0)
+    assert lib.mm_risk_new(risk, order_of(1, seller), 4 * REFERENCE * TICK, 10 * LOT) == 0
+    assert lib.mm_risk_new(risk, order_of(2, buyer, market=True), 0, 10 * LOT) == lib.MM_RISK_CASH  # 2,000,000
+    assert lib.mm_risk_new(risk, order_of(3, buyer, market=True), 0, 5 * LOT) == 0
+    lib.mm_risk_apply(risk, report(EventKind.ACCEPTED, 3, [0, buyer], leaves_lots=5))
+    lib.mm_risk_apply(risk, report(EventKind.TRADE, 3, [0, buyer], last_ticks=4 * REFERENCE, last_lots=5))
+    assert lib.mm_risk_cash(risk, 0).low == 0 and lib.mm_risk_cash(risk, 0).high == 0
+
+
+def test_a_replaced_sell_counts_with_its_new_price_from_its_request_on() -> None:
+    buyer, seller = 0, 1
+    risk = make([1_000_000, 0], [0, 100], 0)
+    assert lib.mm_risk_new(risk, order_of(1, seller), REFERENCE * TICK, 10 * LOT) == 0
+    assert lib.mm_risk_replace(risk, order_of(2, seller, orig=1), 4 * REFERENCE * TICK, 10 * LOT) == 0
+    assert lib.mm_risk_new(risk, order_of(3, buyer, market=True), 0, 10 * LOT) == lib.MM_RISK_CASH
+    replaced = report(EventKind.REPLACED, 2, [1, seller], orig_cl_ord_id=1, limit_ticks=4 * REFERENCE, leaves_lots=10)
+    lib.mm_risk_apply(risk, replaced)
+    assert lib.mm_risk_new(risk, order_of(3, buyer, market=True), 0, 10 * LOT) == lib.MM_RISK_CASH
+    lib.mm_risk_apply(risk, report(EventKind.CANCELLED, 2, [1, seller]))
+    assert lib.mm_risk_new(risk, order_of(3, buyer, market=True), 0, 10 * LOT) == 0, "no sell is open: the last price"
+
+
+def test_a_replace_to_more_at_a_lower_price_holds_enough_whatever_was_filled_meanwhile() -> None:
+    """Half is filled while the replace is on its way: what is left of the old reserve must do for the lots that are left."""
+    risk = make([2_000_000, 0], [0, 100], 0)
+    assert lib.mm_risk_new(risk, order_of(1, 0), 1000 * TICK, 10 * LOT) == 0  # 500,000
+    assert lib.mm_risk_replace(risk, order_of(2, 0, orig=1), 100 * TICK, 30 * LOT) == 0  # 20 lots more: 100,000
+    assert lib.mm_risk_cash(risk, 0).low == 1_400_000
+    lib.mm_risk_apply(risk, report(EventKind.ACCEPTED, 1, [0, 0], leaves_lots=10))
+    lib.mm_risk_apply(risk, report(EventKind.TRADE, 1, [0, 0], last_ticks=1000, last_lots=10 - 1))
+    # The old reserve has 50,000 left; the 21 lots that are left need 105,000.
+    lib.mm_risk_apply(risk, report(EventKind.REPLACED, 2, [0, 0], orig_cl_ord_id=1, limit_ticks=100, leaves_lots=21))
+    assert lib.mm_risk_cash(risk, 0).low == 2_000_000 - 9 * 1000 * TICK * LOT - 21 * 100 * TICK * LOT
+    assert lib.mm_risk_cash(risk, 0).low >= 1_400_000, "nothing was taken that had not been set aside"
 
 
 def test_the_hash_of_a_clordid_is_siphash_2_4() -> None:

@@ -1,6 +1,6 @@
 /* Checks before an order may enter: tick, lot, size, price collar, and the account's balance.
  *
- * A buy reserves cash (its limit x quantity; a market order the top of the collar x quantity), a sell reserves position. A fill
+ * A buy reserves cash (its limit x quantity; a market order the top of the collar, or the highest open sell if that is more, x quantity), a sell reserves position. A fill
  * turns what was reserved into what was paid or delivered, a cancel or reject gives it back. State is a function of the reports
  * applied to it, so a gateway that restarts applies those of the audit log and is where it was.
  *
@@ -23,6 +23,9 @@ typedef struct mm_risk_symbol {
     int64_t lot_size;        /* a lot in shares */
     int64_t max_lots;        /* of one order */
     int64_t reference_ticks; /* last trade, or the opening reference */
+    /* Kept by the checks, 0 at first. */
+    int64_t highest_sell_ticks; /* no open sell asks more */
+    uint64_t open_sells;        /* and replaces of sells on their way */
 } mm_risk_symbol;
 
 /* Why an order may not enter; texts and OrdRejReason(103) in docs/fix.md. */
