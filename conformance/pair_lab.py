@@ -215,6 +215,15 @@ class PairLab(LabClients):
 
         return waited(same, QUIET_S, 0.02)
 
+    def nearly_caught_up(self, name: str, records: int = 500) -> bool:
+        """Whether this member comes within so many records of the primary, under load."""
+
+        def near() -> bool:
+            mine, its = self.status(name).get("sequence"), self.status().get("sequence")
+            return mine is not None and its is not None and int(its) - int(mine) <= records
+
+        return waited(near, QUIET_S, 0.02)
+
     def end(self) -> dict[str, int | None]:
         """Stops everybody as a user would, standbys first so that none takes over; the exit statuses."""
         self.close_clients()

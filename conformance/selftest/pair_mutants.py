@@ -322,3 +322,32 @@ def _slow(start: Start) -> None:
 )
 def _memory_not_read(start: Start) -> None:
     around(takeover.TakeOver, "_memory_of", lambda sound, self, old: None)
+
+
+# --- switchovers ---
+
+
+@broken_pair(
+    "switchover-whoever-asks-last",
+    breaks=("D11.X3",),
+    story="A planned switchover went ahead whatever the standby had by then.",
+)
+def _whatever_it_has(start: Start) -> None:
+    around(monitor.Monitor, "_not_now", lambda sound, self: None)
+
+    def goes_on(sound: Any, self: Any, now: int) -> Any:
+        if self._drained_at is None:
+            return sound(self, now)
+        self._go("drained")
+        return [self._take(now)]
+
+    around(monitor.Monitor, "_drain_goes_on", goes_on)
+
+
+@broken_pair(
+    "switchover-never",
+    breaks=("D11.X3",),
+    story="There was always a reason why this was not the moment to switch over.",
+)
+def _never(start: Start) -> None:
+    around(monitor.Monitor, "_not_now", lambda sound, self: "the moon is full")
