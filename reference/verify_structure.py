@@ -18,6 +18,8 @@ from matchmark.native import _native
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_njit: Any = numba.njit  # its types do not know _nrt
+
 
 def compiled(function: F) -> F:
     """numba's njit, with the compiled code kept for the next run and the types of the function kept for mypy.
@@ -25,13 +27,13 @@ def compiled(function: F) -> F:
     For code that allocates nothing: without `_nrt`, numba counts references to every array around every access to a record, by
     locked instructions, which took two thirds of the book's time.
     """
-    made: Any = numba.njit(cache=True, nogil=True, _nrt=False)(function)
+    made: Any = _njit(cache=True, nogil=True, _nrt=False)(function)
     return cast(F, made)
 
 
 def inlined(function: F) -> F:
     """A compiled part of a loop, inside its caller."""
-    made: Any = numba.njit(cache=True, nogil=True, forceinline=True, _nrt=False)(function)
+    made: Any = _njit(cache=True, nogil=True, forceinline=True, _nrt=False)(function)
     return cast(F, made)
 
 
