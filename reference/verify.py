@@ -1,9 +1,9 @@
 """`matchmark verify-log` without the terminal: goes through an audit log and says what is wrong with it, or that nothing is.
 
-Passes, beside each other in one reading: structure (CRC, sequence, epoch, hash chain, framing), replay (the commands through a
-fresh native engine give the same events), book (price-time priority; quantity, cash and positions conserved). The first fault of
-the log ends the run: what comes after it cannot be judged. A torn tail, which a crash leaves behind and the next start cuts, is
-not a fault but is told.
+Passes, in one reading: structure (CRC, sequence, epoch, hash chain, framing), replay (the commands through a fresh native engine
+give the same events), and in a thread beside them book (price-time priority; quantity, cash and positions conserved). The first
+fault of the log ends the run: what comes after it cannot be judged. A torn tail, which a crash leaves behind and the next start
+cuts, is not a fault but is told.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from matchmark.reference.verify_book import Book
 from matchmark.reference.verify_structure import check_structure, fresh_state
 
 Records = npt.NDArray[np.void]
-CHUNK_RECORDS = 1 << 14
+# A piece fits a processor's own cache: what the first pass over it read from memory, the next ones find there.
+PIECE_RECORDS = 1 << 10
+CHUNK_RECORDS = 8 * PIECE_RECORDS
 AHEAD_CHUNKS = 4
 
 _ffi: Any = _native.ffi
@@ -91,23 +93,15 @@ class Replay:
 
 
 class _Pass:
-    """A check in a thread of its own, which gets the records in their order; it ends at its first fault."""
+    """A check that gets the records in their order; it ends at its first fault."""
 
     def __init__(
         self, name: str, check: Callable[[Records], tuple[int, str]], take: Callable[[str, float, float], None]
     ):
         self.name, self._check, self._take = name, check, take
-        self._thread = ThreadPoolExecutor(1, f"verify-{name}")
-        self._waiting: deque[Future[None]] = deque()
         self.finding: Finding | None = None
 
-    def put(self, file: AuditFile, at: int, records: Records) -> None:
-        """Waits when it is far behind."""
-        while len(self._waiting) >= AHEAD_CHUNKS:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._run, file, at, records))
-
-    def _run(self, file: AuditFile, at: int, records: Records) -> None:
+    def run(self, file: AuditFile, at: int, records: Records) -> None:
         if self.finding:
             return
         began = time.perf_counter(), time.thread_time()
@@ -117,6 +111,21 @@ class _Pass:
             number = at + index
             sequence = file.header.first_sequence + number
             self.finding = Finding(file.path, file.offset(number), sequence, f"{self.name}: {fault}")
+
+
+class _Beside:
+    """A pass in a thread of its own."""
+
+    def __init__(self, one: _Pass) -> None:
+        self._pass = one
+        self._thread = ThreadPoolExecutor(1, f"verify-{one.name}")
+        self._waiting: deque[Future[None]] = deque()
+
+    def put(self, file: AuditFile, at: int, records: Records) -> None:
+        """Waits when it is far behind."""
+        while len(self._waiting) >= AHEAD_CHUNKS:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._pass.run, file, at, records))
 
     def end(self) -> None:
         while self._waiting:
@@ -157,7 +166,7 @@ def _go_through(paths: list[Path], run: _Run) -> None:
 
 
 class _Run:
-    """Goes through the files in order. Structure is checked here, what stands behind it in threads beside."""
+    """Goes through the files in order. Two threads, of about the same work: structure and replay here, the book beside."""
 
     def __init__(self, result: Result, progress: Progress) -> None:
         self.result, self.progress = result, progress
@@ -165,6 +174,7 @@ class _Run:
         self.first: AuditFile | None = None
         self.passes: list[_Pass] = []
         self.book: Book | None = None
+        self.beside: _Beside | None = None
 
     @property
     def sequence(self) -> int:
@@ -178,11 +188,10 @@ class _Run:
             self._begin(file)
         done = 0
         total = self.result.records + _last_written(file)
-        for chunk in _chunks(file.slots):
-            began = time.perf_counter(), time.thread_time()
-            good, fault = check_structure(chunk, self.links)
-            self.add_time("structure", time.perf_counter() - began[0], time.thread_time() - began[1])
-            self._deeper(file, done, chunk[:good])
+        for chunk in _parts(file.slots, CHUNK_RECORDS):
+            good, fault = self._here(file, done, chunk)
+            if self.beside and good:
+                self.beside.put(file, done, chunk[:good])
             done += good
             self.progress(self.result.records, total)
             if any(one.finding for one in self.passes):
@@ -200,6 +209,7 @@ class _Run:
         room = len(file.slots) * len(log_files(file.path.parent))
         replay, self.book = Replay(file.header.config), Book(file.header.config.symbols, room)
         self.passes = [_Pass("replay", replay.check, self.add_time), _Pass("book", self.book.check, self.add_time)]
+        self.beside = _Beside(self.passes[1])
 
     def _does_not_follow(self, file: AuditFile) -> str:
         h = file.header
@@ -214,13 +224,21 @@ class _Run:
             return "the file's engine configuration or instrument list is not that of the first file"
         return ""
 
-    def _deeper(self, file: AuditFile, at: int, records: Records) -> None:
-        if not len(records):
-            return
-        self.result.records += len(records)
-        self.result.bytes += records.nbytes
-        for one in self.passes:
-            one.put(file, at, records)
+    def _here(self, file: AuditFile, at: int, chunk: Records) -> tuple[int, str]:
+        """How many records from the chunk's first have a sound structure, and what is wrong with the next; they are replayed."""
+        good, fault, replay = 0, "", self.passes[0]
+        for piece in _parts(chunk, PIECE_RECORDS):
+            began = time.perf_counter(), time.thread_time()
+            sound, fault = check_structure(piece, self.links)
+            self.add_time("structure", time.perf_counter() - began[0], time.thread_time() - began[1])
+            if sound:
+                replay.run(file, at + good, piece[:sound])
+            good += sound
+            if fault or replay.finding:
+                break
+        self.result.records += good
+        self.result.bytes += good * chunk.itemsize
+        return good, fault
 
     def _stopped(self, file: AuditFile, at: int, fault: str, last: bool) -> None:
         """A record that is not valid: the end of the log, a torn tail, or damage."""
@@ -247,8 +265,8 @@ class _Run:
 
     def end(self) -> None:
         """The first fault of all passes counts; where two fault one record, replay before book."""
-        for one in self.passes:
-            one.end()
+        if self.beside:
+            self.beside.end()
         found = [*(one.finding for one in self.passes if one.finding), *self.result.findings]
         self.result.findings = sorted(found, key=lambda finding: finding.sequence)[:1]
         self.result.commands = int(self.links[6])
@@ -262,8 +280,8 @@ class _Run:
         self.result.seconds[name] = (before[0] + wall, before[1] + busy)
 
 
-def _chunks(slots: Records) -> Iterator[Records]:
-    return (slots[at : at + CHUNK_RECORDS] for at in range(0, len(slots), CHUNK_RECORDS))
+def _parts(slots: Records, size: int) -> Iterator[Records]:
+    return (slots[at : at + size] for at in range(0, len(slots), size))
 
 
 def _last_written(file: AuditFile) -> int:
@@ -273,7 +291,7 @@ def _last_written(file: AuditFile) -> int:
 
 
 def _nonzero_from(file: AuditFile, at: int) -> bool:
-    return any(chunk.view(np.uint8).any() for chunk in _chunks(file.slots[at:]))
+    return any(chunk.view(np.uint8).any() for chunk in _parts(file.slots[at:], CHUNK_RECORDS))
 
 
 def _words(event: np.void) -> str:

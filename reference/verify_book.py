@@ -2,7 +2,7 @@
 
 It shares nothing with the engine. Every order's leaves, cum and money are recomputed; each side of each symbol is a heap of
 price levels, each a queue of the places that orders took there, and whoever trades must be first in the queue at the top.
-State is indexed by order id, which the engine gives out in sequence; numba compiles the loop.
+State is indexed by order id, which the engine gives out in sequence; numba compiles the loop, which allocates nothing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from matchmark.reference.gateway import life
 if TYPE_CHECKING:
     from matchmark.reference.cluster.member import ClusterRole, Keeper
 
-REACHABLE_S = 1.0
+REACHABLE_NS = 1_000_000_000
 """So long the old primary's log is looked for before it is taken for unreachable: its volume may be mounted anew just now."""
 FLUSH_S = 10.0
 
@@ -43,6 +43,8 @@ class TakeOver:
         self._taken = 0
         self._keeper: Keeper | None = None
         self._began_ns = now_ns()
+        self._has_all = False
+        """All that was acknowledged, whatever is in the old log."""
 
     def run(self) -> Keeper:
         _, standby = self._role.cluster.in_step()
@@ -52,6 +54,7 @@ class TakeOver:
         elif self._role.config.durability == Durability.REPLICATED and standby is not None:
             mode = "replicated"  # without a standby in step what was acknowledged is on the old primary's disk
         own = Own(self._role.pipeline.status().sequence, standby == self._role.config.member)
+        self._has_all = mode == "replicated" and own.noted
         self._promotion = Promotion(mode, own)
         try:
             step: Step | None = self._promotion.begin()
@@ -106,8 +109,9 @@ class TakeOver:
         if self._old is None:
             return Found(name, None, why="where it is, is not known")
         self._memory = self._memory_of(self._old)
-        until = time.monotonic() + REACHABLE_S
-        while not self._log().is_dir() and time.monotonic() < until:
+        # Who needs that log waits for it; to who has all, its volume had the time since the last heartbeat.
+        until_ns = REACHABLE_NS + (self._replica.status().heard_ns if self._has_all else now_ns())
+        while not self._log().is_dir() and now_ns() < until_ns:
             time.sleep(0.02)
         if not self._log().is_dir():
             return Found(name, None, why=f"{self._log()} cannot be reached")

@@ -1,16 +1,18 @@
-"""A standby that took an epoch and was overtaken by another goes on as a standby: it does not end as a fenced primary does."""
+"""A standby's takeover: overtaken by another it goes on as a standby, and it waits for the old log where that is needed."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from matchmark.native.pipeline import Pipeline, create
+from matchmark.native.pipeline import Pipeline, create, now_ns
 from matchmark.native.pipeline_records import Role
-from matchmark.reference.cluster.directory import Cluster
+from matchmark.reference.cluster import takeover as takeovers
+from matchmark.reference.cluster.directory import Cluster, Member
 from matchmark.reference.cluster.member import Keeper
 from matchmark.reference.cluster.takeover import Outrun, TakeOver
 
@@ -44,3 +46,28 @@ def test_a_higher_epoch_ends_a_primary_and_outruns_a_standby(tmp_path: Path, rol
                 takeover._take_lease()
             assert raised.value.epoch == 3
             assert pipeline.may_act() and pipeline.status().epoch == 1, "it executes what the primary sends"
+
+
+@pytest.mark.parametrize(("has_all", "silent_s", "found"), [(True, 2.0, None), (True, 0.0, 7), (False, 2.0, 7)])
+def test_the_old_log_is_waited_for_by_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_all: bool, silent_s: float, found: int | None
+) -> None:
+    """Its volume comes back a while after the takeover began: to who has all it had the time of the silence."""
+    monkeypatch.setattr(takeovers, "REACHABLE_NS", 2_000_000_000)
+    cluster = Cluster(tmp_path / "shared", "b")
+    cluster.epochs.found("a")
+    cluster.epochs.mark_opened(1, None)
+    old, gone = tmp_path / "a", str(tmp_path / "shm")
+    cluster.announce(Member("a", str(old), gone, ("::1", 1), "", ("::1", 2), 1, 1))
+    member: Any = SimpleNamespace(cluster=cluster, config=SimpleNamespace(member="b"))
+    replica: Any = SimpleNamespace(
+        status=lambda: SimpleNamespace(heard_ns=now_ns() - int(silent_s * 1e9)), end_of=lambda memory, log: 7
+    )
+    takeover: Any = TakeOver(member, replica, 2)
+    takeover._has_all = has_all
+    mounted = threading.Timer(0.3, (old / "log").mkdir, kwargs={"parents": True})
+    mounted.start()
+    try:
+        assert takeover._locate().sequence == found
+    finally:
+        mounted.join()
