@@ -27,6 +27,7 @@ PARTS = {
     "cold_start_run": "cold starts",
     "kafka_run": "from the engine to Kafka",
     "market_data_run": "market data",
+    "ledger_run": "the ledger",
 }
 
 

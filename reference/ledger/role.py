@@ -102,23 +102,26 @@ class Keeper:
         holds = Holds()
         writer = Writer(connection, self._opening, holds)
         self._rebuild(writer, holds, told)
-        self._tell(connected=1, sequence=writer.last_sequence)
-        if self._said:
-            self._said = ""
-            _print("the ledger is connected")
         source = AuditLog(self._log, self._durable, writer.next_offset)
         done = self._before
+        patience_s = 0.0
         try:
             while not told.is_set():
-                batches = source.poll(POLL_S)
+                batches = source.poll(patience_s)
+                patience_s = POLL_S
                 for batch in batches:
                     writer.enter(batch)
                 self._before = (done[0] + writer.transactions, done[1] + writer.lines)
+                # Not before: a PostgreSQL whose disk is full can be connected to, and takes nothing.
                 self._tell(
+                    connected=1,
                     sequence=max(writer.next_offset - 1, writer.last_sequence),
                     transactions=self._before[0],
                     postings=self._before[1],
                 )
+                if self._said:
+                    self._said = ""
+                    _print("the ledger is connected")
                 if not batches and connection.closed:
                     raise psycopg.OperationalError("the connection is closed")
                 if not batches:
