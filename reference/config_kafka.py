@@ -8,18 +8,21 @@ from typing import Any
 
 from matchmark.reference.config_text import ConfigError, Source
 
-_KEYS = ("bootstrap", "topic", "partitions", "replication")
+_KEYS = ("bootstrap", "topic", "partitions", "replication", "readers")
+READERS = ("kafka", "log")
 _ADDRESS = re.compile(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
 @dataclass(frozen=True)
 class KafkaSettings:
-    """`bootstrap`: host:port of some brokers. `partitions` and `replication` are for a topic that is not there yet."""
+    """`bootstrap`: host:port of some brokers. `partitions` and `replication` are for a topic that is not there yet.
+    `readers`: what market data and the ledger read, one of READERS."""
 
     bootstrap: str
     topic: str = "matchmark.events"
     partitions: int = 100
     replication: int = 3
+    readers: str = "kafka"
 
     @property
     def progress_topic(self) -> str:
@@ -45,4 +48,10 @@ def kafka_settings(source: Source, flag: Any = None) -> KafkaSettings | None:
         )
     partitions = source.integer("kafka", None, "partitions", 1, 10_000) if "partitions" in table else 100
     replication = source.integer("kafka", None, "replication", 1, 9) if "replication" in table else 3
-    return KafkaSettings(str(bootstrap), topic, partitions, replication)
+    readers = source.text("kafka", None, "readers") if "readers" in table else READERS[0]
+    if readers not in READERS:
+        raise ConfigError(
+            f"{source.where('kafka', None, 'readers')}: readers is {readers!r}; write {' or '.join(READERS)}, "
+            "what market data and the ledger read"
+        )
+    return KafkaSettings(str(bootstrap), topic, partitions, replication, readers)

@@ -16,10 +16,10 @@ from confluent_kafka import Producer
 
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events import topics
-from matchmark.reference.events.kafka import GapError, KafkaSource
+from matchmark.reference.events.faults import GapError, KafkaFault
+from matchmark.reference.events.kafka import KafkaSource
 from matchmark.reference.events.message import pack, partition_of
 from matchmark.reference.events.source import Batch
-from matchmark.reference.events.topics import KafkaFault
 from matchmark.reference.services.kafka_brokers import Brokers
 
 from .test_kafka_messages import records
