@@ -14,7 +14,7 @@ from matchmark.reports.redact import Redactor
 
 BUILT_IN = ("model", "native", "exchange", "exchange-fsync", "exchange-full")
 PROFILES = {name: Path(str(files("matchmark.conformance.targets"))) / f"{name}.toml" for name in BUILT_IN[2:]}
-"""Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode, and with everything beside it."""
+"""Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode, and with Kafka."""
 
 
 class UnknownTarget(Exception):

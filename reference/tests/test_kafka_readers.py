@@ -10,7 +10,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
 
+from matchmark.reference.events.message import pack, partition_of
 from matchmark.reference.market_data.book import ASK, BID, Books
 from matchmark.reference.services.kafka_brokers import Brokers
 
@@ -19,6 +21,7 @@ from .ledgering import Databases
 from .market_client import Client, tape
 from .pair import Pair
 from .serving import Serve
+from .test_kafka_messages import records
 from .test_kafka_publisher import caught_up
 from .test_ledger_serve import check, entered, kill_postgresql, trade
 from .test_market_data import trade as one_trade
@@ -160,6 +163,32 @@ def test_the_topic_of_another_exchange_is_shown_to_nobody(serving: MakeServe, ka
     other.wait_for(lambda s: f"the ledger is behind, trading goes on: {words}" in other.stderr(), 60)
     assert other.status()["ledger"]["sequence"] == 0
     assert other.stop() == 0
+
+
+def test_when_events_are_missing_nobody_is_told_what_is_behind_them(serving: MakeServe, kafka: Brokers) -> None:
+    x = serving(reading(kafka, "r.gap"))
+    x.start()
+    market = Market(x, 4)
+    try:
+        market.go()
+        market.settled()
+        last = entered(x)["ledger"]["sequence"]
+        hand = Producer({"bootstrap.servers": kafka.bootstrap})
+        far = pack(records(10**6), 10**6 - 9, last)  # as if all between was lost
+        hand.produce("r.gap", far, b"SYM1", partition_of(b"SYM1", 6))
+        assert hand.flush(60) == 0
+        said = "events of SYM1 are missing in partition"
+        assert market.client.read_until(lambda: market.client.closed is not None, 60)
+        x.wait_for(lambda s: f"the market_data ended: {said}" in x.stderr(), 60)
+        x.wait_for(lambda s: f"the ledger is behind, trading goes on: {said}" in x.stderr(), 60)
+        market.go()
+        x.wait_for(lambda s: s["restarts"]["market_data"] > 1, 60)
+        status = x.status()
+        assert status["market_data"]["stale"] == 1 and status["ledger"]["sequence"] < status["sequence"]
+        assert check(x, "--wait", "0") == 1, "it is behind, and it says so"
+    finally:
+        market.close()
+    assert x.stop() == 0
 
 
 def test_a_broker_is_killed_and_comes_back(serving: MakeServe, kafka: Brokers) -> None:

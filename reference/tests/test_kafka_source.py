@@ -104,6 +104,21 @@ def test_a_beginning_that_is_none_is_a_gap(kafka: Brokers, opened: list[KafkaSou
         take(opened[0], 1)
 
 
+def test_a_reader_that_has_all_up_to_a_record_is_told_a_gap_behind_it_alone(
+    kafka: Brokers, opened: list[KafkaSource]
+) -> None:
+    topic = Topic(kafka, "s.trusted")
+    topic.put(b"A", 5, 8, previous=3)  # what was before has been thrown away
+    topic.put(b"A", 9, previous=8)
+    opened.append(KafkaSource(topic.settings, trusted=6))
+    assert numbers(take(opened[0], 2)) == [8, 9]
+    topic.put(b"B", 4, previous=0)
+    topic.put(b"B", 12, previous=11)
+    opened.append(KafkaSource(topic.settings, trusted=10))
+    with pytest.raises(GapError, match="record 11, and the last that came is 10"):
+        take(opened[1], 1)
+
+
 def test_a_poison_record_is_passed_over(kafka: Brokers, opened: list[KafkaSource]) -> None:
     topic = Topic(kafka, "s.poison")
     topic.put(b"A", 2, previous=0)
