@@ -236,7 +236,7 @@ def test_all_brokers_are_away_at_the_start(serving: MakeServe, kafka: Brokers) -
     market.log_on("b")
     market.go()
     market.settled(120)
-    assert market.client.said[-1]["op"] == "live"
+    assert market.client.read_until(lambda: market.client.said[-1]["op"] == "live", 60)
     entered(x, 120)
     assert check(x, *PATIENTLY) == 0 and x.status()["restarts"].get("market_data", 0) == 0
     market.close()
