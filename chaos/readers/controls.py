@@ -23,7 +23,7 @@ Plant = Callable[[list[Heard]], bool]
 def _updates(heard: list[Heard], wanted: Callable[[Update], bool]) -> int | None:
     """The place of one in the midst of them."""
     places = [n for n, h in enumerate(heard) if isinstance(h, Update) and not h.snapshot and wanted(h)]
-    return places[len(places) // 2] if places else None
+    return places[(len(places) - 1) // 2] if places else None
 
 
 def lost_update(heard: list[Heard], wanted: Callable[[Update], bool]) -> bool:
