@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
+.PHONY: help build certify certify-full test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ certify: build   ## certify the engine natively, then the exchange over FIX in b
 	    $(BIN)/matchmark certify --target $$target --out out/$$target || failed="$$failed $$target"; done; \
 	for target in native exchange exchange-fsync; do echo "out/$$target/certificate.html"; done; \
 	test -z "$$failed" || { echo "not certified:$$failed"; exit 1; }
+
+certify-full: build  ## market data and the ledger of the exchange through three real brokers of Kafka and PostgreSQL
+	$(BIN)/matchmark certify --target exchange-full --level market-data --out out/exchange-full
 
 test: build      ## all tests, on 2 cores in 30 minutes or less
 	@bash .ci/test $(BIN)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matchmark.conformance.services import KAFKA
 from matchmark.conformance.targets.base import TargetUnavailable
 
 MARK = "MATCHMARK_LAB"
@@ -94,7 +96,8 @@ class Instance:
     def launch(self, more: Sequence[str] = (), env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> int:
         """Starts it and waits for nothing; where in its stderr file it begins."""
         port = self._address[1] if self._address else free_port()
-        words = [*before, *fill(self.hooks[self.hook], {**self.places, "port": str(port)}), *more]
+        places = {**self.places, "port": str(port), "kafka": os.environ.get(KAFKA, ""), "instance": self._name()}
+        words = [*before, *fill(self.hooks[self.hook], places), *more]
         environment = {**os.environ, **_strings(self.hooks.get("env", {})), **(env or {}), MARK: self.mark}
         with self.out.open("wb") as out, self.err.open("ab") as err:
             began = err.tell()
@@ -111,6 +114,11 @@ class Instance:
             except OSError as error:
                 raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
         return began
+
+    def _name(self) -> str:
+        """A word for the instance on this folder, the same whenever it is started; a cluster's members have it in common."""
+        folder = self.places.get("shared") or self.places.get("folder", "")
+        return hashlib.sha256(folder.encode()).hexdigest()[:16]
 
     def _wait_ready(self, began: int) -> dict[str, Any]:
         timeout_s = float(self.hooks.get("ready_timeout_s", READY_TIMEOUT_S))

@@ -29,6 +29,7 @@ from matchmark.conformance.confirm import confirm
 from matchmark.conformance.control import ControlFailed, positive_control
 from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History
+from matchmark.conformance.services import Services
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
 from matchmark.conformance.timing import stage_rows
 from matchmark.conformance.venue import NotOffered, Venue
@@ -247,6 +248,9 @@ class Certification:
         except TargetError as error:
             self.emit("control", ok=False, message=str(error))
             pytest.exit(f"BLOCKED: {error}", returncode=3)
+        venue = getattr(self.target, "venue", None)
+        tables = venue.profile.tables if isinstance(venue, Venue) else {}
+        self._services = Services(tables.get("services", {}))
         info = self.target.info
         self.emit(
             "target",
@@ -275,6 +279,7 @@ class Certification:
         self._controlled = True
         driver = Driver(self.target)
         try:
+            self._services.up()
             self.target.start()
             positive_control(driver)
         except ClauseViolation:
@@ -284,6 +289,7 @@ class Certification:
             raise
         except (TargetError, ControlFailed) as error:
             self.emit("control", ok=False, message=str(error), transcript=driver.history.rows())
+            self._services.down()
             pytest.exit(f"BLOCKED: the positive control failed: {error}", returncode=3)
         self.emit("control", ok=True)
 
@@ -387,6 +393,7 @@ class Certification:
         for row in self._stages():
             self.emit("latency", **row)
         self.target.close()
+        self._services.down()
         self.emit("latency", **evidence.latency(self._answers_ns))
         if self._history is not None:
             self._history.close()

@@ -154,7 +154,11 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
         ledger=ledger_settings(source, flags.get("ledger")),
         breaker=breaker_settings(source, _by_name_and_pattern(symbols_at, symbols), symbols, chosen.get("over_rate")),
         direct_feed=direct_feed_settings(source, *_side(flags, env, "direct_feed")),
-        publisher=kafka_settings(source, flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA")),
+        publisher=kafka_settings(
+            source,
+            flags.get("kafka") or env.get(f"{ENVIRONMENT}KAFKA"),
+            {key: flags[f"kafka_{key}"] for key in ("topic", "partitions") if flags.get(f"kafka_{key}") is not None},
+        ),
         market_data=market_data,
     )
 

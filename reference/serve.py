@@ -223,6 +223,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
         "direct_feed": direct_feed.url(plan.config.direct_feed, plan.direct_feed_socket),
         "admin": f"http://{admin_host}:{admin_port}",
         "kafka": plan.config.publisher.bootstrap if plan.config.publisher else None,
+        "kafka_topic": plan.config.publisher.topic if plan.config.publisher else None,
         "ledger": dsn_of(plan.config.ledger, plan.data) if plan.config.ledger else None,
         "audit_dir": str(plan.log),
         "symbols": len(plan.config.symbols),

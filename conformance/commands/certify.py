@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         required=True,
-        help="model, native, exchange, exchange-fsync, or the path of a target profile (FILE.toml)",
+        help="model, native, exchange, exchange-fsync, exchange-full, or the path of a target profile (FILE.toml)",
     )
     parser.add_argument(
         "--level",

@@ -58,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kafka", metavar="BOOTSTRAP", help="host:port of Kafka brokers that events are published to (default: none)"
     )
     parser.add_argument(
+        "--kafka-topic",
+        metavar="TOPIC",
+        help="where to publish: a topic of this exchange's own (default matchmark.events)",
+    )
+    parser.add_argument(
+        "--kafka-partitions", metavar="N", help="partitions of a topic that is not there yet (default 100)"
+    )
+    parser.add_argument(
         "--ws-port", metavar="N", help="market data over WebSocket on this port, 0 for any free one (default: none)"
     )
     parser.add_argument("--wait", metavar="HOW", help="auto, spin, yield or sleep (default auto: by core count)")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.clauses.vocabulary import CAPABILITIES
+from matchmark.conformance.services import SERVICES, check_services
 from matchmark.conformance.targets.base import (
     PRICE_MAX_TICKS,
     QUANTITY_MAX_LOTS,
@@ -75,6 +76,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "cluster": CLUSTER,
     "ledger": LEDGER,
     "market_data": MARKET_DATA,
+    "services": SERVICES,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
@@ -159,6 +161,7 @@ class _Reader:
         check_breaker(self.tables, info.capabilities, self.fail)
         check_ledger(self.tables, info.capabilities, self.fail)
         check_market_data(self.tables, info.capabilities, self.fail)
+        check_services(self.tables, self.fail)
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")

@@ -100,13 +100,14 @@ COMMANDS = (
     "operator",
     "clock",
 )
+STARTING = {"folder", "port", "disk", "memory", "kafka", "instance"}
 PLACES = {
-    "start": {"folder", "port", "disk", "memory"},
-    "lab_start": {"folder", "port", "disk", "memory"},
-    "ledger_start": {"folder", "port", "disk", "memory"},
-    "chaos_start": {"folder", "port", "disk", "memory"},
-    "cluster_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
-    "standby_start": {"folder", "port", "disk", "memory", "member", "shared", "heartbeat_s"},
+    "start": STARTING,
+    "lab_start": STARTING,
+    "ledger_start": STARTING,
+    "chaos_start": STARTING,
+    "cluster_start": STARTING | {"member", "shared", "heartbeat_s"},
+    "standby_start": STARTING | {"member", "shared", "heartbeat_s"},
     "stop": {"folder", "pid"},
     "kill": {"folder", "pid", "role"},
     "power_cut": {"folder", "pid", "disk", "memory"},

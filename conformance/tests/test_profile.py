@@ -140,7 +140,7 @@ def test_every_commented_line_of_init_is_valid_when_uncommented(tmp_path, adapte
 
 def test_an_unknown_target_word_says_what_is_expected(tmp_path):
     with pytest.raises(
-        UnknownTarget, match="expected model, native, exchange, exchange-fsync or the path of a profile"
+        UnknownTarget, match="expected model, native, exchange, exchange-fsync, exchange-full or the path of a profile"
     ):
         open_target("natve")
     with pytest.raises(UnknownTarget, match="matchmark init"):

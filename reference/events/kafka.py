@@ -16,23 +16,12 @@ from matchmark.native.pipeline_records import AUDIT_RECORD
 from matchmark.reference.audit_log import Records
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events import topics
+from matchmark.reference.events.faults import GapError, KafkaFault
 from matchmark.reference.events.message import Message, MessageError, unpack
 from matchmark.reference.events.source import Batch
-from matchmark.reference.events.topics import KafkaFault
 
 MESSAGES_MAX = 500
 _EMPTY = np.zeros(0, dtype=AUDIT_RECORD)
-
-
-class GapError(KafkaFault):
-    """A symbol's events are missing between two of its messages: the reader must begin anew from what it trusts."""
-
-    def __init__(self, key: bytes, partition: int, offset: int, seen: int, previous: int) -> None:
-        super().__init__(
-            f"events of {key.decode('ascii', 'replace') or 'no symbol'} are missing in partition {partition}: at offset {offset} "
-            f"the one before is record {previous}, and the last that came is {seen}; the topic lost messages, begin anew"
-        )
-        self.key, self.partition, self.seen, self.previous = key, partition, seen, previous
 
 
 class KafkaSource:
@@ -41,6 +30,8 @@ class KafkaSource:
     Without `group` all partitions are read, or those of `partitions`, from `offsets` (partition to next offset), else from the
     beginning. With `group` the group's members share the partitions; a partition that comes to this one is read from `offsets`,
     else from what the group committed, else from the beginning; `on_change` hears which partitions are ours now.
+    `trusted`: the reader has all events up to that record, whatever the partitions have of them: they are left out, and what is
+    missing behind it is a gap.
     `duplicates` and `poisoned` count events that came again, and messages that are none of ours, which are passed over: were it
     one of ours, the next would tell the gap.
     """
@@ -52,8 +43,10 @@ class KafkaSource:
         partitions: Sequence[int] | None = None,
         group: str | None = None,
         on_change: Any = None,
+        trusted: int | None = None,
     ) -> None:
         self._settings, self._offsets, self._on_change = settings, dict(offsets or {}), on_change
+        self._trusted = trusted
         self._seen: dict[int, dict[bytes, int]] = {}
         self._at_start: set[int] = set()
         self.duplicates = self.poisoned = 0
@@ -66,7 +59,7 @@ class KafkaSource:
                     [settings.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
                 )
                 return
-            chosen = range(topics.partitions_of(self._consumer, settings.topic)) if partitions is None else partitions
+            chosen = partitions if partitions is not None else range(self._all_partitions())
             self._begin({n: self._offsets.get(n, 0) for n in chosen})
             self._consumer.assign([TopicPartition(settings.topic, n, self._offsets.get(n, 0)) for n in chosen])
         except KafkaException as error:
@@ -107,6 +100,9 @@ class KafkaSource:
 
     # --- within ---
 
+    def _all_partitions(self) -> int:
+        return topics.partitions_of(self._consumer, self._settings.topic, answer_s=topics.READER_ANSWER_S)
+
     def _begin(self, offsets: Mapping[int, int]) -> None:
         for partition, offset in offsets.items():
             self.partitions.add(partition)
@@ -127,9 +123,9 @@ class KafkaSource:
         """The message's events that did not come before. GapError: there are some that did not come at all."""
         seen, key = self._seen[partition], bytes(message.key() or b"")
         before = seen.get(key)
-        if (
-            before is None
-        ):  # the first of the symbol since we began: only who began at the start knows that none was before
+        if before is None and self._trusted is not None:
+            before = self._trusted
+        elif before is None:  # only who began at the start knows that none was before
             before = 0 if partition in self._at_start else said.previous
         if said.previous > before:
             raise GapError(key, partition, int(message.offset()), before, said.previous)

@@ -18,6 +18,7 @@ from confluent_kafka import TopicPartition
 from matchmark.reference.audit_log import Records
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events import topics
+from matchmark.reference.events.faults import KafkaFault
 from matchmark.reference.events.kafka import MESSAGES_MAX, KafkaSource
 from matchmark.reference.events.progress import Watermark, read_watermark
 from matchmark.reference.events.source import Batch
@@ -44,14 +45,20 @@ class LogOrder(KafkaSource):
     comes again after a start from there is for the reader to know by its sequence.
     """
 
-    def __init__(self, settings: KafkaSettings, offsets: Mapping[int, int] | None = None) -> None:
-        super().__init__(settings, offsets)
-        self.sequence = 0
+    def __init__(
+        self, settings: KafkaSettings, offsets: Mapping[int, int] | None = None, trusted: int | None = None
+    ) -> None:
+        super().__init__(settings, offsets, trusted=trusted)
+        self.sequence = trusted or 0
         """All events up to there were given."""
         self._held = {n: _Held(self._offsets.get(n, 0)) for n in self.partitions}
         self._count = 0
         self._watermarks: deque[Watermark] = deque(maxlen=WATERMARKS_MAX)
-        end = topics.ends_of(self._consumer, settings.progress_topic, topics.WATERMARK)[1]
+        try:
+            end = topics.ends_of(self._consumer, settings.progress_topic, topics.WATERMARK)[1]
+        except KafkaFault:
+            self.close()
+            raise
         places = [TopicPartition(settings.topic, n, held.position) for n, held in self._held.items()]
         places.append(TopicPartition(settings.progress_topic, topics.WATERMARK, max(0, end - 5)))
         self._consumer.assign(places)
@@ -62,7 +69,7 @@ class LogOrder(KafkaSource):
             messages: Sequence[Any] = self._consumer.consume(MESSAGES_MAX, timeout=min(timeout_s, 0.005))
             for message in messages:
                 self._hear(message)
-            if batches := self._release():
+            if messages and (batches := self._release()):
                 return batches
             if time.monotonic() >= until:
                 return ()

@@ -19,8 +19,9 @@ import numpy as np
 
 from matchmark.native.pipeline import Pipeline
 from matchmark.native.pipeline_records import ExchangeState, Role
-from matchmark.reference.audit_log import Records, log_files, open_file
+from matchmark.reference.audit_log import Records
 from matchmark.reference.config_kafka import KafkaSettings
+from matchmark.reference.events.faults import KafkaFault, not_of_this_log
 from matchmark.reference.events.message import NO_SYMBOL, pack, partition_of, pieces, symbols_of
 from matchmark.reference.events.source import LAST, AuditLog, Batch, Source
 
@@ -79,7 +80,7 @@ class Publisher:
 
         self._settings, self._known = settings, len(symbols)
         self._keys = [name.encode("ascii") for name in symbols]
-        self._fault, self._progress = topics.KafkaFault, progress
+        self._progress = progress
         partitions = topics.ensure_topics(settings)
         self._partitions = partitions
         self._partition = [partition_of(key, partitions) for key in (*self._keys, b"")]
@@ -118,7 +119,7 @@ class Publisher:
                 events += self._publish(batch)
         self._producer.poll(0 if events else min(timeout_s, LINGER_S))
         if self.failure:
-            raise self._fault(f"events cannot be published to {self._settings.bootstrap}: {self.failure}")
+            raise KafkaFault(f"events cannot be published to {self._settings.bootstrap}: {self.failure}")
         self._advance()
         return events
 
@@ -181,7 +182,7 @@ class Publisher:
             except BufferError:
                 self._producer.poll(POLL_S)
                 if self.failure:
-                    raise self._fault(self.failure) from None
+                    raise KafkaFault(self.failure) from None
 
     def _delivered(self, chunk: _Chunk, key: bytes, last: int, running_hash: int, error: Any, message: Any) -> None:
         if error is not None:
@@ -234,18 +235,8 @@ class Publisher:
     def _check_same_log(self, log: Path, durable: int) -> None:
         """KafkaFault: what is published is not of this log, and what would follow would not fit."""
         newest = self._acked.newest
-        if not newest:
-            return
-        found = [path for path in log_files(log) if int(path.stem.removeprefix("audit-")) <= newest]
-        at = 0
-        if newest <= durable and found:
-            file = open_file(found[-1])
-            at = int(file.slots[newest - file.header.first_sequence]["running_hash"])
-        if at != self._acked.newest_hash:
-            raise self._fault(
-                f"topic {self._settings.topic} has record {newest}, and this exchange's log does not: another exchange published "
-                "there, or a failover lost records; give another topic (its readers begin anew)"
-            )
+        if newest and AuditLog(log, lambda: durable).hash_of(newest) != self._acked.newest_hash:
+            raise not_of_this_log(self._settings.topic, newest)
 
 
 def run_publisher(plan: Plan, ready: Callable[[], None]) -> int:
@@ -263,7 +254,7 @@ def run_publisher(plan: Plan, ready: Callable[[], None]) -> int:
 
 def _publish(plan: Plan, pipeline: Pipeline, told: threading.Event) -> None:
     """As long as Kafka, and our place as the primary, last."""
-    from matchmark.reference.events.topics import KafkaFault, log
+    from matchmark.reference.events.topics import log
 
     assert plan.config.publisher
     names = [symbol.name for symbol in plan.config.symbols]

@@ -7,8 +7,9 @@ read where the writer has made it durable, so nothing is passed on that a power 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,11 +27,13 @@ class Batch(NamedTuple):
     """Events of whole commands, in the engine's order for each symbol.
 
     `records`: AUDIT_RECORD, shape (n,), kind 2 alone. `next_offset`: where to go on in `partition` once they are dealt with.
+    `offsets`: where the events came in the log's order from a topic of many partitions, by partition where to go on in it.
     """
 
     partition: int
     next_offset: int
     records: Records
+    offsets: Mapping[int, int] = MappingProxyType({})
 
 
 class Source(Protocol):
@@ -61,6 +64,11 @@ class AuditLog:
 
     def close(self) -> None:
         self._file = None
+
+    def hash_of(self, sequence: int) -> int | None:
+        """Running hash of a record; None: it is not on the disk."""
+        slots = self._slots(sequence, self._durable(), 1)
+        return int(slots[0]["running_hash"]) if len(slots) else None
 
     def _read(self) -> Batch | None:
         durable = self._durable()

@@ -13,16 +13,15 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from matchmark.reference.config_kafka import KafkaSettings
+from matchmark.reference.events.faults import KafkaFault
 
 ANSWER_S = 10.0
+READER_ANSWER_S = 3.0
+"""A reader tries again by itself, and may have to end meanwhile."""
 WATERMARK, PARTITIONS = 0, 1
 """Partitions of the progress topic: how far all is published; what each partition held at some moment."""
 
 log = logging.getLogger("matchmark.kafka")
-
-
-class KafkaFault(OSError):
-    """Kafka cannot be reached, or does not have what it must have. One sentence."""
 
 
 def quiet(settings: KafkaSettings, **more: Any) -> dict[str, Any]:
@@ -73,11 +72,13 @@ def suppress_existing() -> Iterator[None]:
             raise
 
 
-def partitions_of(client: AdminClient | Consumer, topic: str, patience_s: float = 2.0) -> int:
+def partitions_of(
+    client: AdminClient | Consumer, topic: str, patience_s: float = 2.0, answer_s: float = ANSWER_S
+) -> int:
     """How many partitions the topic has. KafkaFault: there is no such topic, or within `patience_s` no leader for all of it."""
     until = time.monotonic() + patience_s
     while True:  # a topic is made on one broker, and the others hear of it later
-        said = client.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        said = client.list_topics(topic, timeout=answer_s).topics[topic]
         led = [part for part in said.partitions.values() if part.leader >= 0]
         if said.error is None and led and len(led) == len(said.partitions):
             return len(led)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ from matchmark.native.pipeline import Pipeline
 from matchmark.native.pipeline_records import Role
 from matchmark.reference.audit_log import AuditLogError
 from matchmark.reference.config_ledger import EMBEDDED
-from matchmark.reference.events.source import AuditLog
+from matchmark.reference.events.faults import GapError
+from matchmark.reference.events.opening import open_source, source_name
+from matchmark.reference.events.source import AuditLog, Source
 from matchmark.reference.ledger.opening import Opening
 from matchmark.reference.ledger.postings import Holds, PoisonRecord
 from matchmark.reference.ledger.server import Server, ServerError, dsn_of
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 AGAIN_S = 0.5
 POLL_S = 0.2
+UNKNOWN_S = 10.0
+"""So long may the log lack what is entered before it is another one."""
 
 
 def run_ledger(plan: Plan, ready: Callable[[], None]) -> int:
@@ -43,14 +48,20 @@ def run_ledger(plan: Plan, ready: Callable[[], None]) -> int:
         pass
     settings = plan.config.ledger
     assert settings
+
+    def durable() -> int:
+        return int(pipeline.status().durable_sequence)
+
     server = Server(plan.data / "ledger") if settings.dsn == EMBEDDED else None
     keeper = Keeper(
         dsn_of(settings, plan.data),
         server,
         Opening(plan.config.accounts, plan.config.symbols),
         plan.log,
-        lambda: int(pipeline.status().durable_sequence),
+        durable,
         lambda **words: plan.board.set_side("ledger", **words),
+        source_name(plan),
+        lambda next_record, offsets: open_source(plan, durable, next_record, offsets),
     )
     try:
         keeper.run(told)
@@ -62,7 +73,10 @@ def run_ledger(plan: Plan, ready: Callable[[], None]) -> int:
 
 
 class Keeper:
-    """Enters records until it is told to stop. `durable`: the last record on the disk. `tell`: numbers for /status."""
+    """Enters records until it is told to stop. `durable`: the last record on the disk. `tell`: numbers for /status.
+
+    `open_it` opens the source named `source`: at a record of the log, with the offsets that are kept for it.
+    """
 
     def __init__(
         self,
@@ -72,9 +86,12 @@ class Keeper:
         log: Path,
         durable: Callable[[], int],
         tell: Callable[..., None],
+        source: str,
+        open_it: Callable[[int, Mapping[int, int]], Source],
     ) -> None:
         self._dsn, self._server, self._opening, self._log = dsn, server, opening, log
         self._durable, self._tell = durable, tell
+        self._source, self._open, self._begin_anew = source, open_it, False
         self._said = ""
         self._before = (0, 0)
 
@@ -88,6 +105,7 @@ class Keeper:
                     self._enter(connection, told)
             except (psycopg.OperationalError, psycopg.InterfaceError, ServerError, LedgerBusy, OSError) as error:
                 self._tell(connected=0)
+                self._begin_anew = self._begin_anew or isinstance(error, GapError)
                 if not told.is_set():
                     self._say(f"the ledger is behind, trading goes on: {_sentence(error)}")
                 told.wait(AGAIN_S)
@@ -100,15 +118,18 @@ class Keeper:
 
     def _enter(self, connection: psycopg.Connection[tuple[object, ...]], told: threading.Event) -> None:
         holds = Holds()
-        writer = Writer(connection, self._opening, holds)
-        self._rebuild(writer, holds, told)
-        self._tell(connected=1, sequence=writer.last_sequence)
-        if self._said:
-            self._said = ""
-            _print("the ledger is connected")
-        source = AuditLog(self._log, self._durable, writer.next_offset)
+        writer = Writer(connection, self._opening, holds, self._source)
+        if self._begin_anew:
+            writer.forget_offsets()
+            self._begin_anew = False
+        source = self._open(writer.next_offset, writer.offsets)  # before the log is read: Kafka may be away
         done = self._before
         try:
+            self._rebuild(writer, holds, told)
+            self._tell(connected=1, sequence=writer.last_sequence)
+            if self._said:
+                self._said = ""
+                _print("the ledger is connected")
             while not told.is_set():
                 batches = source.poll(POLL_S)
                 for batch in batches:
@@ -131,6 +152,9 @@ class Keeper:
         last = writer.last_sequence
         if not last:
             return
+        until = time.monotonic() + UNKNOWN_S
+        while self._durable() < last and time.monotonic() < until and not told.wait(POLL_S):
+            pass  # a primary that has just taken over
         source = AuditLog(self._log, lambda: last)
         running: int | None = None
         try:

@@ -20,11 +20,14 @@ CREATE TABLE ledger_asset (
     name text NOT NULL UNIQUE
 );
 
+-- source audit-log, partition 0: the place in the log, whatever it was read from. source kafka:TOPIC: the place in each partition.
 CREATE TABLE ledger_offset (
-    partition integer PRIMARY KEY,
+    source text NOT NULL DEFAULT 'audit-log',
+    partition integer NOT NULL,
     next_offset bigint NOT NULL,
     last_sequence bigint NOT NULL,
-    last_hash bigint NOT NULL
+    last_hash bigint NOT NULL,
+    PRIMARY KEY (source, partition)
 );
 
 -- account -1 is equity: where opening balances come from. It alone may be negative.

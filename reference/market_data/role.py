@@ -1,7 +1,7 @@
-"""The role `market_data` of the exchange: WebSocket servers, a process each, that read the audit log for themselves.
+"""The role `market_data` of the exchange: WebSocket servers, a process each, that read Kafka or the audit log for themselves.
 
-Each process makes its own books of all symbols, so that it depends on no other and on nothing that could be down but the
-exchange. They share one port, and the kernel deals the clients out.
+Each process makes its own books of all symbols, so that it depends on no other. They share one port, and the kernel deals the
+clients out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from matchmark.native.pipeline_records import Durability, Role
 from matchmark.reference.audit_log import AuditLogError
 from matchmark.reference.board import SIDE_COUNTERS
 from matchmark.reference.config_market_data import MarketDataSettings
-from matchmark.reference.events.source import AuditLog
+from matchmark.reference.events.opening import Awaited, kafka_of, open_source
 from matchmark.reference.market_data.recall import from_log
 from matchmark.reference.market_data.server import Feed, Server
 from matchmark.reference.market_data.sockets import listen
@@ -144,7 +144,12 @@ def _serve(
     assert plan.websocket_socket is not None
 
     durable = _safe(pipeline)
-    source = AuditLog(plan.log, durable)
+    # A server serves at once, and says stale, while there is no Kafka. What is published was safe to be.
+    source = (
+        Awaited(lambda: open_source(plan, lambda: int(pipeline.durable_sequence)), "market data")
+        if kafka_of(plan)
+        else open_source(plan, durable)
+    )
     feed = Feed(source, durable, from_log(plan.log, settings.recover_trades), lambda: pipeline.status().sequence)
     names = [symbol.name for symbol in plan.config.symbols]
     server = Server(feed, names, Keys(plan.keys / "keys"), settings, over, tell)

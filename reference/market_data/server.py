@@ -81,6 +81,8 @@ class Server:
         self._recalls: set[asyncio.Task[None]] = set()
         self._failed: BaseException | None = None
         self._mark, self._mark_since = feed.durable(), time.monotonic()
+        self._read_to = 0
+        """The last record that is dealt with; it need not tell an event."""
         self._begin_ns = self._ticked_ns = now_ns()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -144,6 +146,7 @@ class Server:
             batches = self._feed.source.poll(0.0)
             for batch in batches:
                 self.hub.take(batch.records, now)
+                self._read_to = batch.next_offset - 1
             self.hub.due(now_ns())
             self._judge_age()
             self.hub.settle()
@@ -155,7 +158,7 @@ class Server:
             self._failed = error
             self._done.set()
             raise
-        if batches and self.hub.conflator.sequence < self._mark:
+        if batches and self._read_to < self._mark:
             self._loop.call_soon(self._tick)
             return
         due = self.hub.conflator.next_due_ns
@@ -165,13 +168,13 @@ class Server:
     def _judge_age(self) -> None:
         """Stale: what there was `stale_s` ago has not come yet."""
         now, hub = time.monotonic(), self.hub
-        if hub.conflator.sequence >= self._mark:
+        if self._read_to >= self._mark:
             self._mark, self._mark_since = (self._feed.made or self._feed.durable)(), now
             if hub.stale is not None:
                 hub.live = True
                 hub.set_stale(None)
         elif hub.stale is None and now - self._mark_since > self._settings.stale_s:
-            behind = self._mark - hub.conflator.sequence
+            behind = self._mark - self._read_to
             since = now_ns() - round((now - self._mark_since) * 1e9)
             hub.set_stale({"op": "stale", "since_ns": since, "why": f"the feed is {behind} records behind"})
 

@@ -92,6 +92,13 @@ def test_settings() -> None:
     table = {"bootstrap": "h:1", "topic": "t", "partitions": 3, "replication": 1}
     assert kafka_settings(Source.of({"kafka": table})) == KafkaSettings("h:1", "t", 3, 1)
     assert kafka_settings(Source.of({"kafka": table}), "other:5") == KafkaSettings("other:5", "t", 3, 1)
+    said = {"topic": "mine", "partitions": "7"}
+    assert kafka_settings(Source.of({"kafka": table}), None, said) == KafkaSettings("h:1", "mine", 7, 1)
+    by_log = {**table, "readers": "log"}
+    assert kafka_settings(Source.of({"kafka": by_log})) == KafkaSettings("h:1", "t", 3, 1, "log")
+    for wrong in ({"partitions": "0"}, {"partitions": "x"}, {"topic": "a b"}):
+        with pytest.raises(ConfigError, match="--kafka-"):
+            kafka_settings(Source.of({"kafka": table}), None, wrong)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,7 @@ def test_settings() -> None:
         ({"bootstrap": "h:1", "partitions": 0}, "whole number from 1"),
         ({"bootstrap": "h:1", "replication": "3"}, "whole number from 1"),
         ({"bootstrap": "h:1", "acks": "1"}, "unknown key"),
+        ({"bootstrap": "h:1", "readers": "both"}, "kafka or log"),
     ],
 )
 def test_mistakes_in_settings_are_said(table: dict[str, object], says: str) -> None:

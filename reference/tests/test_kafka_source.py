@@ -16,10 +16,10 @@ from confluent_kafka import Producer
 
 from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events import topics
-from matchmark.reference.events.kafka import GapError, KafkaSource
+from matchmark.reference.events.faults import GapError, KafkaFault
+from matchmark.reference.events.kafka import KafkaSource
 from matchmark.reference.events.message import pack, partition_of
 from matchmark.reference.events.source import Batch
-from matchmark.reference.events.topics import KafkaFault
 from matchmark.reference.services.kafka_brokers import Brokers
 
 from .test_kafka_messages import records
@@ -102,6 +102,21 @@ def test_a_beginning_that_is_none_is_a_gap(kafka: Brokers, opened: list[KafkaSou
     opened.append(KafkaSource(topic.settings))
     with pytest.raises(GapError):
         take(opened[0], 1)
+
+
+def test_a_reader_that_has_all_up_to_a_record_is_told_a_gap_behind_it_alone(
+    kafka: Brokers, opened: list[KafkaSource]
+) -> None:
+    topic = Topic(kafka, "s.trusted")
+    topic.put(b"A", 5, 8, previous=3)  # what was before has been thrown away
+    topic.put(b"A", 9, previous=8)
+    opened.append(KafkaSource(topic.settings, trusted=6))
+    assert numbers(take(opened[0], 2)) == [8, 9]
+    topic.put(b"B", 4, previous=0)
+    topic.put(b"B", 12, previous=11)
+    opened.append(KafkaSource(topic.settings, trusted=10))
+    with pytest.raises(GapError, match="record 11, and the last that came is 10"):
+        take(opened[1], 1)
 
 
 def test_a_poison_record_is_passed_over(kafka: Brokers, opened: list[KafkaSource]) -> None:

@@ -134,6 +134,33 @@ def test_a_second_writer_or_another_configuration_is_refused(databases: Database
         Writer(c, opening((Account("B"),)), Holds())
 
 
+def test_offsets_of_a_topic_move_with_the_entries_or_not_at_all(databases: Databases) -> None:
+    dsn, e = databases.fresh(), Events()
+    e.accept(0, BUY, 10, 100)
+    with connect(dsn) as c:
+        Writer(c, opening(), Holds()).enter(e.batch())
+        # As a ledger of the first version has it, which knew of the log alone.
+        c.execute("ALTER TABLE ledger_offset DROP COLUMN source, ADD PRIMARY KEY (partition)")
+        c.execute("UPDATE ledger_meta SET version = 1")
+    e.accept(1, BUY, 10, 100)
+    with connect(dsn) as c:
+        w = Writer(c, opening(), Holds(), "kafka:t")
+        assert (w.last_sequence, w.next_offset, w.offsets) == (1, 2, {})
+        w.enter(e.batch()._replace(offsets={0: 5, 3: 7}))
+        assert w.lines == 1, "what is entered already is left out"
+        e.accept(0, BUY, 10, 10**9)
+        with pytest.raises(PoisonRecord):
+            w.enter(e.batch(2)._replace(offsets={0: 9}))
+    for source, kept in (("kafka:other", {}), ("kafka:t", {0: 5, 3: 7})):
+        with connect(dsn) as c:
+            w = Writer(c, opening(), Holds(), source)
+            assert (w.last_sequence, w.offsets) == (2, kept)
+            w.forget_offsets()
+    with connect(dsn) as c:
+        w = Writer(c, opening(), Holds(), "kafka:t")
+        assert (w.last_sequence, w.next_offset, w.offsets) == (2, 3, {}), "the place in the log is not forgotten"
+
+
 class Flow:
     """Random orders, and what balances must be: counted by order, without the ledger's lines."""
 
