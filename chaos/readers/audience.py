@@ -14,6 +14,7 @@ from matchmark.chaos.readers.topic import TopicJudge, TopicReader, differ, seque
 from matchmark.chaos.readers.truth import Amount, Balances, Key, Truth
 from matchmark.conformance.checks import audit_format as f
 from matchmark.conformance.checks.audit_format import Bytes, Records
+from matchmark.conformance.hooks import HookFailed
 from matchmark.conformance.market_data.decoder import DEPTH, JSON, PROTOBUF, QUOTES, Decoder
 from matchmark.conformance.market_data.updates import Update
 from matchmark.conformance.packets.feed_book import FeedBroken
@@ -28,7 +29,8 @@ Heard = Joined | Update
 
 
 class Audience:
-    """`follow` keeps up with the log and what was told; what was wrong is in `wrongs`, each kind of reader's first few."""
+    """`follow` keeps up with the log and what was told; what was wrong is in `wrongs`, the first few. HookFailed: nobody can be
+    judged, for the log contradicts itself, or one of the kit's own readers has failed."""
 
     def __init__(
         self,
@@ -73,14 +75,15 @@ class Audience:
             try:
                 self.truth.take(records)
             except FeedBroken as error:
-                self.wrong(f"the log contradicts itself: {error}")
-                raise
+                raise HookFailed(f"the log contradicts itself: {error}") from None
             self.accounts.take(records)
             self._records.append(records)
             rows = records.view(np.uint8).reshape(-1, f.RECORD_BYTES)[records["kind"] == f.Kind.EVENT]
             self._events.append(rows)
             self._awaited = np.union1d(self._awaited, sequences_of(rows))
         for listener, judge, heard in zip(self.listeners, self._judges, self.heard, strict=True):
+            if listener.failure:
+                raise HookFailed(f"the kit's subscriber {listener.manner.name} ended: {listener.failure}")
             while listener.fresh and _sequence(listener.fresh[0]) <= self.truth.position:
                 heard.append(listener.fresh.popleft())
                 self.wrong(judge.take(heard[-1], self.truth))

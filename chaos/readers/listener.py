@@ -47,7 +47,8 @@ class Listener:
         self.refused: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.joins = 0
-        self.connected = False
+        self.failure = ""
+        """What ended its thread."""
         self._known: dict[str, int] = {}
         self._feed = Feed(url, decoder, token)
         self._told = threading.Event()
@@ -60,17 +61,21 @@ class Listener:
         self._feed.close()
 
     def _run(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:  # told to whoever judges it
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _listen(self) -> None:
         while not self._told.is_set():
             subscriber = self._joined()
             if subscriber is None:
                 self._told.wait(AGAIN_S)
                 continue
-            self.connected = True
             while subscriber.ended is None and not self._told.is_set():
                 self._take(subscriber)
                 time.sleep(POLL_S)
             self._take(subscriber)
-            self.connected = False
             self._leave(subscriber)
 
     def _joined(self) -> Subscriber | None:

@@ -25,7 +25,7 @@ class Kafka:
         """All of them in step. ServiceError: they cannot be had."""
         if self._brokers is None:
             self._folder = Path(tempfile.mkdtemp(prefix="matchmark-brokers-"))
-            self._brokers = Brokers(self._folder, lambda words: None, dies_with_us=True)
+            self._brokers = Brokers(self._folder, lambda words: None, dies_with_us=True, quick=True)
             self._brokers.up(BROKERS)
         return self._brokers
 

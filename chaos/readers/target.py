@@ -29,8 +29,9 @@ from matchmark.chaos.schedule import Step
 from matchmark.chaos.target import SYMBOLS, OneMember
 from matchmark.conformance.checks import audit_ledger as ledgers
 from matchmark.conformance.checks.audit_steps import steps
-from matchmark.conformance.hooks import waited
+from matchmark.conformance.hooks import HookFailed, waited
 from matchmark.conformance.lab_load import Load
+from matchmark.conformance.targets.base import TargetUnavailable
 from matchmark.conformance.targets.profile import Profile
 from matchmark.conformance.venue import decoder_beside
 from matchmark.load.fix_load import FixLoad
@@ -84,7 +85,10 @@ class ReadExchange(OneMember):
 
     def start(self) -> None:
         self.lab.start("--config", str(self._config), "--ws-port", "0", "--ledger", "embedded")
-        waited(lambda: bool(self._side("publisher").get("connected") and self._side("ledger").get("connected")), ROLE_S)
+        if not waited(lambda: all(self._side(role).get("connected") for role in ("publisher", "ledger")), ROLE_S):
+            raise TargetUnavailable(
+                f"publisher and ledger do not work after {ROLE_S:.0f} s{self.lab.instance.last_words()}"
+            )
         lab, names = self.lab, [self.lab.instrument(n).symbol for n in range(self._said["symbols"][0]["count"])]
         rules = decoder_beside(self.profile, self.profile.tables["market_data"])
         token = lab.token(lab.accounts[0])
@@ -133,9 +137,9 @@ class ReadExchange(OneMember):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         if step.role == kills.BROKER:
-            self._killed += 1
             self._brokers.kill(self._broker)
             self._brokers.start(self._broker)
+            self._killed += 1
         if step.role in kills.STARTED_AGAIN:
             if not waited(lambda: self._pid(step.role) not in (0, old), ROLE_S, POLL_S):
                 wrongs.append(f"after kill -9 nobody started the {step.role} again within {ROLE_S:.0f} s")
@@ -168,9 +172,7 @@ class ReadExchange(OneMember):
 
     def _victim(self, role: str) -> int:
         if role == kills.BROKER:
-            return next(
-                b.pid for b in self._brokers.brokers if b.number == 1 + (self._killed + 1) % len(self._brokers.brokers)
-            )
+            return next(b.pid for b in self._brokers.brokers if b.number == self._broker)
         cluster = self.lab.folder / "ledger/pg"
         ask: dict[str, Callable[[], list[int]]] = {
             kills.CHILD: lambda: kills.children(self._pid(role)),
@@ -228,6 +230,12 @@ class ReadExchange(OneMember):
     # --- the end ---
 
     def finish(self) -> list[str]:
+        try:
+            return self._finish()
+        except HookFailed as error:
+            return [str(error)]
+
+    def _finish(self) -> list[str]:
         assert self._flow is not None
         self._flow.stop()
         if not self._flow.settle():
