@@ -88,7 +88,7 @@ class Brokers:
         self.directory.mkdir(parents=True, exist_ok=True)
         if not self.brokers:
             ports = _free_ports(2 * count)
-            self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            self.cluster_id = new_cluster_id()
             self.brokers = [Broker(n + 1, ports[2 * n], ports[2 * n + 1]) for n in range(count)]
         elif not any(broker.runs for broker in self.brokers):
             self._leave_ports_that_others_have()
@@ -245,6 +245,13 @@ class Brokers:
         return next((line for line in reversed(lines) if "ERROR" in line or "Exception" in line), "it said nothing")[
             :300
         ]
+
+
+def new_cluster_id() -> str:
+    """As Kafka makes them: none begins with a dash, which its own tools would take for an option."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
 
 
 def _born(pid: int) -> int:
