@@ -114,3 +114,5 @@ class Listener:
                 self.unreadable.append(h.why)
             elif isinstance(h, Dropped):
                 self.dropped[h.reason] += 1
+            elif isinstance(h, Refused):
+                self.refused[h.reason] += 1

@@ -26,7 +26,11 @@ class Kafka:
         if self._brokers is None:
             self._folder = Path(tempfile.mkdtemp(prefix="matchmark-brokers-"))
             self._brokers = Brokers(self._folder, lambda words: None, dies_with_us=True, quick=True)
-            self._brokers.up(BROKERS)
+            try:
+                self._brokers.up(BROKERS)
+            except BaseException:
+                self.close()
+                raise
         return self._brokers
 
     def close(self) -> None:
