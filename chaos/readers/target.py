@@ -40,6 +40,7 @@ from matchmark.reference.services.kafka_jars import ServiceError
 
 CAUGHT_UP_S = 120.0
 """More than any reader may need; how long it did need is measured."""
+START_S = 240.0
 ROLE_S = 60.0
 POLL_S = 0.02
 STRIKES_S = 0.2
@@ -85,9 +86,9 @@ class ReadExchange(OneMember):
 
     def start(self) -> None:
         self.lab.start("--config", str(self._config), "--ws-port", "0", "--ledger", "embedded")
-        if not waited(lambda: all(self._side(role).get("connected") for role in ("publisher", "ledger")), ROLE_S):
+        if not waited(self._all_connected, START_S, 0.1):
             raise TargetUnavailable(
-                f"publisher and ledger do not work after {ROLE_S:.0f} s{self.lab.instance.last_words()}"
+                f"publisher and ledger do not work after {START_S:.0f} s{self.lab.instance.last_words()}"
             )
         lab, names = self.lab, [self.lab.instrument(n).symbol for n in range(self._said["symbols"][0]["count"])]
         rules = decoder_beside(self.profile, self.profile.tables["market_data"])
@@ -99,6 +100,9 @@ class ReadExchange(OneMember):
         seed = f"{OTHERS}{self._chance.randrange(1000)}"
         self._flow = SlowLoad(lab, lab.accounts[-2:], seed, burst=3)
         self._flow.__enter__()
+
+    def _all_connected(self) -> bool:
+        return all(self._side(role).get("connected") for role in ("publisher", "ledger"))
 
     def _balances(self, names: Sequence[str]) -> Balances:
         account, symbol = self._said["accounts"][0], self._said["symbols"][0]
