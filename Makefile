@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify certify-full test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long third-party docs proto wheel test-wheel flow clean
+.PHONY: help build certify certify-full test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,6 +73,12 @@ chaos: build    ## a game day of ten minutes: kills and power cuts under load, n
 
 chaos-long: build  ## the long one: 200 kills and 200 power cuts
 	$(BIN)/matchmark chaos run --target exchange --kills 200 --cuts 200 --seed 1 --out out/chaos-long
+
+chaos-readers: build  ## 200 kills of publisher, market data, ledger, brokers and PostgreSQL under load: all say what the log says
+	$(BIN)/matchmark chaos run --target exchange --scenario readers --kills 200 --seed 1 --out out/chaos-readers
+
+chaos-readers-short: build  ## ten of them
+	$(BIN)/matchmark chaos run --target exchange --scenario readers --kills 10 --seed 1 --out out/chaos-readers-short
 
 third-party: build  ## certify the example engines and write docs/third-party.md
 	$(BIN)/matchmark third-party

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matchmark.chaos.checks import Finding, Losses, findings, losses
+from matchmark.chaos.controls import Caught
 from matchmark.chaos.evidence import Evidence, Injected
-from matchmark.chaos.recovery import Recovery, recoveries
+from matchmark.chaos.recovery import Recovery, Silence, recoveries, silence, stood_still
 from matchmark.chaos.schedule import EpisodePlan, Step
 from matchmark.chaos.target import Target
 from matchmark.conformance.hooks import HookFailed
@@ -43,6 +44,10 @@ class Outcome:
     losses: Losses | None = None
     busy_s: float = 0.0
     """How long orders were sent."""
+    silence: Silence | None = None
+    """Of a day of the readers."""
+    controls: list[Caught] = field(default_factory=list)
+    """Those that the target had of its own."""
     blocked: str = ""
 
     @property
@@ -122,11 +127,15 @@ def _judge(outcome: Outcome, target: Target, load: FixLoad, settled: bool, troub
         outcome.found = [Finding("trouble", 1, text) for text in trouble]
         return
     outcome.counts = counts = load.counts()
-    e = Evidence.of(load, log.records, outcome.faults, [str(fault) for fault in log.faults], settled=settled)
+    structure = [str(fault) for fault in log.faults]
+    e = Evidence.of(load, log.records, outcome.faults, structure, settled=settled, others=target.others)
     outcome.evidence, outcome.recoveries = e, recoveries(e)
     wrongs = [text for fault in outcome.faults for text in fault.wrongs]
     outcome.found = [Finding("trouble", 1, text) for text in (*trouble, *wrongs)] + findings(e)
     outcome.losses = losses(e)
+    if outcome.plan.readers:
+        outcome.silence = silence(e)
+        outcome.found += [Finding("trouble", 1, text) for text in stood_still(outcome.silence)]
     if counts.full or any(len(orders) == e.capacity for orders in e.orders):
         outcome.blocked = "the load's ledger was full before the end: fewer faults an episode, or a lower rate"
     for count, what in (

@@ -42,6 +42,8 @@ class Injected:
     detail: str = ""
     wrongs: tuple[str, ...] = ()
     """What was seen to be wrong at the time."""
+    caught_up_ns: int = 0
+    """Of a reader's: how long it took until all readers had what the log has; 0: they never had, or it was none of theirs."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ class Evidence:
     """Sessions began anew on the way: reports may be missing."""
     settled: bool = True
     """At the end everything had been answered."""
+    others: bytes = b""
+    """ClOrdIDs that begin so are another client's, of whom this evidence knows nothing; empty: there is none."""
 
     @classmethod
-    def of(
-        cls, load: FixLoad, records: Records, faults: list[Injected], structure: list[str], **more: bool
-    ) -> Evidence:
+    def of(cls, load: FixLoad, records: Records, faults: list[Injected], structure: list[str], **more: Any) -> Evidence:
         sent = [int(np.count_nonzero(orders["sent_ns"])) for orders in load.orders]
         orders = [all_of[:n].copy() for all_of, n in zip(load.orders, sent, strict=True)]
         plans = [load.plans(session, n) for session, n in enumerate(sent)]
@@ -114,7 +116,10 @@ class Evidence:
         # The body lies in a gap of RECORD, which numpy does not copy: view first, pick then.
         commands: Array = self.records.view(f.COMMAND)[self.records["kind"] == f.Kind.COMMAND]
         ours: Array = commands[(commands["op"] == Op.NEW) | (commands["op"] == Op.CANCEL)]
-        return ours
+        if not self.others:
+            return ours
+        mine: Array = ours[~np.char.startswith(ours["text"], self.others)]
+        return mine
 
     @cached_property
     def command_rows(self) -> Ints:

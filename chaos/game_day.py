@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from matchmark.chaos.faults.disk import DiskFailed
 from matchmark.chaos.faults.machine import MachineFailed
 from matchmark.chaos.live_controls import LIVE, Live
 from matchmark.chaos.pair import PairOfMembers
-from matchmark.chaos.recovery import Spread, spread
+from matchmark.chaos.readers.kills import ROLES
+from matchmark.chaos.readers.services import Kafka, ServiceError
+from matchmark.chaos.readers.target import ReadExchange
+from matchmark.chaos.recovery import Silence, Spread, spread
 from matchmark.chaos.scenarios import BY_NAME, Scenario
 from matchmark.chaos.schedule import EpisodePlan, episodes
 from matchmark.chaos.target import OneMember, Target, sessions_of, settings_of
@@ -34,6 +37,8 @@ FAULTS = ("kill", "failover", "cut", "pause", "zombie", "lonely")
 LOAD_S_MAX = 12
 PAIR_S_MAX = 40
 """Of an episode: so long the ledger has room at the full rate."""
+READER_S_MAX = 60
+"""Of each kill of a reader: the load goes on until all have caught up."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,18 @@ class Result:
         ]
         return spread(gaps)
 
+    def caught_up(self, role: str) -> Spread | None:
+        """Of the readers' kills of that role: until all readers had what the log has."""
+        return spread([f.caught_up_ns for o in self.outcomes for f in o.faults if f.role == role and f.caught_up_ns])
+
+    @property
+    def silences(self) -> list[Silence]:
+        return [o.silence for o in self.outcomes if o.silence]
+
+    def of_role(self, role: str) -> int:
+        """How many kills of readers were of it."""
+        return sum(f.role == role for o in self.outcomes if o.plan.readers for f in o.faults)
+
 
 def schedule(day: Day) -> tuple[list[EpisodePlan], list[str]]:
     """The episodes, and what is left out and why."""
@@ -118,11 +135,15 @@ def schedule(day: Day) -> tuple[list[EpisodePlan], list[str]]:
             skipped.append(f"{scenario.name}: {reason}")
         elif not targets:
             what = "[cluster] members = 2 with its hooks" if scenario.pair else str(scenario.capability)
+            what = "itself the reference exchange, which this needs" if scenario.readers else what
             skipped.append(f"{scenario.name}: the target does not declare {what}")
         else:
             steps = _steps(scenario, wanted, day)
-            drawn = episodes(scenario.name, targets, scenario.possible(), scenario.kinds, steps, day.rate, day.seed)
-            plans += [replace(plan, pair=scenario.pair) for plan in drawn]
+            drawn = episodes(
+                scenario.name, targets, scenario.possible(), scenario.kinds, steps, min(day.rate, scenario.rate_max), day.seed,
+                scenario.steps_max,
+            )  # fmt: skip
+            plans += [replace(plan, pair=scenario.pair, readers=scenario.readers) for plan in drawn]
     return plans, skipped
 
 
@@ -134,6 +155,7 @@ def _targets(scenario: Scenario, day: Day) -> list[str]:
         paired = hooks and profile.tables.get("cluster", {}).get("members", 1) >= 2
         alone = "start" in profile.tables["hooks"] and profile.tables["audit_log"]["durability"] != "replicated"
         declared = scenario.capability in (None, *profile.info.capabilities)
+        declared = declared and (day.built_in or not scenario.readers)
         if declared and (paired if scenario.pair else alone):
             out.append(name)
     return out
@@ -152,16 +174,10 @@ def _steps(scenario: Scenario, wanted: Sequence[Scenario], day: Day) -> int:
 def run(day: Day, plans: Sequence[EpisodePlan], watch: Watch, keep: Callable[[Outcome], None]) -> Result:
     """`keep` is given each outcome as soon as it is there, with its evidence, which is dropped then."""
     result, began = Result(day), time.monotonic()
-    for n, plan in enumerate(plans):
-        watch("episode", {"plan": plan, "number": n, "of": len(plans)})
-        outcome = _episode(day, plan, day.rate, watch, n)
-        result.outcomes.append(outcome)
-        if day.controls and not result.controls and outcome.evidence is not None and not outcome.found:
-            result.controls = planted(outcome.evidence)
-        keep(outcome)
-        outcome.evidence = None
-        watch("outcome", {"outcome": outcome})
-    for n, control in enumerate(LIVE if day.controls else ()):
+    with closing(Kafka()) as kafka:
+        _episodes(day, plans, watch, keep, result, kafka)
+    live = LIVE if day.controls and not all(plan.readers for plan in plans) else ()
+    for n, control in enumerate(live):
         if control.reference_only and not day.built_in:
             continue
         watch("control", {"name": control.name})
@@ -171,25 +187,57 @@ def run(day: Day, plans: Sequence[EpisodePlan], watch: Watch, keep: Callable[[Ou
     return result
 
 
-def _episode(day: Day, plan: EpisodePlan, rate: int, watch: Watch, n: int) -> Outcome:
+def _episodes(
+    day: Day,
+    plans: Sequence[EpisodePlan],
+    watch: Watch,
+    keep: Callable[[Outcome], None],
+    result: Result,
+    kafka: Kafka,
+) -> None:
+    sown = False
+    for n, plan in enumerate(plans):
+        watch("episode", {"plan": plan, "number": n, "of": len(plans)})
+        rate = min(day.rate, BY_NAME[plan.scenario].rate_max)
+        own = day.controls and not any(o.controls for o in result.outcomes)
+        outcome = _episode(day, plan, rate, watch, n, kafka, own)
+        result.outcomes.append(outcome)
+        if day.controls and not sown and outcome.evidence is not None and not outcome.found:
+            result.controls += planted(outcome.evidence)
+            sown = True
+        for caught in outcome.controls:
+            result.controls.append(caught)
+            watch("caught", {"caught": caught})
+        keep(outcome)
+        outcome.evidence = None
+        watch("outcome", {"outcome": outcome})
+
+
+def _episode(day: Day, plan: EpisodePlan, rate: int, watch: Watch, n: int, kafka: Kafka, controls: bool) -> Outcome:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
-            _target(day, plan, Path(folder)) as target,
+            _target(day, plan, Path(folder), kafka, n, controls) as target,
         ):
-            return _played(day, plan, target, target.lab, rate, watch, n)
-    except (DiskFailed, MachineFailed) as error:
+            outcome = _played(day, plan, target, target.lab, rate, watch, n)
+            outcome.controls = target.caught if isinstance(target, ReadExchange) else []
+            return outcome
+    except (DiskFailed, MachineFailed, ServiceError) as error:
         return Outcome(plan, blocked=str(error))
 
 
 @contextmanager
-def _target(day: Day, plan: EpisodePlan, folder: Path) -> Iterator[OneMember | PairOfMembers]:
+def _target(
+    day: Day, plan: EpisodePlan, folder: Path, kafka: Kafka, n: int, controls: bool
+) -> Iterator[OneMember | PairOfMembers]:
     profile = day.profiles[plan.target]
-    target = (
-        PairOfMembers(profile, folder, plan.storage, day.heartbeat_s)
-        if plan.pair
-        else OneMember(profile, folder, plan.storage)
-    )
+    target: OneMember | PairOfMembers
+    if plan.readers:
+        target = ReadExchange(profile, folder, kafka, f"game-day.{n}", plan.seed, controls)
+    elif plan.pair:
+        target = PairOfMembers(profile, folder, plan.storage, day.heartbeat_s)
+    else:
+        target = OneMember(profile, folder, plan.storage)
     try:
         yield target
     finally:
@@ -200,7 +248,8 @@ def _played(day: Day, plan: EpisodePlan, target: Target, lab: Lab, rate: int, wa
     try:
         target.start()
         run_number = (day.seed * 1009 + n) % 1_000_000
-        capacity = rate * (PAIR_S_MAX if plan.pair else LOAD_S_MAX) // SESSIONS
+        seconds = READER_S_MAX * len(plan.steps) if plan.readers else PAIR_S_MAX if plan.pair else LOAD_S_MAX
+        capacity = rate * seconds // SESSIONS
         patience_ms = int(PATIENCE * day.heartbeat_s * 1000) if plan.pair else 0
         settings = replace(settings_of(lab, plan.seed, run_number, capacity, WINDOW), patience_ms=patience_ms)
         load = FixLoad(settings, sessions_of(lab, SESSIONS))
@@ -263,4 +312,7 @@ def document(result: Result) -> dict[str, Any]:
             for target in result.day.profiles
             if (found := result.recovery(fault, target))
         },
+        "kills_by_reader": {role: n for role in ROLES if (n := result.of_role(role))},
+        "caught_up_ms": {role: vars(found) for role in ROLES if (found := result.caught_up(role))},
+        "acknowledgements": [vars(one) for one in result.silences],
     }

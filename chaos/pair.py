@@ -45,6 +45,8 @@ ENDS_S = 5.0
 class PairOfMembers:
     """`storage` is "plain", or "l1-xfs", "l1-ext4": each member on a machine of its own. `heartbeat_s` is the timeout too."""
 
+    others = b""
+
     def __init__(self, profile: Profile, folder: Path, storage: str, heartbeat_s: float = 1.0) -> None:
         self.profile, self.shared = profile, folder / "shared"
         self.shared.mkdir(parents=True)

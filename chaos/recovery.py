@@ -46,3 +46,52 @@ def spread(gaps_ns: Sequence[int]) -> Spread | None:
         return None
     p50, p99, longest = np.percentile(np.array(gaps_ns) / 1e6, [50, 99, 100])
     return Spread(len(gaps_ns), float(p50), float(p99), float(longest))
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The longest time between two acknowledgements in ms: of the whole episode, and before its first fault.
+
+    Order to acknowledgement, median and 99th percentile: `wait_ms` in the second behind each fault, `calm_ms` before the first.
+    """
+
+    longest_ms: float
+    calm_longest_ms: float
+    wait_ms: tuple[float, float]
+    calm_ms: tuple[float, float]
+
+
+STANDSTILL_MS = 1_000.0
+"""Nobody waits for a reader; a busy machine may take a part of a second."""
+CALM_NS = 100_000_000
+BEHIND_NS = 1_000_000_000
+
+
+def silence(e: Evidence) -> Silence | None:
+    """None: nothing was acknowledged before or after the first fault."""
+    orders = e.sent.orders[e.sent.orders["acknowledged_ns"] > 0]
+    sent, told = orders["sent_ns"].astype(np.int64), orders["acknowledged_ns"].astype(np.int64)
+    if not len(told) or not e.faults:
+        return None
+    first = e.faults[0].at_ns
+    begin = int(sent.min()) + CALM_NS  # logons, and an engine that has seen no order yet
+    struck = np.zeros(len(sent), dtype=bool)
+    for fault in e.faults:
+        struck |= (sent > fault.at_ns) & (sent <= fault.at_ns + BEHIND_NS)
+    moments = np.sort(told[told > begin])
+    calm = (sent > begin) & (sent < first)
+    if not calm.any() or not struck.any():
+        return None
+    longest, calm_longest = (float(np.diff(part).max(initial=0)) / 1e6 for part in (moments, moments[moments < first]))
+    waits = [np.percentile((told - sent)[which] / 1e6, [50, 99]) for which in (struck, calm)]
+    of_struck, of_calm = ((float(p50), float(p99)) for p50, p99 in waits)
+    return Silence(longest, calm_longest, of_struck, of_calm)
+
+
+def stood_still(found: Silence | None) -> list[str]:
+    """Whether trading stopped."""
+    if found is None or found.longest_ms <= max(STANDSTILL_MS, 3 * found.calm_longest_ms):
+        return []
+    return [
+        f"trading stood still for {found.longest_ms:.0f} ms while readers were killed ({found.calm_longest_ms:.0f} ms before)"
+    ]

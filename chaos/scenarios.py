@@ -8,7 +8,9 @@ from functools import partial
 
 from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
-from matchmark.chaos.schedule import ALL, KEEPS, Kind
+from matchmark.chaos.readers.kills import ROLES as READERS
+from matchmark.chaos.readers.services import cannot_read
+from matchmark.chaos.schedule import ALL, KEEPS, STEPS_MAX, Kind
 
 Need = Callable[[], str | None]
 
@@ -28,6 +30,11 @@ class Scenario:
     """Faults of it in a run, where they are neither kills nor cuts."""
     pair: bool = False
     """It needs a primary and a standby."""
+    readers: bool = False
+    """It is played with all who read the exchange, the built-in one alone, and only where it is asked for by name."""
+    rate_max: int = 1 << 30
+    """Orders a second that it can use."""
+    steps_max: int = STEPS_MAX
 
     def possible(self) -> list[str]:
         """Storages that this machine has."""
@@ -47,6 +54,7 @@ L1: tuple[tuple[str, Need], ...] = (
     ("l1-ext4", partial(cannot_have, "ext4")),
 )
 ROLES = ("engine", ALL, "writer", "gateway")
+READERS_RATE, READERS_STEPS = 500, 25
 SCENARIOS = (
     Scenario(
         "kill",
@@ -104,6 +112,16 @@ SCENARIOS = (
         (("plain", nothing),),
         others=4,
         pair=True,
+    ),
+    Scenario(
+        "readers",
+        "kill -9 of publisher, market data, ledger, a broker of Kafka and PostgreSQL; all of them must say what the log says",
+        "kills",
+        (Kind("kill", READERS, shuffled=True),),
+        (("plain", cannot_read),),
+        readers=True,
+        rate_max=READERS_RATE,
+        steps_max=READERS_STEPS,
     ),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

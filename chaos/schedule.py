@@ -47,6 +47,8 @@ class EpisodePlan:
     steps: tuple[Step, ...]
     pair: bool = False
     """Of a primary and a standby."""
+    readers: bool = False
+    """With all who read the exchange, of whom the faults are."""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +67,15 @@ class Kind:
     roles: tuple[str, ...] = (ALL,)
     for_ms: tuple[int, int] = (0, 0)
     keeps: tuple[Keep, ...] = (Keep.NOTHING,)
+    shuffled: bool = False
+    """Each round of the roles comes in another order."""
+
+    def role(self, n: int, seed: str) -> str:
+        """The n-th one's."""
+        order = list(self.roles)
+        if self.shuffled:
+            random.Random(f"{seed} {n // len(order)}").shuffle(order)
+        return order[n % len(order)]
 
 
 def episodes(
@@ -75,6 +86,7 @@ def episodes(
     steps: int,
     rate: int,
     seed: int,
+    steps_max: int = STEPS_MAX,
 ) -> list[EpisodePlan]:
     """`steps` faults in episodes. Targets, storages, kinds and roles come in turn, so that none is left out."""
     out: list[EpisodePlan] = []
@@ -82,17 +94,20 @@ def episodes(
     while done < steps:
         n = len(out)
         chance = random.Random(f"{seed} {scenario} {n}")
-        count = min(STEPS_MAX, steps - done)
-        own = tuple(_step(kinds[(done + i) % len(kinds)], (done + i) // len(kinds), rate, chance) for i in range(count))
+        count = min(steps_max, steps - done)
+        own = tuple(
+            _step(kinds[(done + i) % len(kinds)], (done + i) // len(kinds), rate, chance, f"{seed} {scenario}")
+            for i in range(count)
+        )
         target, storage = targets[n % len(targets)], storages[(n + n // len(targets)) % len(storages)]
         out.append(EpisodePlan(scenario, target, storage, chance.randrange(1 << 32), own))
         done += count
     return out
 
 
-def _step(kind: Kind, n: int, rate: int, chance: random.Random) -> Step:
+def _step(kind: Kind, n: int, rate: int, chance: random.Random, seed: str) -> Step:
     """Between a fifth and three quarters of a second of load before it."""
     orders = chance.randint(rate // 5, rate * 3 // 4)
     for_ms = chance.randint(*kind.for_ms)
     keep = kind.keeps[n % len(kind.keeps)]
-    return Step(kind.fault, kind.roles[n % len(kind.roles)], orders, chance.randrange(JITTER_US), str(keep), for_ms)
+    return Step(kind.fault, kind.role(n, seed), orders, chance.randrange(JITTER_US), str(keep), for_ms)

@@ -33,7 +33,9 @@ TOKENS_AT_ONCE = 2
 
 
 class Target(Protocol):
-    """Its data and processes are its own; `close` leaves nothing of them behind."""
+    """Its data and processes are its own; `close` leaves nothing of them behind. `others`: as in Evidence."""
+
+    others: bytes
 
     def start(self) -> None:
         """Takes orders when it returns. HookFailed when it would not."""
@@ -60,6 +62,8 @@ class Target(Protocol):
 class OneMember:
     """`storage` is "plain" (a folder), "l0" (a disk that can fail), "l1-xfs" or "l1-ext4" (a machine that can). `env` goes over
     the target's environment at each start."""
+
+    others = b""
 
     def __init__(
         self,

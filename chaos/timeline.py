@@ -9,12 +9,16 @@ from html import escape
 import numpy as np
 
 from matchmark.chaos.episode import Outcome
+from matchmark.chaos.readers.kills import ROLES
 from matchmark.chaos.recovery import Recovery
 
 BIN_S = 0.05
 LANE, GAP, LEFT, TOP, WIDTH = 46, 22, 230, 64, 900
 COLOURS = {"kill": "#c2410c", "cut": "#b91c1c", "pause": "#7c3aed"}
+READERS = dict(zip(ROLES, ("#c2410c", "#1d4ed8", "#7c3aed", "#b91c1c", "#0f766e", "#0891b2", "#a16207"), strict=True))
 OTHER = "#0f766e"
+LABELS_MAX = 8
+"""Faults of a lane that are named there; of more the words can be pointed at."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Lane:
     clean: bool
     acknowledged: list[int]
     marks: list[tuple[float, float, str, str]]
-    """When, for how long nobody could trade, the fault, and what is said of it."""
+    """When, for how long nobody could trade or readers were behind, the fault (of readers: the role), and what is said of it."""
 
 
 def lane_of(outcome: Outcome) -> Lane | None:
@@ -46,6 +50,9 @@ def lane_of(outcome: Outcome) -> Lane | None:
 
 def _mark(recovery: Recovery, zero: int) -> tuple[float, float, str, str]:
     fault, gap = recovery.fault, recovery.gap_ns
+    if fault.role in READERS:
+        took = f"caught up in {fault.caught_up_ns / 1e6:.0f} ms" if fault.caught_up_ns else "never caught up"
+        return (fault.at_ns - zero) / 1e9, fault.caught_up_ns / 1e9, fault.role, f"{fault.fault} {fault.role}: {took}"
     words = f"{fault.fault} {fault.role} {fault.detail}".strip()
     took = "never traded again" if gap is None else f"{gap / 1e6:.0f} ms"
     return (fault.at_ns - zero) / 1e9, (gap or 0) / 1e9, fault.fault, f"{words}: {took}"
@@ -61,7 +68,7 @@ def svg(lanes: Sequence[Lane], title: str) -> str:
         'font-family="system-ui, sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<text x="12" y="24" font-size="16" font-weight="600">{escape(title)}</text>',
-        *_legend(),
+        *_legend({key for lane in lanes for _, _, key, _ in lane.marks}),
     ]
     for n, lane in enumerate(lanes):
         out += _lane(lane, TOP + n * (LANE + GAP), scale)
@@ -69,14 +76,17 @@ def svg(lanes: Sequence[Lane], title: str) -> str:
     return "\n".join([*out, "</svg>\n"])
 
 
-def _legend() -> list[str]:
+def _legend(keys: set[str]) -> list[str]:
     out, x = [], LEFT
-    for name, colour in (*COLOURS.items(), ("other", OTHER)):
+    readers = [(role, colour) for role, colour in READERS.items() if role in keys]
+    others = [*COLOURS.items(), ("other", OTHER)] if keys - READERS.keys() or not readers else []
+    for name, colour in (*others, *readers):
         out.append(
             f'<rect x="{x}" y="36" width="10" height="10" fill="{colour}"/><text x="{x + 14}" y="45">{name}</text>'
         )
-        x += 70
-    words = "area: orders acknowledged; shaded: nobody could trade"
+        x += 24 + 7 * len(name) if readers else 70
+    shaded = "nobody could trade" if others else "readers were behind"
+    words = f"area: orders acknowledged; shaded: {shaded}"
     return [*out, f'<text x="{x + 10}" y="45" fill="#555">{words}</text>']
 
 
@@ -98,11 +108,12 @@ def _lane(lane: Lane, y: float, scale: float) -> list[str]:
         f'<polygon points="{" ".join(points)}" fill="#93c5fd"/>',
     ]
     for at, gap, fault, words in lane.marks:
-        x, ink = LEFT + at * scale, COLOURS.get(fault, OTHER)
+        x, ink = LEFT + at * scale, READERS.get(fault) or COLOURS.get(fault, OTHER)
+        label = escape(words) if len(lane.marks) <= LABELS_MAX else ""
         out.append(
             f'<g><title>{escape(words)}</title><rect x="{x:.1f}" y="{y}" width="{max(gap * scale, 1):.1f}" height="{LANE}" '
             f'fill="{ink}" opacity="0.15"/><line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 4}" y2="{base}" stroke="{ink}" '
-            f'stroke-width="1.5"/><text x="{x + 3:.1f}" y="{y - 2}" font-size="10" fill="{ink}">{escape(words)}</text></g>'
+            f'stroke-width="1.5"/><text x="{x + 3:.1f}" y="{y - 2}" font-size="10" fill="{ink}">{label}</text></g>'
         )
     return [*out, f'<line x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{base}" y2="{base}" stroke="#ccc"/>']
 

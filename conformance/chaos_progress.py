@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 class DayProgress:
     """Takes the words of chaos.game_day.run. Writes to stderr: stdout is for the result."""
 
-    def __init__(self, episodes: int, quiet: bool = False) -> None:
+    def __init__(self, faults: int, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)
         self._fancy = sys.stderr.isatty() and not quiet
         self._done: dict[str, int] = {}
-        self._orders = self._acknowledged = self._lost = self._doubled = 0
+        self._planned = self._orders = self._acknowledged = self._lost = self._doubled = 0
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -29,7 +29,7 @@ class DayProgress:
             transient=True,
             disable=not self._fancy,
         )
-        self._task = self._bar.add_task("game day", total=episodes, note="")
+        self._task = self._bar.add_task("game day", total=faults, note="")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -47,6 +47,7 @@ class DayProgress:
         elif kind == "fault":
             fault = values["step"].fault
             self._done[fault] = self._done.get(fault, 0) + 1
+            self._bar.update(self._task, advance=1)
         elif kind == "load":
             self._bar.update(self._task, note=self._line(values["counts"].sent, values["counts"].told))
         elif kind == "outcome":
@@ -61,7 +62,8 @@ class DayProgress:
         self._acknowledged += outcome.acknowledged
         self._lost += outcome.lost
         self._doubled += outcome.doubled
-        self._bar.update(self._task, advance=1, note=self._line(0, 0))
+        self._planned += len(outcome.plan.steps)
+        self._bar.update(self._task, completed=self._planned, note=self._line(0, 0))
         for finding in outcome.found:
             self._console.print(
                 f"{outcome.plan.scenario}, {outcome.plan.target}: {finding}", markup=False, highlight=False

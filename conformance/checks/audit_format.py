@@ -79,6 +79,9 @@ _FRAME = (
 )  # fmt: skip
 RECORD = _at(RECORD_BYTES, *_FRAME)
 
+WHOLE = _at(RECORD_BYTES, *_FRAME, ("body", "V64", 16))
+"""A record with its body in one piece."""
+
 COMMAND = _at(
     RECORD_BYTES, *_FRAME,
     ("op", "u1", 16), ("side", "u1", 17), ("smp", "u1", 20), ("defer", "u1", 21), ("account", "<u4", 24), ("symbol", "<u4", 28),

@@ -15,6 +15,8 @@ from rich.table import Table
 
 from matchmark.chaos import game_day, timeline
 from matchmark.chaos.episode import Outcome
+from matchmark.chaos.readers.kills import ROLES
+from matchmark.chaos.recovery import Silence, Spread
 from matchmark.chaos.scenarios import BY_NAME, SCENARIOS
 from matchmark.chaos.schedule import EpisodePlan, plan_of
 from matchmark.conformance.chaos_progress import DayProgress
@@ -114,7 +116,7 @@ def _scenarios(args: argparse.Namespace) -> tuple[str, ...]:
     known = {kind.fault for scenario in SCENARIOS for kind in scenario.kinds}
     if unknown := faults - known:
         raise Refused(f"--faults {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}")
-    chosen = [s.name for s in SCENARIOS if not args.scenario or s.name in args.scenario]
+    chosen = [s.name for s in SCENARIOS if s.name in args.scenario or not (args.scenario or s.readers)]
     return tuple(n for n in chosen if not faults or faults & {kind.fault for kind in BY_NAME[n].kinds})
 
 
@@ -192,7 +194,7 @@ def _run(
         if outcome.found and outcome.evidence is not None:
             outcome.evidence.save(folder / f"evidence-{len(lanes)}.npz")
 
-    with history, DayProgress(len(plans), quiet) as progress:
+    with history, DayProgress(sum(len(plan.steps) for plan in plans), quiet) as progress:
         result = game_day.run(day, plans, progress, keep)
     result.skipped += skipped
     _write(folder / "results.json", game_day.document(result))
@@ -250,6 +252,11 @@ def _table(result: game_day.Result) -> Table:
         ("lost", f"{result.lost}{excused}"),
         ("duplicated", f"{result.doubled}"),
     ]
+    for role in ROLES:
+        if count := result.of_role(role):
+            rows.append((f"kills, {role}", f"{count}{_spread('; caught up', result.caught_up(role))}"))
+    if result.silences:
+        rows += _trading(result.silences)
     for fault in game_day.FAULTS:
         if found := result.recovery(fault):
             rows.append(
@@ -260,6 +267,24 @@ def _table(result: game_day.Result) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def _spread(word: str, found: Spread | None) -> str:
+    return f"{word} p50 {found.p50:,.0f} ms, p99 {found.p99:,.0f} ms, max {found.longest:,.0f} ms" if found else ""
+
+
+def _trading(silences: list[Silence]) -> list[tuple[str, str]]:
+    """How trading went while its readers were killed."""
+    longest, calm = (max(getattr(s, name) for s in silences) for name in ("longest_ms", "calm_longest_ms"))
+    p50, p99 = (max(s.wait_ms[n] for s in silences) for n in (0, 1))
+    calm_50, calm_99 = (max(s.calm_ms[n] for s in silences) for n in (0, 1))
+    return [
+        ("longest silence", f"{longest:,.0f} ms between two acknowledgements; {calm:,.0f} ms before the first kill"),
+        (
+            "acknowledged in",
+            f"p50 {p50:,.1f} ms, p99 {p99:,.1f} ms in the second after a kill; {calm_50:,.1f} and {calm_99:,.1f} ms before",
+        ),
+    ]
 
 
 def _list(console: Console) -> int:

@@ -60,6 +60,10 @@ def ensure_topics(settings: KafkaSettings) -> int:
         return partitions_of(admin, settings.topic, ANSWER_S)
     except KafkaException as error:
         raise KafkaFault(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from None
+    except TimeoutError:  # of a future, which has no words
+        raise KafkaFault(
+            f"Kafka at {settings.bootstrap} has not made topic {settings.topic} within {2 * ANSWER_S:.0f} s"
+        ) from None
 
 
 @contextmanager

@@ -27,6 +27,7 @@ READY_S = 240.0
 STOP_S = 30.0
 POLL_S = 0.2
 HEAP = "256m"
+QUICK = "-XX:TieredStopAtLevel=1"
 HOST = "127.0.0.1"
 
 _PR_SET_PDEATHSIG = 1
@@ -48,10 +49,12 @@ class Broker:
 
 
 class Brokers:
-    """Those of one directory. `dies_with_us`: the processes end with the one that starts them, as a test's must."""
+    """Those of one directory. `dies_with_us`: the processes end with the one that starts them, as a test's must. `quick`: Java
+    compiles less, which is soon there and enough for some thousand events a second."""
 
-    def __init__(self, directory: Path, say: Say, dies_with_us: bool = False) -> None:
+    def __init__(self, directory: Path, say: Say, dies_with_us: bool = False, quick: bool = False) -> None:
         self.directory, self._say, self._dies_with_us = Path(os.path.abspath(directory)), say, dies_with_us
+        self._quick = (QUICK,) if quick else ()
         self._noted = self.directory / "brokers.json"
         self.cluster_id, self.brokers = "", list[Broker]()
         if self._noted.exists():
@@ -85,7 +88,7 @@ class Brokers:
         self.directory.mkdir(parents=True, exist_ok=True)
         if not self.brokers:
             ports = _free_ports(2 * count)
-            self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            self.cluster_id = new_cluster_id()
             self.brokers = [Broker(n + 1, ports[2 * n], ports[2 * n + 1]) for n in range(count)]
         elif not any(broker.runs for broker in self.brokers):
             self._leave_ports_that_others_have()
@@ -104,7 +107,7 @@ class Brokers:
         home = self._home(self.brokers[at])
         with (home / "output").open("ab") as output:
             child = subprocess.Popen(
-                [*self._words(), "kafka.Kafka", str(home / "server.properties")],
+                [*self._words(*self._quick), "kafka.Kafka", str(home / "server.properties")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -208,9 +211,7 @@ class Brokers:
         (home / "server.properties").write_text(text)
         if not (home / "data" / "meta.properties").exists():
             words = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(home / "server.properties")]
-            done = subprocess.run(
-                [*self._words("-XX:TieredStopAtLevel=1"), *words], capture_output=True, text=True, timeout=READY_S
-            )
+            done = subprocess.run([*self._words(QUICK), *words], capture_output=True, text=True, timeout=READY_S)
             if done.returncode:
                 raise ServiceError(f"broker {broker.number}'s storage cannot be made: {done.stderr.strip()[-300:]}")
 
@@ -244,6 +245,13 @@ class Brokers:
         return next((line for line in reversed(lines) if "ERROR" in line or "Exception" in line), "it said nothing")[
             :300
         ]
+
+
+def new_cluster_id() -> str:
+    """As Kafka makes them: none begins with a dash, which its own tools would take for an option."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made
 
 
 def _born(pid: int) -> int:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from matchmark.conformance.cli import main
+from matchmark.reference.ledger import check as ledger_check
 from matchmark.reference.ledger.opening import Opening
 from matchmark.reference.ledger.postings import Holds
 from matchmark.reference.ledger.writer import Writer, connect
@@ -88,6 +89,26 @@ def test_the_ledger_equals_the_log_after_kills_of_its_role_and_of_postgresql(
     assert check(x) == 0, capsys.readouterr().out
     assert x.stop() == 0
     assert check(x) == 0 and "equal" in capsys.readouterr().out
+
+
+def test_a_check_while_trading_goes_on_does_not_take_the_log_for_another_one(
+    serving: Callable[..., Serve], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = serving(LEDGER)
+    x.start()
+    client = x.client("ACC1")
+    client.new("a", 1, 10, "100.00")
+    assert client.read_until(lambda: len(client.reports) >= 1)
+    ends = [entered(x)["sequence"]]
+    client.new("b", 1, 10, "100.00")
+    assert client.read_until(lambda: len(client.reports) >= 2)
+    entered(x)
+    now = ledger_check.log_end
+    monkeypatch.setattr(
+        ledger_check, "log_end", lambda log: ends.pop() if ends else now(log)
+    )  # it was shorter a moment ago
+    assert check(x) == 0 and not ends, capsys.readouterr()
+    assert x.stop() == 0
 
 
 def test_postgresql_that_comes_late_is_waited_for_and_trading_is_not(
