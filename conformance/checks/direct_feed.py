@@ -31,6 +31,7 @@ from matchmark.reference.model import ModelEngine
 CLAUSE, SAME = "D09.10", "D09.X6"
 SIDES = ((0, Side.BUY), (1, Side.SELL))
 STATES = tuple(Trading)
+MARKET_ORDER = 1
 BEGINS = "ADRU"
 """Types that only the first public message of a command has."""
 Queue = list[tuple[int, list[tuple[int, int]]]]
@@ -102,6 +103,29 @@ def readable(packets: Iterable[bytes]) -> Iterator[Datagram]:
 def is_news(data: bytes) -> bool:
     """A packet of the group with messages in it."""
     return bool(int.from_bytes(data[6:8], "little")) and not data[5] & ANSWER
+
+
+def ages_ns(packets: Iterable[bytes], came_ns: Iterable[int]) -> list[int]:
+    """How old each trade was when its packet was read; answers are left out."""
+    return [
+        came - m.matched_ns
+        for data, came in zip(packets, came_ns, strict=True)
+        if is_news(data)
+        for packet in readable([data])
+        for m in packet.messages
+        if m.type == "E"
+    ]
+
+
+def market_orders_ns(packets: Iterable[bytes], steps: Iterable[Step]) -> list[int]:
+    """From the receipt of each market order that traded until the packet with its last trade was sent."""
+    sent = {m.sequence: packet.sent_ns for packet in readable(filter(is_news, packets)) for m in packet.messages}
+    last = [(step.received_ns, step.of(Happened.TRADE)[-1].sequence) for step in steps if _is_market_trade(step)]
+    return [sent[sequence] - received for received, sequence in last if sequence in sent]
+
+
+def _is_market_trade(step: Step) -> bool:
+    return step.op is Op.NEW and step.type == MARKET_ORDER and bool(step.of(Happened.TRADE))
 
 
 # --- books ---

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from matchmark.conformance.checks.direct_feed import check_same, is_news
+from matchmark.conformance.checks.audit_steps import steps
+from matchmark.conformance.checks.direct_feed import ages_ns, check_same, is_news, market_orders_ns
 from matchmark.conformance.checks.market_data import items, last_shown
 from matchmark.conformance.lab import Lab
 from matchmark.conformance.market_data.decoder import DEPTH, QUOTES
@@ -17,10 +18,12 @@ from matchmark.conformance.packets.receiver import ANSWER
 from matchmark.conformance.suites._breaker import Market
 from matchmark.conformance.suites._direct_feed import Stand
 from matchmark.conformance.suites._market_data_lab import WAIT_S, LabWatch
+from matchmark.conformance.timing import AT_A_DIRECT_CLIENT, LEFT_FOR_SUBSCRIBERS, Measured
 from matchmark.conformance.trading_messages import Trading
 
 pytestmark = pytest.mark.needs("direct_feed", "fix", "limit", "restart")
 ORDERS = 150
+TIMED = 60
 
 
 @pytest.mark.clause("D09.10")
@@ -125,6 +128,21 @@ def test_after_a_new_start_it_goes_on_where_it_was(lab: Lab) -> None:
             before = known.have or 0
             stand.judge(ears[-1], beyond=before)
         stand.judge(stand.ear())
+
+
+@pytest.mark.clause("D09.10")
+@pytest.mark.needs("audit_log", "market")
+def test_trades_of_market_orders_are_on_it_at_once(lab: Lab, measured: Measured) -> None:
+    """Each is heard before anything else is done. How long that took is measured, and not judged here."""
+    with Stand(lab) as stand:
+        ear = stand.ear()
+        stand.desks()
+        stand.watched(ear, TIMED)
+        stand.judge_trades(ear, "of market orders")
+        stand.judge(ear)
+        logged = steps(lab.read_log().records)
+        measured.add(AT_A_DIRECT_CLIENT, ages_ns(ear.packets, ear.came_ns))
+        measured.add(LEFT_FOR_SUBSCRIBERS, market_orders_ns(ear.packets, logged))
 
 
 @pytest.mark.clause("D09.X6")
