@@ -7,13 +7,14 @@ import struct
 
 import pytest
 
-from matchmark.conformance.checks.direct_feed import check_numbers, check_same, check_told, plain
+from matchmark.conformance.checks.direct_feed import ages_ns, check_numbers, check_same, check_told, plain
 from matchmark.conformance.checks.finding import Finding
 from matchmark.conformance.checks.market_data import Tape
 from matchmark.conformance.packets.receiver import ANSWER, CONTINUES, LAST, Message, Numbers, decode
 from matchmark.conformance.selftest.direct_proxy import DirectTap
 from matchmark.conformance.selftest.wire_direct import Editing
 from matchmark.conformance.selftest.wire_mutants import WIRES
+from matchmark.conformance.timing import AT_A_DIRECT_CLIENT, OTHER_CLOCK_NS, Measured
 
 from .feed_replay import updates_of
 
@@ -138,3 +139,18 @@ def test_packets_that_go_on_are_as_good() -> None:
     cut = [m for head, m in zip(heads, (rest[0], last), strict=True) for m in decode(head + encoded(m)).messages]
     assert [m.whole for m in cut] == [False, True]
     assert check_same([*messages[:-2], *cut], 3, "S", updates_of(tape())) == []
+
+
+def test_ages_are_of_trades_as_they_came_the_first_time() -> None:
+    came = [1_000 + n for n in range(len(COMMANDS))]
+    assert ages_ns(packets(), came) == [1_002 - 9, 1_004 - 9]
+    assert ages_ns(packets(ANSWER), came) == []
+
+
+def test_times_of_another_clock_are_left_out() -> None:
+    measured = Measured()
+    measured.add(AT_A_DIRECT_CLIENT, [-1, OTHER_CLOCK_NS])
+    assert measured.rows() == []
+    measured.add(AT_A_DIRECT_CLIENT, [7, -5, 9])
+    (row,) = measured.rows()
+    assert row["stage"].startswith("D09.10 ") and (row["count"], row["max_ns"], row["budget_ns"]) == (2, 9, 10_000)
