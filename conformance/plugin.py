@@ -31,7 +31,7 @@ from matchmark.conformance.driver import Driver
 from matchmark.conformance.history import History
 from matchmark.conformance.services import Services
 from matchmark.conformance.targets.base import Target, TargetDied, TargetError, TargetGarbled, TargetHung
-from matchmark.conformance.timing import stage_rows
+from matchmark.conformance.timing import Measured, stage_rows
 from matchmark.conformance.venue import NotOffered, Venue
 from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_in, wire_log
 from matchmark.reports import allure
@@ -173,6 +173,11 @@ def examples(request: pytest.FixtureRequest) -> Examples:
 
 
 @pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    return request.config.stash[CERTIFICATION].measured
+
+
+@pytest.fixture
 def property_settings(request: pytest.FixtureRequest) -> hypothesis.settings:
     """Settings for this run's property tests: nothing is timed, nothing kept between runs, every bug reported."""
     phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
@@ -240,6 +245,7 @@ class Certification:
         self._notes: dict[str, tuple[Verdict, str]] = {}
         self._example = 0
         self._answers_ns: list[int] = []
+        self.measured = Measured()
         self.failures = 0
         try:
             self.target: Target = open_target(config.getoption("--target"), config.getoption("--target-set"))
@@ -390,7 +396,7 @@ class Certification:
             return []
 
     def close(self) -> None:
-        for row in self._stages():
+        for row in (*self._stages(), *self.measured.rows()):
             self.emit("latency", **row)
         self.target.close()
         self._services.down()

@@ -1,4 +1,5 @@
-"""What the target itself stamped of an order's way: rows for the certificate, and a grade where the profile asks for one.
+"""What the target itself stamped of an order's way, and what the kit measured of the feeds: rows for the certificate, and a grade
+where the profile asks for one.
 
 Row: stage, count, p50_ns, p99_ns, p999_ns, max_ns, budget_ns. A stage's name begins with the step whose budget it has.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from matchmark.conformance import evidence
 from matchmark.conformance.targets.base import Target
 from matchmark.conformance.venue import Venue
 from matchmark.conformance.verdict import Verdict
@@ -21,9 +23,12 @@ GRADED = {
     "D01.P3": "D01.P3",
     "D02.P1": "D02.5",
     "D02.P2": "D02.8",
+    "D02.P3": "D02.9",
     "D04.P1": "D04.8",
     "D07.P1": "D07.6",
     "D08.P1": "D08.6",
+    "D09.P1": "D09.9",
+    "D09.P2": "D09.10",
     "D10.P1": "D10.2",
     "D10.P2": "D10.P2",
     "D10.P3": "D10.7",
@@ -54,6 +59,43 @@ def _until_written_again(path: Path) -> None:
 
 READERS: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {"matchmark": _matchmark}
 """Readers of stage times, by the profile's [audit_log] format."""
+
+
+LEFT_FOR_SUBSCRIBERS = "D02.9 market order's trade on the direct feed", 60_000
+AT_A_STANDARD_CLIENT = "D09.9 trade at a standard client", 1_000_000
+AT_A_DIRECT_CLIENT = "D09.10 trade at a direct client", 10_000
+"""Stages that suites measure, and their budgets in ns. All stamps, the target's and the kit's, are of CLOCK_MONOTONIC_RAW: they
+say something only where both run on one machine."""
+OTHER_CLOCK_NS = 60_000_000_000
+"""A difference beyond it, or below zero, is one of two clocks."""
+
+
+class Measured:
+    """What the suites of a run measured, by stage."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, int], list[int]] = {}
+
+    def add(self, stage: tuple[str, int], times_ns: Iterable[int]) -> None:
+        """Times of another clock are left out."""
+        kept = [t for t in times_ns if 0 <= t < OTHER_CLOCK_NS]
+        self._times.setdefault(stage, []).extend(kept)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {"stage": name, **evidence.latency(times), "budget_ns": budget_ns}
+            for (name, budget_ns), times in self._times.items()
+            if times
+        ]
+
+
+def now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+
+
+def raw_ns(at_ns: int) -> int:
+    """Of a moment of time.perf_counter_ns a short while ago, by CLOCK_MONOTONIC_RAW."""
+    return at_ns + now_ns() - time.perf_counter_ns()
 
 
 def stage_rows(target: Target) -> list[dict[str, Any]]:

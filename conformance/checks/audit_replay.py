@@ -58,16 +58,15 @@ class _Order:
 def replay(steps: Iterable[Step]) -> Difference | None:
     """The first difference; None when the replay makes the whole log. A last command that is cut short may lack its end."""
     taken = list(steps)
-    symbols = sorted({s.symbol for s in taken if s.symbol != ALL_SYMBOLS and not _refused_for(s, UNKNOWN_SYMBOL)})
-    model = ModelEngine([str(n) for n in symbols], emit_top=any(s.tops for s in taken))
+    model = model_for(taken)
     orders: dict[int, _Order] = {}
     for step in taken:
-        command = _command(step)
+        command = command_of(step)
         if command is None:
             return Difference(
                 step.sequence, f"the command cannot be read: side {step.side}, type {step.type}, tif {step.tif}"
             )
-        if _refused_for(step, NO_ROOM):
+        if refused_for(step, NO_ROOM):
             continue
         if step.op is Op.ATTEMPT:  # of somebody who may not: it is recorded, and nothing comes of it
             if [e.what for e in step.events] != [Happened.STATE_REFUSED]:
@@ -81,12 +80,18 @@ def replay(steps: Iterable[Step]) -> Difference | None:
     return None
 
 
-def _refused_for(step: Step, reason: int) -> bool:
+def model_for(steps: Sequence[Step]) -> ModelEngine:
+    """One that has had none of them."""
+    symbols = sorted({s.symbol for s in steps if s.symbol != ALL_SYMBOLS and not refused_for(s, UNKNOWN_SYMBOL)})
+    return ModelEngine([str(n) for n in symbols], emit_top=any(s.tops for s in steps))
+
+
+def refused_for(step: Step, reason: int) -> bool:
     return any(e.what in REFUSALS and e.reason == reason for e in step.events)
 
 
-def _command(s: Step) -> m.Command | Control | None:
-    """None for numbers that stand for nothing."""
+def command_of(s: Step) -> m.Command | Control | None:
+    """What the model is given; symbols, accounts and ClOrdIDs are the log's numbers. None for numbers that stand for nothing."""
     cl, orig, account, symbol = str(s.cl_number), str(s.orig_number), str(s.account), str(s.symbol)
     if s.op is Op.NEW:
         if s.side not in SIDES or s.type not in TYPES or s.tif not in TIFS or s.smp not in SMPS:

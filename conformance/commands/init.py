@@ -101,6 +101,11 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "behind": '"writer"',
         "roles": '["market_data"]',
     },
+    "direct_feed": {
+        "url": '"udp://239.255.41.1:26400?interface=127.0.0.1&retransmit=127.0.0.1:26401"',
+        "receiver": '"my_package.my_module:MyReceiver"',
+        "roles": '["market_data", "writer"]',
+    },
     "hooks": {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
@@ -125,11 +130,22 @@ WRITTEN = {
     "so": {"library", "abi"},
     "order_entry": {"host", "port", "target_comp_id", "accounts", "reset_on_logon"},
 }
+OPTIONAL = ("audit_log", "breaker", "market_data", "direct_feed")
 TABLES = {
     "subprocess": ("target", "subprocess", "instruments", "timing"),
     "so": ("target", "so", "instruments", "timing"),
     "python": ("target", "python", "instruments", "timing"),
-    "fix": ("target", "order_entry", "instruments", "audit_log", "breaker", "market_data", "timing", "hooks"),
+    "fix": (
+        "target",
+        "order_entry",
+        "instruments",
+        "audit_log",
+        "breaker",
+        "market_data",
+        "direct_feed",
+        "timing",
+        "hooks",
+    ),
 }
 FIX_INSTRUMENTS = {
     "pattern": '"SYM{n}"',
@@ -183,7 +199,7 @@ def profile_text(adapter: str) -> str:
         if table == "python":
             lines += ["", "# [options]   # passed to the class as keyword arguments, after the TargetInfo"]
             continue
-        lines += ["", f"# [{table}]" if table in ("audit_log", "breaker", "market_data") else f"[{table}]"]
+        lines += ["", f"# [{table}]" if table in OPTIONAL else f"[{table}]"]
         for key, spec in KEYS[table].items():
             lines += _key_lines(table, key, spec, adapter)
     return "\n".join(lines) + "\n"

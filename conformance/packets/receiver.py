@@ -127,16 +127,19 @@ class Numbers:
 class Receiver:
     """Has the feed from record `have` + 1 on; None: from the first packet that it sees.
 
-    `url`: as the readiness line gives it. `lose`: for tests, which packets (of group and answers) are thrown away.
+    `url`: as the readiness line gives it. `lose`: for tests, which packets (of group and answers) are thrown away. `epoch`: of
+    the last packet that a receiver took which comes back with what it has.
     """
 
-    def __init__(self, url: str, have: int | None = None, lose: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(
+        self, url: str, have: int | None = None, lose: Callable[[bytes], bool] | None = None, epoch: int = 0
+    ) -> None:
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         interface = query["interface"][0]
         host, port = query["retransmit"][0].rsplit(":", 1)
         assert parts.hostname and parts.port
-        self.have, self.epoch, self.numbers = have, 0, Numbers()
+        self.have, self.epoch, self.numbers = have, epoch, Numbers()
         self.ask_at: tuple[str, int] = (host, int(port))
         self._lose = lose
         self._ahead: dict[int, Datagram] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from matchmark.conformance.selftest.direct_proxy import DirectTap
 from matchmark.conformance.selftest.feed_proxy import Tap
 from matchmark.conformance.selftest.wire_message import Message
 from matchmark.conformance.selftest.wire_proxy import Link, Wire
@@ -49,6 +50,8 @@ class BrokenWire(Wire):
 
     tap: type[Tap] | None = None
     """What market data goes through; None: nothing."""
+    direct_tap: type[DirectTap] | None = None
+    """What the direct feed goes through."""
 
     def __init__(self) -> None:
         self.data = Path()

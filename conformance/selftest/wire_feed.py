@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from matchmark.conformance.selftest.direct_proxy import DirectTap
 from matchmark.conformance.selftest.feed_proxy import FeedClient, Tap, Update
 from matchmark.conformance.selftest.wire_declare import BrokenWire, wire_mutant
 
@@ -16,9 +17,9 @@ BROKER_NAMED = b"\x7a\x04ACC1"
 
 
 class Sound(BrokenWire):
-    """Alters neither orders nor market data, which goes through its proxy all the same."""
+    """Alters neither orders nor market data, which goes through its proxies all the same."""
 
-    tap = Tap
+    tap, direct_tap = Tap, DirectTap
 
 
 def feed_mutant(name: str, *, breaks: tuple[str, ...], story: str) -> Callable[[type[Tap]], type[Tap]]:

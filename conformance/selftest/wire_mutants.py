@@ -6,6 +6,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     pair_mutants,
     wire_audit,
     wire_breaker,
+    wire_direct,
     wire_feed,
     wire_fields,
     wire_ledger,

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matchmark.conformance.selftest.direct_proxy import DirectProxy
 from matchmark.conformance.selftest.feed_proxy import FeedProxy
 from matchmark.conformance.selftest.wire_declare import BrokenWire, Start
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
@@ -66,12 +67,20 @@ async def _serve(wire: BrokenWire, start: Start) -> int:
         if wire.tap is not None and "websocket" in ready:
             feed = FeedProxy(wire.tap(), ready["websocket"])
             ready["websocket"] = await feed.listen()
+        direct = None
+        if wire.direct_tap is not None and ready.get("direct_feed"):
+            tap = wire.direct_tap()
+            tap.ready(ready)
+            direct = DirectProxy(tap, ready["direct_feed"])
+            ready["direct_feed"] = direct.listen()
         wire.ready(ready)
         print(json.dumps(ready), flush=True)
         code = await exchange.wait()
         await proxy.close()
         if feed is not None:
             await feed.close()
+        if direct is not None:
+            direct.close()
         wire.ended()
     else:
         code = await exchange.wait()

@@ -7,7 +7,7 @@ truth that subscribers are held against (checks/market_data.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -34,6 +34,7 @@ from matchmark.conformance.market_data.updates import Subscribed, Update, quote_
 from matchmark.conformance.messages import Side
 from matchmark.conformance.suites._trading import Floor, Party, trading
 from matchmark.conformance.targets.base import Instruments
+from matchmark.conformance.timing import raw_ns
 from matchmark.conformance.venue import Venue
 from matchmark.conformance.verdict import violation_type, wire_log
 
@@ -171,6 +172,13 @@ def watching(venue: Venue, on: Instrument | None = None) -> Iterator[Watch]:
     """A test's floor with a feed beside it."""
     with trading(venue, on) as floor:
         yield Watch(venue, floor)
+
+
+def ages_ns(clients: Iterable[Subscriber], symbol: str) -> list[int]:
+    """How old each update with trades was when a client had read it, where the feed says when it was made."""
+    later = raw_ns(0)
+    updates = (u for client in clients for u in client.updates(symbol) if u.trades and not u.snapshot and u.made_ns)
+    return [u.at_ns + later - u.made_ns for u in updates]
 
 
 # --- flows ---

@@ -56,7 +56,7 @@ class LabWatch:
             self.taker.order("sell", lots, away, self.n)
             self.made.append((self.maker.middle + away, lots, True))
 
-    def join(self, after: int | None = None, timeout_s: float = BACK_S) -> Subscriber:
+    def join(self, after: int | None = None, timeout_s: float = BACK_S, channel: str = DEPTH) -> Subscriber:
         """Connected and subscribed, as soon as that is possible. The clause is broken when it is not in time."""
         until, last = time.monotonic() + timeout_s, "nothing"
         while True:
@@ -73,7 +73,7 @@ class LabWatch:
             with suppress(FeedError):
                 client = feed.connect()
                 known = {self.symbol: after} if after is not None else None
-                answer = client.subscribe([self.symbol], DEPTH, after=known, timeout_s=5)
+                answer = client.subscribe([self.symbol], channel, after=known, timeout_s=5)
                 if isinstance(answer, Subscribed) and client.wait(lambda c=client: bool(c.updates()), 5):  # type: ignore[misc]
                     return client
                 last = str(answer or client.ended)

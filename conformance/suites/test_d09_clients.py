@@ -12,8 +12,9 @@ from matchmark.conformance.checks.market_data import check_same_bytes, check_tra
 from matchmark.conformance.market_data.decoder import JSON
 from matchmark.conformance.market_data.subscriber import FeedError, Subscriber
 from matchmark.conformance.market_data.updates import Subscribed, Trade
-from matchmark.conformance.suites._market_data import MIDDLE, PATIENCE_S, Watch, hit, rest, watching
+from matchmark.conformance.suites._market_data import MIDDLE, PATIENCE_S, Watch, ages_ns, hit, rest, watching
 from matchmark.conformance.suites._trading import Party
+from matchmark.conformance.timing import AT_A_STANDARD_CLIENT, Measured
 from matchmark.conformance.venue import Venue
 
 pytestmark = pytest.mark.needs("market_data", "fix", "limit", "ioc", "cancel", "accounts")
@@ -45,7 +46,7 @@ def crowd(watch: Watch, clause: str, count: int) -> list[Subscriber]:
 
 
 @pytest.mark.clause("D09.8", "D09.9")
-def test_every_client_is_told_the_same(venue: Venue) -> None:
+def test_every_client_is_told_the_same(venue: Venue, measured: Measured) -> None:
     """As many as the profile states hear every trade and the last book, in the same bytes."""
     with watching(venue) as watch:
         clients = crowd(watch, "D09.9", watch.rules.clients)
@@ -72,6 +73,7 @@ def test_every_client_is_told_the_same(venue: Venue) -> None:
                 text = f"each update is passed on to client {n + 1} of {len(clients)}"
                 watch.violate("D09.8", text, [f"up to {last}"], [f"{client.updates()[-1].sequence}"])
         watch.blame(check_same_bytes([client.updates(tape.symbol) for client in clients]), clients[0])
+        measured.add(AT_A_STANDARD_CLIENT, ages_ns(clients, tape.symbol))
 
 
 def watch_quietly(client: Subscriber, trades: int) -> bool:

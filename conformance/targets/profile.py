@@ -25,6 +25,7 @@ from matchmark.conformance.targets.base import (
     TargetInfo,
 )
 from matchmark.conformance.targets.profile_breaker import BREAKER, check_breaker
+from matchmark.conformance.targets.profile_direct_feed import DIRECT_FEED, check_direct_feed
 from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS, ORDER_ENTRY, check_order_entry
 from matchmark.conformance.targets.profile_key import Key
 from matchmark.conformance.targets.profile_ledger import LEDGER, check_ledger
@@ -77,6 +78,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "ledger": LEDGER,
     "market_data": MARKET_DATA,
     "services": SERVICES,
+    "direct_feed": DIRECT_FEED,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
@@ -162,6 +164,7 @@ class _Reader:
         check_ledger(self.tables, info.capabilities, self.fail)
         check_market_data(self.tables, info.capabilities, self.fail)
         check_services(self.tables, self.fail)
+        check_direct_feed(self.tables, info.capabilities, self.fail)
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")
