@@ -1,4 +1,4 @@
-"""PostgreSQL's disk is full under a running exchange: nothing is entered, trading goes on, and all is entered when there is room."""
+"""PostgreSQL has a full disk under a running exchange: nothing is entered, trading goes on, later all is entered."""
 
 from __future__ import annotations
 
