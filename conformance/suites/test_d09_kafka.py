@@ -77,6 +77,8 @@ def test_a_broker_is_lost_and_no_event_with_it(lab: Lab) -> None:
             brokers = own_brokers()
             brokers.kill(number)
             try:
+                watch.maker.connect_again()  # brokers take long to come back, and a session that is silent so long is ended
+                watch.taker.connect_again()
                 began = time.monotonic()
                 watch.trade(6)
                 if time.monotonic() - began > WAIT_S:
