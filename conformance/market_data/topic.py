@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -44,7 +45,8 @@ def read_topic(bootstrap: str, topic: str, timeout_s: float = 30.0) -> list[Publ
         while left:
             if time.monotonic() > until:
                 raise TopicUnread(f"partitions {sorted(left)} of {topic} do not give what they have")
-            for message in consumer.consume(500, timeout=0.2):
+            messages: Sequence[Any] = consumer.consume(500, timeout=0.2)
+            for message in messages:
                 if message.error() is None:
                     out.append(_message(message.partition(), message.offset(), message.key() or b"", message.value()))
                     if message.offset() + 1 >= ends[message.partition()]:

@@ -90,7 +90,7 @@ def test_a_broker_is_lost_and_no_event_with_it(lab: Lab) -> None:
         if not watch.hears(client, len(watch.made), BACK_S):
             watch.fail("every trade is heard", [f"{len(watch.made)} trades"], [str(client.ended)])
         watch.blame(check_trades(watch.made, known(client.updates(watch.symbol))[1]))
-        watch.blame(check_order(published(watch), logged(lab), "D09.3"))
+        watch.blame([*check_order(published(watch), logged(lab), "D09.3")])
 
 
 @pytest.mark.clause("D09.4")

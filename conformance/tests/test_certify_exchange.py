@@ -94,6 +94,7 @@ def test_the_levels_are_those_that_the_target_declares_enough_for():
     assert levels_for(capabilities_of("exchange")) == ALL_SO_FAR
     without = tuple(level for level in ALL_SO_FAR if level != "market-data")
     assert levels_for(capabilities_of("exchange-fsync")) == without
+    assert "market-data" in levels_for(capabilities_of("exchange-full")) and "kafka" in capabilities_of("exchange-full")
     assert levels_for({"limit", "market", "ioc", "cancel", "fix"}) == ("matching", "order-entry")
     assert levels_for(()) == ("matching",)
 

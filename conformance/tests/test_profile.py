@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from matchmark.conformance import services
 from matchmark.conformance.commands.init import profile_text
-from matchmark.conformance.targets.base import PRICE_MAX_TICKS
+from matchmark.conformance.hooks import Instance
+from matchmark.conformance.targets.base import PRICE_MAX_TICKS, TargetUnavailable
 from matchmark.conformance.targets.open import UnknownTarget, open_target
 from matchmark.conformance.targets.profile import Profile, ProfileError, load
 
@@ -136,6 +139,28 @@ def test_every_commented_line_of_init_is_valid_when_uncommented(tmp_path, adapte
     profile = loaded(tmp_path, "\n".join(lines))
     assert "smp_cancel_oldest" in profile.info.capabilities
     assert profile.info.instruments.symbols == ("AAPL", "MSFT")
+
+
+@pytest.mark.parametrize("count", [-1, 10])
+def test_services_that_cannot_be_are_refused(tmp_path, count):
+    with pytest.raises(ProfileError, match=r"\[services\] kafka: must be from 0 to 9"):
+        loaded(tmp_path, f"{profile_text('fix')}\n[services]\nkafka = {count}\n")
+
+
+def test_brokers_that_are_named_are_used_and_not_the_kits_to_kill(monkeypatch):
+    monkeypatch.setenv(services.KAFKA, "10.0.0.1:9092")
+    monkeypatch.delenv(services.KAFKA_FOLDER, raising=False)
+    made = services.Services({"kafka": 3})
+    made.up()
+    made.down()
+    assert os.environ[services.KAFKA] == "10.0.0.1:9092"
+    with pytest.raises(TargetUnavailable, match="not the kit's to kill"):
+        services.own_brokers()
+
+
+def test_an_instance_has_one_word_whenever_it_is_started(tmp_path):
+    words = [Instance({}, {"folder": f"/data/{n}"}, tmp_path)._name() for n in (1, 2, 1)]
+    assert words[0] == words[2] != words[1]
 
 
 def test_an_unknown_target_word_says_what_is_expected(tmp_path):

@@ -27,6 +27,8 @@ _LOCK = 0x6D6D6C65
 _COPY = f"COPY ledger_entry ({COLUMNS}) FROM STDIN (FORMAT binary)"
 _MOVE = f"""UPDATE ledger_offset SET next_offset = %s, last_sequence = %s, last_hash = %s
 WHERE source = '{LOG}' AND partition = 0 AND last_sequence = %s"""
+_BEGIN = f"""INSERT INTO ledger_offset (source, partition, next_offset, last_sequence, last_hash)
+VALUES ('{LOG}', 0, 1, 0, 0) ON CONFLICT DO NOTHING"""
 _KEEP = """INSERT INTO ledger_offset (source, partition, next_offset, last_sequence, last_hash)
 SELECT %s, partition, next_offset, %s, %s FROM unnest(%s::integer[], %s::bigint[]) AS t (partition, next_offset)
 ON CONFLICT (source, partition) DO UPDATE
@@ -68,7 +70,7 @@ class Writer:
             _prepare(connection, opening)
             rows = connection.execute("SELECT account, asset FROM ledger_balance WHERE account >= 0").fetchall()
             opening.entered((int(account), int(asset)) for account, asset in rows)
-            connection.execute("INSERT INTO ledger_offset VALUES (%s, 0, 1, 0, 0) ON CONFLICT DO NOTHING", (LOG,))
+            connection.execute(_BEGIN)
             pairs = list(opening.at_start())
             self._put(opening.lines(pairs))
         opening.entered(pairs)

@@ -28,6 +28,7 @@ from .test_market_data import trade as one_trade
 
 MakeServe = Callable[..., Serve]
 READERS = '[market_data]\nws_port = 0\n[ledger]\ndsn = "embedded"\n'
+PATIENTLY = ("--wait", "60")
 NAMES = [f"SYM{n}" for n in (1, 2, 3)]
 
 
@@ -40,13 +41,13 @@ class Market:
 
     def __init__(self, x: Serve, seed: int) -> None:
         self.x, self.dice, self.names = x, random.Random(seed), [0]
-        self.traders = [x.client(f"ACC{n}", f"ACC{n}-m{seed}") for n in (1, 2, 3)]
-        self.client = self.joined()
+        self.log_on("a")
+        self.client = Client(x.ready["websocket"], x.token("ACC4"))
+        self.client.subscribe(*NAMES, channel="depth")
 
-    def joined(self) -> Client:
-        client = Client(self.x.ready["websocket"], self.x.token("ACC4"))
-        client.subscribe(*NAMES, channel="depth")
-        return client
+    def log_on(self, tag: str) -> None:
+        """Who is silent for long is logged out."""
+        self.traders = [self.x.client(f"ACC{n}", f"ACC{n}-{tag}") for n in (1, 2, 3)]
 
     def go(self, orders: int = 60) -> None:
         trade(self.traders, self.dice, orders, self.names)
@@ -119,7 +120,7 @@ def test_subscriber_and_ledger_equal_the_log_through_kafka_and_nothing_else(serv
         market.client.subscribe(*NAMES, channel="depth", after={name: mine[name].last for name in NAMES})
         market.settled()
         entered(x)
-        assert check(x) == 0
+        assert check(x, *PATIENTLY) == 0
     finally:
         market.close()
     assert x.stop() == 0
@@ -140,7 +141,7 @@ def test_a_ledger_goes_from_the_log_to_kafka_and_back(
         x.kill_role("ledger")
         trade(traders, dice, 80, names)
         entered(x)
-        assert check(x, "--dsn", dsn) == 0, capsys.readouterr().out
+        assert check(x, "--dsn", dsn, *PATIENTLY) == 0, capsys.readouterr().out
         assert bool(offsets(dsn, "kafka:r.switch")) == (n > 0)
         assert "another audit log" not in x.stderr() and x.status()["ledger"]["stopped_at"] == 0
         assert x.stop() == 0
@@ -159,7 +160,7 @@ def test_the_topic_of_another_exchange_is_shown_to_nobody(serving: MakeServe, ka
         assert client.read_until(lambda: client.closed is not None, 60), "the server ends with a sentence"
         assert not client["SYM1"].trades and not client["SYM1"].levels
     words = "topic r.mixed has record"
-    assert f"the market_data ended: {words}" in other.stderr() and "trading goes on" in other.stderr()
+    other.wait_for(lambda s: f"the market_data ended: {words}" in other.stderr(), 60)
     other.wait_for(lambda s: f"the ledger is behind, trading goes on: {words}" in other.stderr(), 60)
     assert other.status()["ledger"]["sequence"] == 0
     assert other.stop() == 0
@@ -211,7 +212,7 @@ def test_a_broker_is_killed_and_comes_back(serving: MakeServe, kafka: Brokers) -
         kafka.wait_ready()
         market.settled()
         entered(x, 120)
-        assert check(x) == 0 and x.status()["restarts"].get("market_data", 0) == 0
+        assert check(x, *PATIENTLY) == 0 and x.status()["restarts"].get("market_data", 0) == 0
     finally:
         market.close()
     assert x.stop() == 0
@@ -232,11 +233,12 @@ def test_all_brokers_are_away_at_the_start(serving: MakeServe, kafka: Brokers) -
         assert not any(market.client[name].trades for name in NAMES)
     finally:
         kafka.up(3)
+    market.log_on("b")
     market.go()
     market.settled(120)
-    assert market.client.said[-1]["op"] == "live"
+    assert market.client.read_until(lambda: market.client.said[-1]["op"] == "live", 60)
     entered(x, 120)
-    assert check(x) == 0 and x.status()["restarts"].get("market_data", 0) == 0
+    assert check(x, *PATIENTLY) == 0 and x.status()["restarts"].get("market_data", 0) == 0
     market.close()
     assert x.stop() == 0
 
@@ -264,7 +266,7 @@ def test_the_readers_of_a_new_primary_go_on(tmp_path: Path, kafka: Brokers) -> N
             assert client.read_until(lambda: mine.trades == tape(b.data / "log", 0), 60)
             assert len(mine.trades) == 2 and not mine.gaps
         entered(b, 120)
-        assert check(b) == 0
+        assert check(b, *PATIENTLY) == 0
         a.close()
     finally:
         pair.close()
