@@ -63,10 +63,10 @@ class KafkaSource:
             self._begin({n: self._offsets.get(n, 0) for n in chosen})
             self._consumer.assign([TopicPartition(settings.topic, n, self._offsets.get(n, 0)) for n in chosen])
         except KafkaException as error:
-            self._consumer.close()
+            topics.close(self._consumer)
             raise KafkaFault(f"Kafka at {settings.bootstrap}: {error.args[0].str()}") from None
         except KafkaFault:
-            self._consumer.close()
+            topics.close(self._consumer)
             raise
 
     def poll(self, timeout_s: float) -> Sequence[Batch]:
@@ -96,7 +96,7 @@ class KafkaSource:
             raise KafkaFault(f"offsets cannot be committed: {error.args[0].str()}") from None
 
     def close(self) -> None:
-        self._consumer.close()
+        topics.close(self._consumer)
 
     # --- within ---
 

@@ -99,7 +99,7 @@ def read(settings: KafkaSettings, partitions: int) -> Progress:
             _add(progress, message)
         return progress
     finally:
-        consumer.close()
+        topics.close(consumer)
 
 
 def _add(progress: Progress, message: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -16,6 +17,7 @@ from matchmark.reference.config_kafka import KafkaSettings
 from matchmark.reference.events.faults import KafkaFault
 
 ANSWER_S = 10.0
+CLOSE_S = 5.0
 READER_ANSWER_S = 3.0
 """A reader tries again by itself, and may have to end meanwhile."""
 WATERMARK, PARTITIONS = 0, 1
@@ -74,6 +76,20 @@ def suppress_existing() -> Iterator[None]:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
+
+
+def close(consumer: Any) -> None:
+    """Ends it. librdkafka may wait for ever for a broker that has gone: after CLOSE_S nobody waits for librdkafka."""
+
+    def end() -> None:
+        with suppress(KafkaException, RuntimeError):
+            consumer.close()
+
+    thread = threading.Thread(target=end, name="kafka-close", daemon=True)
+    thread.start()
+    thread.join(CLOSE_S)
+    if thread.is_alive():
+        log.warning("a consumer of Kafka does not end; it is left behind")
 
 
 def partitions_of(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import Future
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,3 +40,12 @@ def test_brokers_that_do_not_answer_in_time_are_a_fault_with_a_sentence(monkeypa
     monkeypatch.setattr(topics, "ANSWER_S", 0.01)
     with pytest.raises(KafkaFault, match="has not made topic t within"):
         topics.ensure_topics(KafkaSettings("127.0.0.1:1", "t"))
+
+
+def test_a_consumer_that_does_not_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = Event()
+    monkeypatch.setattr(topics, "CLOSE_S", 0.05)
+    began = time.monotonic()
+    topics.close(SimpleNamespace(close=lambda: over.wait(10)))
+    assert time.monotonic() - began < 5
+    over.set()
