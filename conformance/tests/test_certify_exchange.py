@@ -18,7 +18,13 @@ from matchmark.conformance.certification import levels_for, results_of
 from matchmark.conformance.clauses import load
 from matchmark.conformance.runner import CheckRecord, Request, Run
 from matchmark.conformance.targets.open import capabilities_of
-from matchmark.conformance.timing import GRADED
+from matchmark.conformance.timing import (
+    AT_A_DIRECT_CLIENT,
+    AT_A_STANDARD_CLIENT,
+    GRADED,
+    LEFT_FOR_SUBSCRIBERS,
+    Measured,
+)
 from matchmark.conformance.verdict import Verdict
 
 CERTIFY = [sys.executable, "-m", "matchmark.conformance.cli", "certify", "--target", "exchange", "--seed", "1"]
@@ -157,6 +163,22 @@ def test_stages_are_graded_only_where_the_profile_asks(grade, p99_ns, verdict):
     results = judged(run, "matching")
     assert {c.id: c.verdict for c in results.clauses}["D01.P1"] is verdict
     assert results.latency[0].budget_ns == 60_000
+
+
+@pytest.mark.parametrize(
+    ("stage", "clause"),
+    [(AT_A_STANDARD_CLIENT, "D09.P1"), (AT_A_DIRECT_CLIENT, "D09.P2"), (LEFT_FOR_SUBSCRIBERS, "D02.P3")],
+)
+@pytest.mark.parametrize(("late_ns", "verdict"), [(0, Verdict.PASS), (1, Verdict.FAIL)])
+def test_what_the_suites_measure_is_graded_like_a_stage(stage, clause, late_ns, verdict):
+    run, (name, budget_ns) = run_of(*CORE, "fix", "market_data", "direct_feed", "stage_times"), stage
+    assert load()[clause].budget_ns == budget_ns
+    measured = Measured()
+    measured.add(stage, [budget_ns + late_ns])
+    run.target["grade"], run.latency = "budget", measured.rows()
+    results = judged(run, "matching")
+    assert {c.id: c.verdict for c in results.clauses}[clause] is verdict
+    assert [row.stage for row in results.latency] == [name]
 
 
 def test_every_graded_clause_has_a_budget():
