@@ -17,10 +17,12 @@ def figures(fills: int = FILLS, lag_s: float = LAG_MEASURED_S) -> list[Figure]:
     per_cpu = f"{f['fills_per_cpu_s']:,.0f} fills in a second of processor time, PostgreSQL's included"
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(f"ledger  {f['fills_per_s']:,.0f} fills/s, durable (wanted {RATE:,}), {fills:,} fills; {beside}; {per_cpu}")
-    print(f"lag     {f['worst_lag_s'] * 1000:,.0f} ms at worst at {RATE:,} fills/s for {lag_s:g} s (wanted {LAG_S:g} s)")
+    print(
+        f"lag     {f['worst_lag_s'] * 1000:,.0f} ms at worst at {RATE:,} fills/s for {lag_s:g} s (wanted {LAG_S:g} s)"
+    )
     return [
         Figure("ledger, durable", f["fills_per_s"], "fills/s", RATE, floor=beside),
-        Figure("ledger, of a processor", f["fills_per_cpu_s"], "fills/s", floor="a second of processor time, PostgreSQL's included"),
+        Figure("ledger, of a processor", f["fills_per_cpu_s"], "fills/s", floor="PostgreSQL's processor time included"),
         Figure(f"ledger, behind at {RATE:,} fills/s", f["worst_lag_s"], "s", LAG_S, at_most=True, floor=f"for {lag_s:g} s"),
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's disk is full under a running exchange: nothing is entered, trading goes on, and all is entered when there is room."""
+"""PostgreSQL's disk is full under a running exchange: nothing is entered, trading goes on, it catches up when there is room."""
 
 from __future__ import annotations
 
