@@ -46,6 +46,7 @@ check: build     ## ruff, mypy, clang-format, generated docs fresh
 	cd build && ../$(BIN)/mypy -p matchmark.conformance -p matchmark.reference -p matchmark.reports -p matchmark.native -p matchmark.chaos -p matchmark.load --config-file ../pyproject.toml
 	git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python -m matchmark.conformance.commands.spec_docs --check
+	$(BIN)/python -m matchmark.reference.capacity --check docs/capacity.md
 
 format: build    ## rewrite sources as `make check` wants them
 	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
@@ -83,8 +84,9 @@ chaos-readers-short: build  ## ten of them
 third-party: build  ## certify the example engines and write docs/third-party.md
 	$(BIN)/matchmark third-party
 
-docs: build      ## write docs/spec from the register
+docs: build      ## write docs/spec from the register, and the tables of docs/capacity.md from its model
 	$(BIN)/python -m matchmark.conformance.commands.spec_docs
+	$(BIN)/python -m matchmark.reference.capacity --write docs/capacity.md
 
 proto: build     ## the module of market data's schema, made from it
 	cd reference/market_data && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. market_data.proto

@@ -136,6 +136,24 @@ def java() -> Finding:
     return _finding("Java, Maven", "Kafka on this machine", bool(path and maven), found, advice, required=False)
 
 
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
+
+
+def chromium() -> str | None:
+    """A Chromium of this machine, or playwright's own; None: there is none."""
+    if found := next((path for name in CHROMIUMS if (path := shutil.which(name))), None):
+        return found
+    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
+    own = (*cache.glob("chromium*/*/chrome"), *cache.glob("chromium*/*/*headless*shell"))
+    return next((str(path) for path in sorted(own, reverse=True) if os.access(path, os.X_OK)), None)
+
+
+def browser() -> Finding:
+    path = chromium()
+    advice = "apt-get install chromium-headless-shell, or: python -m playwright install chromium"
+    return _finding("Chromium", "test of the page", bool(path), path or "none", advice, required=False)
+
+
 def hugepages() -> Finding:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     total = next((line.split()[1] for line in lines if line.startswith("HugePages_Total")), "0")
@@ -157,6 +175,6 @@ def examine(directory: Path) -> list[Finding]:
     """All checks, with `directory` (which exists) for the audit log."""
     checks: tuple[Callable[[], Finding], ...] = (
         python, native, compiler, cores, shared_memory, lambda: disk(directory), descriptors, fuse, namespaces, java,
-        hugepages, dpdk,
+        browser, hugepages, dpdk,
     )  # fmt: skip
     return [check() for check in checks]

@@ -34,3 +34,15 @@ def test_something_required_that_is_missing_is_exit_code_3_with_advice(
 
 def test_a_directory_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     assert main(["doctor", "--data-dir", str(tmp_path / "none")]) == 2
+
+
+def test_without_a_chromium_it_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    found = doctor.browser()
+    assert found.verdict == "lacks" and not found.required and "apt-get install chromium-headless-shell" in found.advice
+    own = tmp_path / "chromium-1200" / "chrome-linux" / "chrome"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    assert doctor.browser().verdict == "ok" and doctor.chromium() == str(own)

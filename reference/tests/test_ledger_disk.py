@@ -1,4 +1,4 @@
-"""PostgreSQL has a full disk under a running exchange: nothing is entered, trading goes on, later all is entered."""
+"""PostgreSQL's disk is full under a running exchange: nothing is entered, trading goes on, it catches up when there is room."""
 
 from __future__ import annotations
 

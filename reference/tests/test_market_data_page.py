@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from matchmark.reference import doctor
+
 from .serving import SMALL, Serve
 from .test_market_data import trade
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PICTURE = Path(__file__).resolve().parents[2] / "build" / "test" / "market-data-page.png"
+PATIENCE_MS = 30_000
 
 
-def chromium() -> str | None:
-    """A browser of this machine; None: playwright's own is to be tried."""
-    return next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
-
-
-def test_the_page_shows_book_trades_and_status(serving: Callable[..., Serve], tmp_path: Path) -> None:
+def test_the_page_shows_book_trades_and_status(serving: Callable[..., Serve]) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="the library playwright is not installed")
-    x = serving(SMALL + "[market_data]\n")
-    x.start("--ws-port", "0")
-    a, b = x.client("ACC1"), x.client("ACC2")
-    for n, (side, lots, price) in enumerate([(1, 40, "99.00"), (1, 25, "98.50"), (2, 30, "101.00"), (2, 10, "102.50")]):
-        a.new(f"a{n}", side, lots, price)
-        a.next()
+    program = doctor.chromium()
+    if program is None:
+        pytest.skip(f"there is no Chromium: {doctor.browser().advice}")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium can be started here: {str(error).splitlines()[0]}")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=4 * PATIENCE_MS)
+        x = serving(SMALL + "[market_data]\n")
+        x.start("--ws-port", "0")
         page = browser.new_page(viewport={"width": 1000, "height": 640})
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -44,6 +38,12 @@ def test_the_page_shows_book_trades_and_status(serving: Callable[..., Serve], tm
         page.fill("#token", x.token("ACC1"))
         page.click("button")
         sync_api.expect(page.locator("#link")).to_have_text("connected as ACC1")
+        a, b = x.client("ACC1"), x.client("ACC2")
+        for n, (side, lots, price) in enumerate(
+            [(1, 40, "99.00"), (1, 25, "98.50"), (2, 30, "101.00"), (2, 10, "102.50")]
+        ):
+            a.new(f"a{n}", side, lots, price)
+            a.next()
         rows = page.locator("#book tbody tr")
         sync_api.expect(rows).to_have_text(["1025010", "1010030", "409900", "259850"])
         trade(b, a, 7)
@@ -55,13 +55,14 @@ def test_the_page_shows_book_trades_and_status(serving: Callable[..., Serve], tm
         sync_api.expect(tape.nth(0)).to_contain_text("1010030")
         assert x.operator("halt", symbol="SYM1", reason="test")[0] == 200
         sync_api.expect(page.locator("#trading")).to_have_text("halted")
-        page.screenshot(path=tmp_path / "page.png")
-        print(f"screenshot: {tmp_path / 'page.png'}, {(tmp_path / 'page.png').stat().st_size} bytes")
+        PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=PICTURE)
+        print(f"screenshot: {PICTURE}, {PICTURE.stat().st_size} bytes, by Chromium {browser.version}")
         os.kill(x.status()["pids"]["market_data"], signal.SIGKILL)
         sync_api.expect(page.locator("#link")).to_contain_text("not connected")
         assert x.operator("resume", symbol="SYM1", reason="test")[0] == 200
         trade(b, a, 8)
-        sync_api.expect(page.locator("#link")).to_have_text("connected as ACC1", timeout=30_000)
+        sync_api.expect(page.locator("#link")).to_have_text("connected as ACC1")
         sync_api.expect(page.locator("#tape tbody tr.bid")).to_have_count(3)
         sync_api.expect(page.locator("#trading")).to_have_text("normal")
         page.goto(f"{page.url.split('#')[0]}#symbol=SYM2&token={x.token('ACC2')}")
