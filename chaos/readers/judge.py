@@ -33,11 +33,18 @@ class SymbolJudge:
 
     def take(self, u: Update, truth: SymbolTruth) -> str | None:
         """What is wrong with it."""
+        joined = self._joined
         wrong, since = self._place(u)
         if wrong or since is None:
             return wrong
         self.last = u.sequence
-        wrong = _trades(truth.traded(since, u.sequence), u)
+        if joined is not None and u.symbol not in joined.after and u.trades:
+            # Between its asking and its snapshot there may have been trades; it may be told of those, and of no older ones.
+            first = u.trades[0].sequence
+            since, made_ns = first - 1, truth.made(first)
+            if made_ns is not None and made_ns < joined.at_ns:
+                wrong = f"a newcomer was told of trade #{first}, which was made before it came"
+        wrong = wrong or _trades(truth.traded(since, u.sequence), u)
         try:
             self._book.take(u)
         except Gap as gap:

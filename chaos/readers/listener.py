@@ -20,9 +20,11 @@ ANSWER_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A subscription begins here. `after`: what of each symbol the subscriber said that it had heard; empty for a newcomer."""
+    """A subscription begins here. `after`: what of each symbol the subscriber said that it had heard; empty for a newcomer.
+    `at_ns`: it had not asked before, by the engine's clock (CLOCK_MONOTONIC_RAW)."""
 
     after: dict[str, int] = field(default_factory=dict)
+    at_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,14 @@ class Listener:
         except FeedError:
             self._feed.subscribers.clear()
             return None
-        after = dict(self._known) if self.manner.remembers else {}
+        after, at_ns = (
+            dict(self._known) if self.manner.remembers else {},
+            time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW),
+        )
         answer = subscriber.subscribe(self.symbols, self.manner.channel, self.manner.encoding, after, ANSWER_S)
         if isinstance(answer, Subscribed):
             self.joins += 1
-            self.fresh.append(Joined(after))
+            self.fresh.append(Joined(after, at_ns))
             return subscriber
         if isinstance(answer, Refused):
             self.refused[answer.reason] += 1

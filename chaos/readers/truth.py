@@ -35,6 +35,8 @@ class SymbolTruth:
 
     trades: list[Traded] = field(default_factory=list)
     trade_sequences: list[int] = field(default_factory=list)
+    made_ns: list[int] = field(default_factory=list)
+    """When the engine made each trade, CLOCK_MONOTONIC_RAW."""
     moments: list[int] = field(default_factory=lambda: [0])
     depths: list[Depth] = field(default_factory=lambda: [EMPTY])
 
@@ -46,6 +48,11 @@ class SymbolTruth:
         """Trades of the records behind `after` up to `upto`."""
         at, end = (bisect_right(self.trade_sequences, sequence) for sequence in (after, upto))
         return self.trades[at:end]
+
+    def made(self, sequence: int) -> int | None:
+        """When the trade of that record was made; None: it tells of none."""
+        at = bisect_right(self.trade_sequences, sequence) - 1
+        return self.made_ns[at] if at >= 0 and self.trade_sequences[at] == sequence else None
 
     def forget(self, before: int) -> None:
         """Books that were over before that record."""
@@ -97,6 +104,7 @@ class Truth:
             of = self.symbols[self.names[m.symbol]]
             of.trades.append((m.sequence, m.price, m.quantity, m.side == 1))
             of.trade_sequences.append(m.sequence)
+            of.made_ns.append(m.matched_ns)
 
     def _count(self, numbers: Sequence[int], sign: int, touched: set[int]) -> None:
         for number in numbers:

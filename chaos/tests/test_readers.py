@@ -44,7 +44,13 @@ class Log:
     def add(self, kind: Kind, last: bool, **values: Any) -> int:
         record = np.zeros(1, dtype=f.EVENT if kind is Kind.EVENT else f.COMMAND)
         sequence = len(self.rows) + 1
-        for name, value in {"sequence": sequence, "kind": kind, "flags": int(last), **values}.items():
+        for name, value in {
+            "sequence": sequence,
+            "kind": kind,
+            "flags": int(last),
+            "stage_b_ns": sequence,
+            **values,
+        }.items():
             record[name] = value
         self.rows.append(record.view(np.uint8).reshape(f.RECORD_BYTES).copy())
         return sequence
@@ -130,6 +136,12 @@ def test_who_comes_back_with_what_it_knows_misses_nothing_and_is_found_to_when_i
     assert not list(whole(DEPTH, ["A"], [*start, Joined(), silent], truth())), (
         "a newcomer is told of no trade before it"
     )
+
+
+def test_a_newcomer_is_told_of_trades_behind_its_coming_and_of_none_before() -> None:
+    first = Update("A", 0, 5, (Trade(5, 100, 4, True),), book=True, snapshot=True, levels=(Level(False, 100, 6),))
+    assert not list(whole(DEPTH, ["A"], [Joined(at_ns=3), first], truth()))
+    assert "before it came" in next(whole(DEPTH, ["A"], [Joined(at_ns=6), first], truth()))
 
 
 def test_quotes_are_the_best_of_the_book() -> None:

@@ -44,6 +44,8 @@ class Subscription:
     last: int
     came_back: bool
     """It asked for what is behind `last`; else that is just when it came."""
+    early: bool = False
+    """A newcomer that came while the books were still made from the past, which is not for it."""
     was_slow: bool = False
     joined: bool = False
     over: bool = False
@@ -156,7 +158,7 @@ class Hub:
             stream = self._streams[subscription.key] = _Stream(last=self.conflator.last(*subscription.key))
         stream.wanted += 1
         if not subscription.came_back:
-            subscription.last = stream.last
+            subscription.last, subscription.early = stream.last, not self.live
         if not client.slow:
             self._join(subscription)
 
@@ -226,6 +228,8 @@ class Hub:
 
     def _snapshot(self, subscription: Subscription, stream: _Stream, made: dict[tuple[int, int], bytes]) -> bool:
         """Whether it needs to wait no longer."""
+        if subscription.early:
+            subscription.last, subscription.early = stream.last, False
         if subscription.recalling or subscription.last > self.conflator.sequence:
             return False
         cached = (subscription.last, subscription.encoding)

@@ -180,6 +180,22 @@ def test_a_feed_that_is_held_up_is_stale_until_it_has_caught_up(running: Making)
         )
 
 
+def test_a_newcomer_is_not_told_the_past_that_a_server_makes_its_books_from(running: Making) -> None:
+    x = running()
+    x.server.hub.live = False  # as after a restart, until it has read what there is
+    with Client(x.url, x.token()) as early, Client(x.url, x.token()) as back:
+        early.subscribe("S0", channel="depth")
+        back.subscribe("S0", channel="depth", after={"S0": 0})
+        x.do(*orders(0, 8))
+        until = time.monotonic() + 20
+        while x.counters.get("sequence") != x.exchange.sequence and time.monotonic() < until:
+            time.sleep(0.01)
+        x.server.hub.live = True
+        for client in (early, back):
+            assert client.read_until(lambda c=client: c["S0"].sides() == x.exchange.levels(0))  # type: ignore[misc]
+        assert back["S0"].trades == x.trades() != [] and early["S0"].trades == []
+
+
 def test_more_clients_than_are_allowed_are_turned_away(running: Making) -> None:
     x = running(max_clients=3)
     with Client(x.url, x.token()), Client(x.url, x.token()), Client(x.url, x.token()) as third:
