@@ -17,10 +17,7 @@ from matchmark.conformance.suites._availability import judged_log, same_log
 from matchmark.conformance.suites._durability import Desk
 from matchmark.conformance.verdict import Verdict
 
-pytestmark = [
-    pytest.mark.needs("standby", "audit_log", "switchover", "operator", "fix"),
-    pytest.mark.clause("D11.X3"),
-]
+pytestmark = pytest.mark.needs("standby", "audit_log", "switchover", "operator", "fix")
 
 SWITCHOVERS = 2
 BETWEEN = 60
@@ -45,6 +42,7 @@ def switchover(pair: PairLab, to: str) -> str | None:
     return None
 
 
+@pytest.mark.clause("D11.X3")
 def test_a_switchover_under_load_loses_nothing_and_repeats_nothing(
     pair: PairLab, request: pytest.FixtureRequest
 ) -> None:
@@ -93,6 +91,7 @@ def _comes_back(pair: PairLab, former: str) -> None:
     pair.start_member(former, standby=True)
 
 
+@pytest.mark.clause("D11.X3")
 def test_a_standby_that_is_behind_is_refused_and_the_primary_goes_on(pair: PairLab) -> None:
     """Its engine stands still while the primary trades: it has the records at best, and not what follows from them."""
     with Load(pair, pair.accounts[:3], "behind-", burst=100) as load:

@@ -182,6 +182,9 @@ def test_a_feed_that_is_held_up_is_stale_until_it_has_caught_up(running: Making)
 
 def test_a_newcomer_is_not_told_the_past_that_a_server_makes_its_books_from(running: Making) -> None:
     x = running()
+    until = time.monotonic() + 20
+    while not x.server.hub.live and time.monotonic() < until:
+        time.sleep(0.01)
     x.server.hub.live = False  # as after a restart, until it has read what there is
     with Client(x.url, x.token()) as early, Client(x.url, x.token()) as back:
         early.subscribe("S0", channel="depth")
