@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,4 +71,10 @@ def own_brokers(folder: Path | None = None) -> Brokers:
     where = folder or os.environ.get(KAFKA_FOLDER)
     if not where:
         raise TargetUnavailable(f"the brokers are named by {KAFKA}: they are not the kit's to kill")
-    return Brokers(Path(where), lambda text: print(f"matchmark: {text}", flush=True), dies_with_us=True)
+    return _brokers_in(Path(where))
+
+
+@cache
+def _brokers_in(folder: Path) -> Brokers:
+    """One object a folder, for it has the processes as its children."""
+    return Brokers(folder, lambda text: print(f"matchmark: {text}", flush=True), dies_with_us=True)

@@ -6,7 +6,7 @@ command an update ends behind is not known to a subscriber; it must be one that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -32,6 +32,8 @@ from matchmark.conformance.messages import Trade as Executed
 from matchmark.conformance.targets.base import TargetInfo
 
 TRADE_BYTES_MAX = 16
+LATE_NS = 1_000_000_000
+"""A machine that stood still may have read something so long after."""
 SMALL = 1 << 21
 """Prices and quantities below it: what ruling R10 can be kept with."""
 
@@ -283,13 +285,18 @@ def show_depth(shown: Depth | Quote) -> str:
 # --- when, and to whom ---
 
 
-def check_windows(updates: Iterable[Update], window_ns: int, slack_ns: int) -> list[Finding]:
+def check_windows(
+    updates: Iterable[Update], window_ns: int, slack_ns: int, stood_ns: Callable[[int, int], int] = lambda begin, end: 0
+) -> list[Finding]:
     """Of one symbol: at most one book or quote in a window. `slack_ns`: how unevenly messages may be read that were sent
-    evenly; snapshots are answers and not counted."""
+    evenly; `stood_ns(begin, end)`: for how long of that time the machine stood still, after which everything is read at once.
+    Snapshots are answers and not counted."""
     times = [u.at_ns for u in updates if u.book and not u.snapshot]
     for first in range(len(times)):
         for last in range(first + 1, len(times)):
             most = (times[last] - times[first] + slack_ns) // window_ns + 1
+            if last - first + 1 > most:
+                most += stood_ns(times[first] - LATE_NS, times[last]) // window_ns
             if last - first + 1 > most:
                 span = (times[last] - times[first]) / 1e6
                 text = f"at most one update of a symbol's book in {window_ns / 1e6:g} ms"

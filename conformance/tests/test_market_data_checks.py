@@ -10,6 +10,7 @@ import pytest
 
 from matchmark.conformance.checks.finding import Finding
 from matchmark.conformance.checks.market_data import (
+    LATE_NS,
     Tape,
     check_books,
     check_chain,
@@ -200,6 +201,11 @@ def test_windows_count_books_and_not_trades_or_snapshots() -> None:
     at = [0, 2, 3, 11, 21, 31]
     books = [Update("S", n, n + 1, book=True, at_ns=ms * 1_000_000) for n, ms in enumerate(at)]
     assert [f.clause for f in check_windows(books, WINDOW_NS, 5_000_000)] == ["D09.6"]
+    asked: list[tuple[int, int]] = []
+    assert check_windows(books, WINDOW_NS, 5_000_000, lambda *at: asked.append(at) or 2 * WINDOW_NS) == []  # type: ignore[func-returns-value]
+    assert asked and all(begin <= end - LATE_NS for begin, end in asked), (
+        "also a break that ended before the first was read"
+    )
     assert check_windows(books[2:], WINDOW_NS, 3_000_000) == []
     trades = [Update("S", n, n + 1, trades=(Trade(n + 1, 1, 1, True),), at_ns=n) for n in range(9)]
     assert check_windows([replace(books[0], snapshot=True), *books[1:2], *trades], WINDOW_NS, 0) == []
