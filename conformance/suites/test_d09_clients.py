@@ -23,6 +23,7 @@ CROWD_PATIENCE_S = 60.0
 SMALL_BUFFER = 4096
 NOISY_SYMBOLS = 40
 ROUNDS_AT_ONCE = 30
+HELD_UP_S = 2.0
 LATE_S = 0.5
 """Beside one that does not read an update may be later than without it by so much on a busy machine; who waits for it is later by
 seconds."""
@@ -100,6 +101,9 @@ def test_who_does_not_read_is_dropped_and_holds_up_nobody(venue: Venue) -> None:
                 maker.buy(1 + n % 5, MIDDLE - 1 - n % 40, on=at)
             late = delay(watch, good, maker, taker)
             trades += 1
+            if usual + LATE_S < late <= usual + HELD_UP_S:  # a process that got no processor is not late twice
+                late = delay(watch, good, maker, taker)
+                trades += 1
             if late > usual + LATE_S:
                 text = "a client that reads is told no later for those that do not"
                 watch.violate("D09.X5", text, [f"about {usual * 1000:.0f} ms"], [f"{late * 1000:.0f} ms"])

@@ -236,6 +236,7 @@ def test_a_broken_engine_among_the_sound_ones_is_reported_as_a_false_alarm() -> 
 HANDFUL = ("d01_lifo", "d02_trade_at_the_incoming_price", "d04_owner_not_checked", "d08_filled_ioc_cancelled_too")
 
 
+@pytest.mark.soak  # `make test` runs the whole of it
 def test_a_handful_of_mutants_and_sound_engines_end_to_end() -> None:
     seen: list[str] = []
     plan = Plan(HANDFUL, ("process_dies_at_once",), ("process",), seed=5, seeds=1, examples=FEW, jobs=2)

@@ -22,7 +22,8 @@ SOURCES = (
 )
 
 
-COMPILERS = [("cc", ["-O3"]), ("clang", ["-O1", "-fsanitize=address,undefined"])]
+COMPILERS = [("cc", ["-O3"], 300_000), ("clang", ["-O1", "-fsanitize=address,undefined"], 90_000)]
+"""And rounds: with sanitizers each takes three times as long."""
 
 
 def run(folder: Path, program: str, rounds: int, compiler: str, flags: list[str]) -> str:
@@ -35,12 +36,12 @@ def run(folder: Path, program: str, rounds: int, compiler: str, flags: list[str]
     return done.stdout
 
 
-@pytest.mark.parametrize(("compiler", "flags"), COMPILERS)
-def test_remembered_shapes_make_no_difference(tmp_path: Path, compiler: str, flags: list[str]) -> None:
-    sound = int(run(tmp_path, "fix_shapes", 300_000, compiler, flags))
-    assert sound > 100_000, "most messages must be sound, or nothing is remembered"
+@pytest.mark.parametrize(("compiler", "flags", "rounds"), COMPILERS)
+def test_remembered_shapes_make_no_difference(tmp_path: Path, compiler: str, flags: list[str], rounds: int) -> None:
+    sound = int(run(tmp_path, "fix_shapes", rounds, compiler, flags))
+    assert sound > rounds // 3, "most messages must be sound, or nothing is remembered"
 
 
-@pytest.mark.parametrize(("compiler", "flags"), COMPILERS)
-def test_reports_are_written_to_the_last_byte(tmp_path: Path, compiler: str, flags: list[str]) -> None:
-    run(tmp_path, "fix_reports", 200_000, compiler, flags)
+@pytest.mark.parametrize(("compiler", "flags", "rounds"), COMPILERS)
+def test_reports_are_written_to_the_last_byte(tmp_path: Path, compiler: str, flags: list[str], rounds: int) -> None:
+    run(tmp_path, "fix_reports", rounds * 2 // 3, compiler, flags)

@@ -97,7 +97,13 @@ def logged(x: Powered, prefix: str) -> set[str]:
     return {name for name in logged_orders(x) if name.startswith(prefix)}
 
 
-@pytest.mark.parametrize("keep", [Keep.NOTHING, Keep.REORDERED, Keep.TORN])
+SOAK = pytest.mark.soak
+"""The same again with the disk keeping something else."""
+
+
+@pytest.mark.parametrize(
+    "keep", [pytest.param(Keep.NOTHING, marks=SOAK), Keep.REORDERED, pytest.param(Keep.TORN, marks=SOAK)]
+)
 def test_in_mode_fsync_no_report_of_the_log_is_lost_to_its_session(
     powered: Callable[..., Powered], disk: Disk, keep: Keep
 ) -> None:
@@ -127,7 +133,7 @@ def test_in_mode_fsync_no_report_of_the_log_is_lost_to_its_session(
     assert x.stop() == 0
 
 
-@pytest.mark.parametrize("keep", [Keep.NOTHING, Keep.REORDERED])
+@pytest.mark.parametrize("keep", [Keep.NOTHING, pytest.param(Keep.REORDERED, marks=SOAK)])
 def test_in_mode_async_sessions_go_on_although_reports_of_theirs_never_were(
     powered: Callable[..., Powered], disk: Disk, keep: Keep
 ) -> None:
