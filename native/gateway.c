@@ -212,9 +212,17 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
         usleep(1000);
         durable = mm_pipeline_durable_sequence(g->pipeline);
     }
-    if (durable < now.sequence)
-        return fail(fault, EAGAIN,
-                    "the audit log lacks records that this gateway must read: is the audit writer running?", NULL);
+    if (durable < now.sequence) {
+        mm_pipeline_status then;
+        mm_pipeline_status_of(g->pipeline, &then);
+        return mm_fault_set(
+            fault, EAGAIN,
+            "the audit log ends at record %llu and this gateway must read up to %llu: is the audit writer running? "
+            "It was seen %llu ms ago; %s",
+            (unsigned long long)durable, (unsigned long long)now.sequence,
+            (unsigned long long)((mm_now_ns() - then.writer_beat_ns) / 1000000),
+            then.state == MM_FAILED ? then.failure : "the exchange has not failed");
+    }
     if (mm_gateway_tell_owed(g, fault) || mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
     if (mm_gateway_keep(g)) /* a session may have been owed more than it had numbers for */
