@@ -369,6 +369,7 @@ def test_the_sound_process_passes() -> None:
 # --- the command ---
 
 
+@pytest.mark.soak
 def test_one_mutant_is_shown_with_a_short_transcript(tmp_path: Path) -> None:
     done = matchmark("selftest", "--mutant", "d01_lifo", "--examples", "50", cwd=tmp_path)
     assert done.returncode == EXIT_OK, done.stderr
