@@ -113,8 +113,8 @@ def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair
     judge(pair, [load], "b")
 
 
-# Not among the tests of every change: on a busy machine a member that came back has failed to start here, its gateway waiting in vain
-# for what its writer had not written. Why is not known; its sentence says what was seen. A fault until it is shown to be none.
+# Not among the tests of every change: on a busy machine a member that came back has failed to start here, its gateway waiting
+# in vain for what its writer had not written. Why is not known. A fault until it is shown to be none.
 @pytest.mark.soak
 @pytest.mark.parametrize("every", [0, 2000])
 def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair, every: int) -> None:
