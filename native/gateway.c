@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOG_STANDS_NS UINT64_C(30000000000)
+
 uint64_t mm_wall_ns(void)
 {
     struct timespec t;
@@ -201,28 +203,40 @@ int mm_gateway_add_session(mm_gateway *g, uint32_t session, const char *sender, 
     return 0;
 }
 
-int mm_gateway_open(mm_gateway *g, mm_fault *fault)
+/* All that is visible now must be on disk first: a killed predecessor may have taken reports of records that the disk did not
+ * have yet, and neither the ring nor the log up to the durable mark would tell of them again. A disk may be slow, so what counts
+ * is that the log grows. */
+static int await_log(mm_gateway *g, uint64_t *durable, mm_fault *fault)
 {
-    /* All that is visible now must be on disk first: a killed predecessor may have taken reports of records that the disk did not
-     * have yet, and neither the ring nor the log up to the durable mark would tell of them again. */
     mm_pipeline_status now;
     mm_pipeline_status_of(g->pipeline, &now);
-    uint64_t durable = now.durable_sequence;
-    for (int tries = 0; durable < now.sequence && tries < 5000; tries++) {
+    uint64_t needed = now.sequence, grew_ns = mm_now_ns();
+    *durable = now.durable_sequence;
+    while (*durable < needed && now.state != MM_FAILED && !now.fenced_by && mm_now_ns() - grew_ns < LOG_STANDS_NS) {
         usleep(1000);
-        durable = mm_pipeline_durable_sequence(g->pipeline);
+        mm_pipeline_status_of(g->pipeline, &now);
+        if (now.durable_sequence > *durable)
+            grew_ns = mm_now_ns();
+        *durable = now.durable_sequence;
     }
-    if (durable < now.sequence) {
-        mm_pipeline_status then;
-        mm_pipeline_status_of(g->pipeline, &then);
-        return mm_fault_set(
-            fault, EAGAIN,
-            "the audit log ends at record %llu and this gateway must read up to %llu: is the audit writer running? "
-            "It was seen %llu ms ago; %s",
-            (unsigned long long)durable, (unsigned long long)now.sequence,
-            (unsigned long long)((mm_now_ns() - then.writer_beat_ns) / 1000000),
-            then.state == MM_FAILED ? then.failure : "the exchange has not failed");
-    }
+    if (*durable >= needed)
+        return 0;
+    return mm_fault_set(
+        fault, EAGAIN,
+        "the audit log ends at record %llu and this gateway must read up to %llu: is the audit writer running? "
+        "It was seen %llu ms ago; %s",
+        (unsigned long long)*durable, (unsigned long long)needed,
+        (unsigned long long)((mm_now_ns() - now.writer_beat_ns) / 1000000),
+        now.fenced_by            ? "another member is primary"
+        : now.state == MM_FAILED ? now.failure
+                                 : "the exchange has not failed");
+}
+
+int mm_gateway_open(mm_gateway *g, mm_fault *fault)
+{
+    uint64_t durable;
+    if (await_log(g, &durable, fault))
+        return -1;
     if (mm_gateway_tell_owed(g, fault) || mm_gateway_catch_up(g, 2 * durable + 1, fault))
         return -1;
     if (mm_gateway_keep(g)) /* a session may have been owed more than it had numbers for */

@@ -45,7 +45,7 @@ class _Role:
 
 
 class Stopped(Exception):
-    """SIGTERM or SIGINT came."""
+    """SIGTERM or SIGINT came, or another member became primary (`fenced`): there is nothing to start any more."""
 
 
 class Supervisor:
@@ -77,7 +77,7 @@ class Supervisor:
     # --- starting ---
 
     def start_all(self) -> None:
-        """PipelineError: a role cannot start and said why. Stopped: somebody does not want it any more."""
+        """PipelineError: a role cannot start and said why. Stopped: it shall not start any more."""
         standby = self._pipeline.role == Role.STANDBY
         for name in ("writer",) if self._together else ("writer", "engine"):
             self._start(name)
@@ -118,8 +118,11 @@ class Supervisor:
             self._poll()
             if role.error:
                 raise role.error
-            if self._told:
+            if self._told or self.fenced:
                 raise Stopped
+            for other, ready in self._roles.items():
+                if other != name and ready.ready and ready.ended is not None:
+                    self._start_again(other, ready)  # the awaited one may wait for it
             if role.ended is not None and role.pipe < 0:
                 failure = self._pipeline.status().failure
                 raise PipelineError(failure or f"the {name} died at the start (status {role.ended})")

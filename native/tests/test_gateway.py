@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
-from matchmark.native.pipeline_records import Durability
+from matchmark.native.pipeline import PipelineError
+from matchmark.native.pipeline_records import Durability, Wait
 
 from .exchange import Client, Exchange
 from .fix_wire import utc, wait_until
@@ -458,3 +460,55 @@ def test_stopping_logs_everyone_out(tmp_path: Path) -> None:
 
 def test_decimal_cash_of_an_account_is_exact(plain: Exchange) -> None:
     assert plain.gateway.cash_units("POOR") == int(Decimal(1000) * 100)
+
+
+class SlowDisk(Exchange):
+    """Its audit writer writes while `writing` is set."""
+
+    def __init__(self, root: Path) -> None:
+        self.writing = threading.Event()
+        self.writing.set()
+        super().__init__(root)
+
+    def _run(self, role: Any) -> None:
+        while role.run(wait=Wait.SLEEP) == 0:
+            if role is self.writer:
+                self.writing.wait()
+
+    def behind(self) -> None:
+        """Something is acknowledged that is not in the log yet."""
+        a = logged_on(self)
+        self.writing.clear()
+        time.sleep(0.2)
+        a.new("b1", 1, 5, "100.50")
+        a.expect("8", t150="0")
+        assert self.pipeline.durable_sequence < self.pipeline.status().sequence
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path) -> Iterator[SlowDisk]:
+    made = SlowDisk(tmp_path)
+    yield made
+    made.writing.set()
+    made.close()
+
+
+def test_a_gateway_that_starts_waits_for_a_slow_disk(slow_disk: SlowDisk) -> None:
+    slow_disk.behind()
+    threading.Timer(6.0, slow_disk.writing.set).start()
+    slow_disk.restart_gateway()
+    assert slow_disk.pipeline.durable_sequence == slow_disk.pipeline.status().sequence
+
+
+@pytest.mark.parametrize("why", ["the disk burns", "another member is primary"])
+def test_a_gateway_does_not_wait_for_a_log_that_will_not_grow(slow_disk: SlowDisk, why: str) -> None:
+    slow_disk.behind()
+    slow_disk.gateway.close()
+    if "disk" in why:
+        slow_disk.pipeline.fail(why)
+    else:
+        slow_disk.pipeline.fence(2)
+    began = time.monotonic()
+    with pytest.raises(PipelineError, match=f"the audit log ends at record .*{why}"):
+        slow_disk._gateway()
+    assert time.monotonic() - began < 4

@@ -26,8 +26,8 @@ NEW = 1
 class Pair:
     """Members of one cluster below `root`, started as they are asked for. `close` leaves nothing behind."""
 
-    def __init__(self, root: Path, mode: str, config: str = SMALL) -> None:
-        self.root, self.mode, self.config = root, mode, config
+    def __init__(self, root: Path, mode: str, config: str = SMALL, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self.root, self.mode, self.config, self.heartbeat_s = root, mode, config, heartbeat_s
         self.shared = root / "shared"
         self.members: dict[str, Serve] = {}
 
@@ -42,7 +42,7 @@ class Pair:
     def flags(self, name: str) -> list[str]:
         words = {
             "--cluster": self.shared, "--member": name, "--durability": self.mode,
-            "--heartbeat-s": HEARTBEAT_S, "--timeout-s": HEARTBEAT_S,
+            "--heartbeat-s": self.heartbeat_s, "--timeout-s": self.heartbeat_s,
         }  # fmt: skip
         return [str(word) for pair in words.items() for word in pair]
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ MODES = ("async", "fsync", "replicated")
 def make_pair(tmp_path: Path) -> Iterator[MakePair]:
     made: list[Pair] = []
 
-    def make(mode: str = "async", **more: str) -> Pair:
+    def make(mode: str = "async", **more: Any) -> Pair:
         made.append(Pair(tmp_path, mode, **more))
         made[-1].start("a")
         made[-1].standby("b")
@@ -113,14 +114,12 @@ def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair
     judge(pair, [load], "b")
 
 
-# Not among the tests of every change: on a busy machine a member that came back has failed to start here, its gateway waiting
-# in vain for what its writer had not written. Why is not known. A fault until it is shown to be none.
-@pytest.mark.soak
 @pytest.mark.parametrize("every", [0, 2000])
 def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair, every: int) -> None:
     """Three failovers to and fro, each member joining again from its own log, or from a snapshot of it."""
     small = SMALL.replace("file_records = 20000", f"file_records = 1024\nsnapshot_records = {every}")
-    pair = make_pair("fsync", config=small.replace("audit_slots = 4096", "audit_slots = 1024"))
+    # Nobody shall take over on a busy machine but whom this kills the other for.
+    pair = make_pair("fsync", config=small.replace("audit_slots = 4096", "audit_slots = 1024"), heartbeat_s=1.0)
     load = Load(pair)
     until = time.monotonic() + 60
     while every and not all(newest_sequence(pair.members[name].data) for name in "ab"):
