@@ -349,11 +349,17 @@ class Streams:
         if r.exec_type in ("0", "A") and (request := self.pending(r.account, r.cl, "D")):
             order = orders.get(r.cl)
             return request, order if order and order.request is request else None
+        own = orders.get(r.cl)
+        if own is not None and self.by_id.get(r.order_id) is not own:
+            own = None
         if request := self.pending(r.account, r.cl, "FG"):
-            return request, orders.get(request.orig)
+            asked = orders.get(request.orig)
+            return (request, asked) if own is None else (request if asked is own else None, own)
         if r.exec_type in ("4", "6", "5", "E") and (old := self.account(r.account).requests.get(r.cl)):
             mass = next((x for x in old if x.kind == "q"), None)
             answered = next((x for x in old if x.kind in "FG"), None)
+            if own is not None and (answered is None or orders.get(answered.orig) is not own):
+                return None, own  # a request that was refused had the name of an order
             name = (r.orig or "") if mass else answered.orig if answered else r.cl
             return (answered if r.cl not in orders else None), orders.get(name)
         found = orders.get(r.cl)
