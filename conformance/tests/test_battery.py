@@ -52,6 +52,7 @@ def test_memory_on_a_battery_passes_and_the_verdict_says_what_it_assumed(tmp_pat
     assert found["verdict"] == "PASS" and "assuming that the memory is battery-backed" in found["reason"]
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(cannot_mount() is not None, reason=f"cannot mount here: {cannot_mount()}")
 def test_memory_that_is_declared_battery_backed_and_is_not_fails(tmp_path: Path) -> None:
     start = 'lab_start = ["{python}", "-m"'

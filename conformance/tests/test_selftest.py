@@ -227,10 +227,11 @@ def test_an_engine_that_is_not_broken_is_reported_as_a_survivor(planted: None) -
 
 
 def test_a_broken_engine_among_the_sound_ones_is_reported_as_a_false_alarm() -> None:
-    plan = Plan((), (), ("mutant:d01_lifo",), seed=3, seeds=1, examples=FEW, jobs=1)
+    name = "d08_filled_ioc_cancelled_too"  # it breaks few rules: the suites shrink what they find
+    plan = Plan((), (), (f"mutant:{name}",), seed=3, seeds=1, examples=FEW, jobs=1)
     matrix = carry_out(plan)
     assert not matrix.ok
-    assert {alarm.clause for alarm in matrix.alarms} >= {"D01.X2"}
+    assert {alarm.clause for alarm in matrix.alarms} & set(MUTANTS[name].breaks)
 
 
 HANDFUL = ("d01_lifo", "d02_trade_at_the_incoming_price", "d04_owner_not_checked", "d08_filled_ioc_cancelled_too")
@@ -347,7 +348,11 @@ def matchmark(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("process_dies_in_a_walk", marks=pytest.mark.soak), "process_dies_seldom", "process_says_nothing"],
+    [
+        pytest.param("process_dies_in_a_walk", marks=pytest.mark.soak),
+        "process_dies_seldom",
+        pytest.param("process_says_nothing", marks=pytest.mark.soak),
+    ],
 )
 def test_certify_says_of_a_broken_process_what_it_deserves(name: str, tmp_path: Path) -> None:
     words = ["certify", "--target", f"mutant:{name}", "--clause", "D01.X8", "--examples", str(FEW), "--out", "run"]

@@ -114,7 +114,7 @@ def test_a_paused_primary_that_wakes_up_acknowledges_nothing(make_pair: MakePair
     judge(pair, [load], "b")
 
 
-@pytest.mark.parametrize("every", [0, 2000])
+@pytest.mark.parametrize("every", [pytest.param(0, marks=pytest.mark.soak), 2000])
 def test_who_was_primary_follows_and_takes_over_again(make_pair: MakePair, every: int) -> None:
     """Three failovers to and fro, each member joining again from its own log, or from a snapshot of it."""
     small = SMALL.replace("file_records = 20000", f"file_records = 1024\nsnapshot_records = {every}")
