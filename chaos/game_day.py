@@ -33,12 +33,7 @@ SESSIONS = 4
 WINDOW = 512
 PATIENCE = 0.5
 """Heartbeats that a client of a pair waits for an answer before it tries the other address."""
-FAULTS = ("kill", "failover", "cut", "pause", "zombie", "lonely")
-LOAD_S_MAX = 12
-PAIR_S_MAX = 40
-"""Of an episode: so long the ledger has room at the full rate."""
-READER_S_MAX = 60
-"""Of each kill of a reader: the load goes on until all have caught up."""
+FAULTS = ("kill", "failover", "cut", "disk", "pause", "zombie", "lonely")
 
 
 @dataclass(frozen=True)
@@ -248,7 +243,7 @@ def _played(day: Day, plan: EpisodePlan, target: Target, lab: Lab, rate: int, wa
     try:
         target.start()
         run_number = (day.seed * 1009 + n) % 1_000_000
-        seconds = READER_S_MAX * len(plan.steps) if plan.readers else PAIR_S_MAX if plan.pair else LOAD_S_MAX
+        seconds = BY_NAME[plan.scenario].load_s_max * (len(plan.steps) if plan.readers else 1)
         capacity = rate * seconds // SESSIONS
         patience_ms = int(PATIENCE * day.heartbeat_s * 1000) if plan.pair else 0
         settings = replace(settings_of(lab, plan.seed, run_number, capacity, WINDOW), patience_ms=patience_ms)

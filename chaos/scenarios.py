@@ -32,6 +32,8 @@ class Scenario:
     """It needs a primary and a standby."""
     readers: bool = False
     """It is played with all who read the exchange, the built-in one alone, and only where it is asked for by name."""
+    load_s_max: int = 12
+    """Of an episode, of the readers for each kill: so long the load's ledger has room at the full rate."""
     rate_max: int = 1 << 30
     """Orders a second that it can use."""
     steps_max: int = STEPS_MAX
@@ -54,6 +56,7 @@ L1: tuple[tuple[str, Need], ...] = (
     ("l1-ext4", partial(cannot_have, "ext4")),
 )
 ROLES = ("engine", ALL, "writer", "gateway")
+DISK = ("full", "write", "stall", "flush", "slow", "short")
 READERS_RATE, READERS_STEPS = 500, 25
 SCENARIOS = (
     Scenario(
@@ -80,6 +83,16 @@ SCENARIOS = (
         "power_cut",
     ),
     Scenario(
+        "disk",
+        "the disk is full, fails a write or a flush, writes in part, stands still or is slow; it is repaired (FUSE)",
+        "disk faults",
+        (Kind("disk", DISK, (200, 600)),),
+        (("l0", cannot_mount),),
+        others=6,
+        load_s_max=40,
+        steps_max=2,
+    ),
+    Scenario(
         "pause",
         "engine, writer, gateway or everything stands still for a moment and goes on",
         "pauses",
@@ -94,6 +107,7 @@ SCENARIOS = (
         (Kind("failover"),),
         (("plain", nothing),),
         pair=True,
+        load_s_max=40,
     ),
     Scenario(
         "failover-cut",
@@ -103,6 +117,7 @@ SCENARIOS = (
         L1,
         "power_cut",
         pair=True,
+        load_s_max=40,
     ),
     Scenario(
         "zombie",
@@ -112,6 +127,7 @@ SCENARIOS = (
         (("plain", nothing),),
         others=4,
         pair=True,
+        load_s_max=40,
     ),
     Scenario(
         "readers",
@@ -120,6 +136,7 @@ SCENARIOS = (
         (Kind("kill", READERS, shuffled=True),),
         (("plain", cannot_read),),
         readers=True,
+        load_s_max=60,
         rate_max=READERS_RATE,
         steps_max=READERS_STEPS,
     ),

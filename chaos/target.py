@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 from matchmark.chaos.evidence import Injected
 from matchmark.chaos.faults.disk import Disk
+from matchmark.chaos.faults.disk_error import DiskError
+from matchmark.chaos.faults.disk_full import DiskFull
+from matchmark.chaos.faults.disk_short import DiskShort
+from matchmark.chaos.faults.disk_stall import DiskSlow, DiskStall
 from matchmark.chaos.faults.disk_state import Keep
+from matchmark.chaos.faults.fault import Fault
 from matchmark.chaos.faults.kill import Kill
 from matchmark.chaos.faults.machine import Machine
 from matchmark.chaos.faults.pause import Pause
@@ -30,6 +35,11 @@ ASYNC_WINDOW_NS = 10_000_000
 DRAIN_S = 20.0
 SYMBOLS = 4
 TOKENS_AT_ONCE = 2
+SLOW_EACH_S = 0.005
+SHORT_WRITES = 3
+FELT_S = 10.0
+"""So long a disk stays full or broken, unless the exchange stops of it before."""
+STOPS_S = 0.5
 
 
 class Target(Protocol):
@@ -125,6 +135,47 @@ class OneMember:
         self._start_again(load)
         window = self._window_ns(at_ns - to_wall_ns) if self.asynchronous else 0
         return Injected("cut", ALL, at_ns, over_ns, time.time_ns(), window, f"{step.keep} of the unsynced was left")
+
+    def _disk(self, step: Step, load: FixLoad) -> Injected:
+        """Repaired after a while; an exchange that stopped because of it is then started again, as its operator would."""
+        assert self.disk is not None
+        fault = self._disk_fault(step.role)
+        at_ns, since = time.time_ns(), time.monotonic_ns()
+        fault.inject()
+        try:
+            if step.role in ("full", "write", "flush"):
+                waited(self._stopped, FELT_S, 0.02)
+            time.sleep(step.for_ms / 1000)
+        finally:
+            fault.heal()
+        stopped, struck = waited(self._stopped, STOPS_S, 0.02), self._struck(since)
+        over_ns = time.time_ns()
+        if stopped:
+            self.lab.instance.stop()
+            self._start_again(load)
+        detail = f"{struck} calls failed, {'started again' if stopped else 'it went on'}"
+        return Injected("disk", step.role, at_ns, over_ns, time.time_ns(), detail=detail)
+
+    def _disk_fault(self, role: str) -> Fault:
+        assert self.disk is not None
+        log = self.disk.place(self.lab.log_dir)
+        made: Mapping[str, Callable[[Disk], Fault]] = {
+            "full": DiskFull,
+            "write": lambda disk: DiskError(disk, "write", log),
+            "flush": lambda disk: DiskError(disk, "fsync", log),
+            "short": lambda disk: DiskShort(disk, log, SHORT_WRITES),
+            "stall": lambda disk: DiskStall(disk, FELT_S),
+            "slow": lambda disk: DiskSlow(disk, SLOW_EACH_S),
+        }
+        return made[role](self.disk)
+
+    def _stopped(self) -> bool:
+        return self.lab.instance.ended or self.lab.status().get("state") == "failed"
+
+    def _struck(self, since_ns: int) -> int:
+        """Calls that failed since then."""
+        assert self.disk is not None
+        return sum(call.error != 0 and call.ended_ns > since_ns for call in self.disk.journal())
 
     def _power_cut(self, step: Step) -> int:
         if self.machine is None:

@@ -14,7 +14,7 @@ from matchmark.chaos.recovery import Recovery
 
 BIN_S = 0.05
 LANE, GAP, LEFT, TOP, WIDTH = 46, 22, 230, 64, 900
-COLOURS = {"kill": "#c2410c", "cut": "#b91c1c", "pause": "#7c3aed"}
+COLOURS = {"kill": "#c2410c", "cut": "#b91c1c", "pause": "#7c3aed", "disk": "#1d4ed8"}
 READERS = dict(zip(ROLES, ("#c2410c", "#1d4ed8", "#7c3aed", "#b91c1c", "#0f766e", "#0891b2", "#a16207"), strict=True))
 OTHER = "#0f766e"
 LABELS_MAX = 8
