@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matchmark.chaos.evidence import Evidence, Injected
+from matchmark.chaos.evidence import Evidence, Injected, Ints
+from matchmark.load.fix_load import ACCEPTED, CANCELLED, TRADED
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,20 @@ class Recovery:
 
 def recoveries(e: Evidence) -> list[Recovery]:
     """Of each fault of the episode."""
-    orders = e.sent.orders[e.sent.orders["acknowledged_ns"] > 0]
-    sent, told = orders["sent_ns"].astype(np.int64), orders["acknowledged_ns"].astype(np.int64)
+    sent, told = _acknowledged(e)
     out = []
     for fault in e.faults:
         before, after = told[told <= fault.over_ns], told[(sent > fault.at_ns) & (told > fault.over_ns)]
         whole = len(before) > 0 and len(after) > 0
         out.append(Recovery(fault, int(after.min() - before.max()) if whole else None))
     return out
+
+
+def _acknowledged(e: Evidence) -> tuple[Ints, Ints]:
+    """When each order was sent that was taken, and when that was told; a refusal is no trading."""
+    taken = (e.sent.orders["state"] & (ACCEPTED | TRADED | CANCELLED)) != 0
+    orders = e.sent.orders[taken & (e.sent.orders["acknowledged_ns"] > 0)]
+    return orders["sent_ns"].astype(np.int64), orders["acknowledged_ns"].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,7 @@ BEHIND_NS = 1_000_000_000
 
 def silence(e: Evidence) -> Silence | None:
     """None: nothing was acknowledged before or after the first fault."""
-    orders = e.sent.orders[e.sent.orders["acknowledged_ns"] > 0]
-    sent, told = orders["sent_ns"].astype(np.int64), orders["acknowledged_ns"].astype(np.int64)
+    sent, told = _acknowledged(e)
     if not len(told) or not e.faults:
         return None
     first = e.faults[0].at_ns

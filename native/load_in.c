@@ -175,7 +175,8 @@ static void tell(mm_load *load, uint32_t index, const mm_load_report *r)
     if (!o->told_ns) {
         o->told_ns = r->at_ns;
         LOAD_SET(load->told, load->told + 1);
-        LOAD_SET(load->last_told_ns, r->at_ns);
+        if (r->kind != '8') /* who refuses everything does not trade */
+            LOAD_SET(load->last_told_ns, r->at_ns);
     }
     if (!o->acknowledged_ns && r->kind != 'I')
         o->acknowledged_ns = r->at_ns;

@@ -13,7 +13,7 @@ from matchmark.chaos.evidence import Evidence, Injected
 from matchmark.chaos.recovery import recoveries, spread
 from matchmark.conformance.checks import audit_format as f
 from matchmark.conformance.checks.audit_format import Happened, Op
-from matchmark.load.fix_load import ACCEPTED, ORDER, PLAN, REPORT, TRADED
+from matchmark.load.fix_load import ACCEPTED, ORDER, PLAN, REJECTED, REPORT, TRADED
 
 RUN, CAPACITY, N = 7, 100, 40
 T0 = 1_000_000_000_000
@@ -174,3 +174,12 @@ def test_recovery_is_from_the_last_answer_before_to_the_first_of_an_order_sent_a
     (found,) = recoveries(e)
     assert found.gap_ns == T0 + 111 * MS + MS // 2 - (T0 + 9 * MS + MS // 2)
     assert spread([found.gap_ns or 0]) is not None and spread([]) is None
+
+
+def test_a_refusal_is_no_recovery() -> None:
+    at = T0 + 10 * MS
+    e = evidence([Injected("disk", "full", at, at, at)])
+    for orders in e.orders:
+        orders["state"][10:] = REJECTED
+    (found,) = recoveries(e)
+    assert found.gap_ns is None
