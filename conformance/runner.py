@@ -221,9 +221,9 @@ def _arguments(request: Request, finished: Iterable[str], attempt: int) -> list[
     command += ["--generated-only"] if request.generated_only else []
     command += [] if request.shard[1] == 1 else ["--shard", "{}/{}".format(*request.shard)]
     if request.out is not None:
-        suffix = f"-{attempt}" if attempt else ""
-        command += ["--history", str(request.out / "history.jsonl"), f"--junitxml={request.out / f'junit{suffix}.xml'}"]
-        command += [f"--alluredir={request.out / 'allure-results'}"]
+        out, suffix = request.out.absolute(), f"-{attempt}" if attempt else ""  # the child runs in a folder of its own
+        command += ["--history", str(out / "history.jsonl"), f"--junitxml={out / f'junit{suffix}.xml'}"]
+        command += [f"--alluredir={out / 'allure-results'}"]
     command += [word for test in finished for word in ("--deselect", test)]
     return [*command, *(request.tests or ("--pyargs", SUITES))]
 

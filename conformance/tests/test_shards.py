@@ -47,6 +47,16 @@ def test_three_shards_say_what_one_child_says(tmp_path: Path, target: str) -> No
     assert not list((tmp_path / "parts").glob(".shard-*"))
 
 
+def test_a_folder_named_from_where_the_user_stands_gets_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    shards.run(Request("model", 7, 5, ("D04.2",), out=Path("run"), shrink=False), 2)
+    assert junit(tmp_path / "run")
+    assert by_test(tmp_path / "run")
+
+
 def test_a_blocked_shard_blocks_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def one(request: Request, *_: object) -> Run:
         return Run(control_ok=request.shard[0] == 0, control_message="no answer" if request.shard[0] else "")
