@@ -39,8 +39,11 @@ def test_late_standbys_catch_up_and_one_of_two_takes_over(make_pair: MakePair) -
             except HookFailed as error:
                 violate(pair, Breach("D11.X1", f"standby {name} cannot join a primary that trades: {error}"))
         load.wait_sent(BETWEEN)
-        dead = "a"
+        dead, replaced = "a", False
         for _ in range(2):
+            if replaced:
+                _follow_again(pair, dead)
+            epoch = pair.epoch()
             pair.kill(dead)
             left = [name for name in pair.members if pair.runs(name)]
             if not left:
@@ -50,6 +53,7 @@ def test_late_standbys_catch_up_and_one_of_two_takes_over(make_pair: MakePair) -
                 text = "a standby of two ended by itself when the other took over"
                 violate(pair, Breach("D11.X6", text, ("it follows the new primary",), tuple(map(str, said.items()))))
             dead = _one_of(pair, left)
+            replaced = pair.epoch() > epoch + 1
             load.wait_sent(BETWEEN)
             waited(lambda: all(client.connected for client in load.clients.values()), COMES_BACK_S, 0.02)
             if cut := [account for account, client in load.clients.items() if not client.connected]:
@@ -61,6 +65,13 @@ def test_late_standbys_catch_up_and_one_of_two_takes_over(make_pair: MakePair) -
         load.settle()
     pair.end()
     judge(pair, judged_log(pair, "two primaries were killed, one after the other")[2])
+
+
+def _follow_again(pair: PairLab, primary: str) -> None:
+    """On a busy machine one took over, was not heard in time and was replaced in its turn: such a one has to end."""
+    for name in pair.members:
+        if name not in ("a", primary) and not pair.runs(name):
+            pair.start_member(name, standby=True)
 
 
 def _one_of(pair: PairLab, names: list[str]) -> str:

@@ -24,6 +24,8 @@ BETWEEN = 60
 """Orders of the load."""
 LAG_S = 4.0
 """So long a standby that decides nothing falls behind a primary that trades."""
+STEPS_DOWN_S = 5.0
+"""Until its status page says so; that it acknowledges nothing any more is judged by the logs, and at once."""
 ENDS_S = 20.0
 
 
@@ -58,7 +60,7 @@ def test_a_switchover_under_load_loses_nothing_and_repeats_nothing(
                 violate(pair, Breach("D11.X3", f"a standby that keeps up is refused a switchover: {refused}"))
             if not pair.took_over(heir):
                 violate(pair, Breach("D11.X3", f"the switchover was said to be done, and {heir} is not primary"))
-            if not by_itself and pair.runs(former) and pair.role(former) == "primary":
+            if not by_itself and not waited(lambda who=former: pair.role(who) != "primary", STEPS_DOWN_S, 0.02):  # type: ignore[misc]
                 violate(pair, Breach("D11.X3", f"after the switchover {former} is primary as well"))
             load.wait_sent(BETWEEN)
             _comes_back(pair, former)

@@ -184,7 +184,7 @@ class Monitor:
         if not self._machine.can("outrun"):
             return []
         self._go("outrun")
-        self.silence_ns = 0
+        self._heard, self.silence_ns = False, 0
         return [Alert("takeover-outrun", f"epoch {self.epoch} is there: the takeover under epoch {ours} is void")]
 
     # --- time ---
@@ -222,9 +222,7 @@ class Monitor:
     def _dead(self, now_ns: int) -> list[Action]:
         if not self._heard and self._lease_moves(now_ns):
             # Somebody is primary and we cannot hear it: that says more about us than about it.
-            return self._once(
-                "never-heard", "no heartbeat since the start, though a primary renews its lease: no takeover"
-            )
+            return self._once("never-heard", "no heartbeat of the primary yet, though it renews its lease: no takeover")
         self._planned = False
         dead = Alert(
             "primary-dead",
@@ -278,7 +276,7 @@ class Monitor:
         if not self._machine.can("lost"):
             return []
         self._go("lost")
-        self.silence_ns = 0
+        self._heard, self.silence_ns = False, 0  # who won has yet to be heard; until then its lease speaks for it
         return [lost]
 
     def epoch_refused(self, why: str) -> list[Action]:

@@ -187,6 +187,14 @@ def test_who_loses_the_epoch_gives_the_winner_the_time_that_a_primary_has() -> N
     assert bench.said[-1] == TakeEpoch(5, used=3), "the winner never was at work"
 
 
+def test_a_winner_that_renews_its_lease_has_the_time_that_it_needs_to_be_heard() -> None:
+    bench = Bench()
+    takeover(bench)
+    bench.take(bench.monitor.epoch_lost(4))
+    assert kinds(bench.run(20_000, epoch=4, lease=True)) == ["never-heard"]
+    assert kinds(bench.run(2_000)) == ["primary-dead", "TakeEpoch"], "when it dies before"
+
+
 def test_the_winner_is_followed_when_it_is_heard() -> None:
     bench = Bench()
     takeover(bench)
