@@ -2,8 +2,7 @@
  * (gateway_dpdk.c, in a library of its own). The gateway knows nothing of either but this.
  *
  * A connection has a number of the carrier's, `fd`, from accept to close, and after watch also the gateway's number for it, `place`,
- * which its events name. One thread calls all of it; `counters` alone may be read from beside it. Nothing here blocks, but for the nap
- * of `poll`. */
+ * which its events name. One thread calls all of it. Nothing here blocks, but for the nap of `poll`. */
 #ifndef MM_GATEWAY_CARRIER_H
 #define MM_GATEWAY_CARRIER_H
 
@@ -20,7 +19,6 @@ typedef struct mm_carrier_event {
     uint32_t place, what;
 } mm_carrier_event;
 
-typedef struct mm_carrier_counters mm_carrier_counters;
 typedef struct mm_carrier mm_carrier;
 
 struct mm_carrier {
@@ -45,7 +43,6 @@ struct mm_carrier {
     void (*close)(mm_carrier *self, int32_t fd);
     void (*flush)(mm_carrier *self);   /* puts on the wire what a round made. NULL: nothing waits */
     bool (*settled)(mm_carrier *self); /* all that was sent has arrived, or never will. NULL: others see to it */
-    void (*counters)(const mm_carrier *self, mm_carrier_counters *counters); /* NULL: it has none */
     void (*free)(mm_carrier *self);
 };
 
