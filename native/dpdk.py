@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
@@ -36,10 +37,14 @@ _NEITHER = ("-h", "--help", "-v", "--version")
 """They would end the process."""
 
 
+def _library() -> Any:
+    return import_module("matchmark.native._dpdk")
+
+
 def missing() -> str | None:
     """Why there is no DPDK here, and what to do; None: there is."""
     try:
-        from matchmark.native import _dpdk  # noqa: F401
+        _library()
     except ModuleNotFoundError:
         return (
             "matchmark was built without DPDK: install libdpdk-dev, dpdk-dev and liblwip-dev "
@@ -52,8 +57,7 @@ def missing() -> str | None:
 
 def version() -> str:
     """Of DPDK and lwIP; only where nothing is missing."""
-    from matchmark.native import _dpdk
-
+    _dpdk = _library()
     return bytes(_dpdk.ffi.string(_dpdk.lib.mm_dpdk_version())).decode()
 
 
@@ -88,8 +92,7 @@ class Port:
     ) -> None:
         if why := missing():
             raise PipelineError(why)
-        from matchmark.native import _dpdk
-
+        _dpdk = _library()
         self._ffi, self._lib = _dpdk.ffi, _dpdk.lib
         kept = [self._ffi.new("char[]", os.fsencode(word)) for word in eal_words(words)]
         array = self._ffi.new("const char *[]", [*kept, self._ffi.NULL])

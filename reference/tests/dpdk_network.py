@@ -1,4 +1,4 @@
-"""Two network namespaces and a cable between them: in one a port for DPDK, without any address, in the other the clients' kernel.
+"""Two network namespaces and two cables: ends in one are ports for DPDK, without an address; those in the other are the clients'.
 
 Needs root. Everything is named after this process; what a killed one left is removed by the next.
 """
@@ -21,8 +21,9 @@ from pathlib import Path
 
 from matchmark.native import dpdk
 
-CLIENTS = "10.77.0.2"
-EXCHANGE = "10.77.0.1"
+CLIENTS = ("10.77.0.2", "10.78.0.2")
+EXCHANGES = ("10.77.0.1", "10.78.0.1")
+"""One cable each."""
 PREFIX = "mmdpdk"
 _ETH_P_ALL = 3
 _SIOCETHTOOL = 0x8946
@@ -88,12 +89,14 @@ class Network:
                 for which in ("all", "default"):
                     Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
         if lossy is None:
-            self._cable(self.exchange, "vgw", self.clients, "vclients")
+            for n in range(2):
+                self._cable(self.exchange, f"vgw{n}", self.clients, f"vclients{n}")
         else:
-            self._cable(self.exchange, "vgw", self.middle, "left")
-            self._cable(self.middle, "right", self.clients, "vclients")
+            self._cable(self.exchange, "vgw0", self.middle, "left")
+            self._cable(self.middle, "right", self.clients, "vclients0")
             self._relay = Relay(self.middle, lossy)
-        _ip("-n", self.clients, "addr", "add", f"{CLIENTS}/24", "dev", "vclients")
+        for n in range(1 if lossy else 2):
+            _ip("-n", self.clients, "addr", "add", f"{CLIENTS[n]}/24", "dev", f"vclients{n}")
 
     @staticmethod
     def _cable(one: str, at: str, other: str, end: str) -> None:

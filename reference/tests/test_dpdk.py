@@ -18,26 +18,26 @@ from matchmark.native import dpdk
 from matchmark.reference.config import load
 from matchmark.reference.config_text import ConfigError
 
-from .dpdk_network import CLIENTS, EXCHANGE, Network, impossible, inside
+from .dpdk_network import CLIENTS, EXCHANGES, Network, impossible, inside
 from .serving import SMALL, Serve, Trader
 
 PORT = 9878
 WORDS = "--no-pci --no-huge --no-shconf -m 128"
-VETH = f"{WORDS} --vdev=net_af_packet0,iface=vgw"
 
 _WHY_NOT = impossible()
 needs_a_port = pytest.mark.skipif(_WHY_NOT is not None, reason=_WHY_NOT or "")
 
 
 class PortServe(Serve):
-    """An exchange in one namespace; its clients are in the other."""
+    """An exchange in one namespace, at the end of cable `number`; its clients are in the other."""
 
-    def __init__(self, root: Path, network: Network, config: str = SMALL) -> None:
+    def __init__(self, root: Path, network: Network, config: str = SMALL, number: int = 0) -> None:
         super().__init__(root, config, ("ip", "netns", "exec", network.exchange))
-        self.network = network
+        self.network, self.number, self.host = network, number, EXCHANGES[number]
 
     def words(self, *flags: str) -> list[str]:
-        own = ("--transport", "dpdk", "--eal", VETH, "--dpdk-address", f"{EXCHANGE}/24", "--fix-port", str(PORT))
+        eal = f"{WORDS} --vdev=net_af_packet0,iface=vgw{self.number}"
+        own = ("--transport", "dpdk", "--eal", eal, "--dpdk-address", f"{self.host}/24", "--fix-port", str(PORT))
         return super().words(*own, *flags)
 
     def status(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class PortServe(Serve):
         return dict(self.status()["port"])
 
     def client(self, account: str = "ACC1", sender: str | None = None) -> Trader:
-        trader = Trader(sender or f"{account}-1", self.token(account), EXCHANGE)
+        trader = Trader(sender or f"{account}-1", self.token(account), self.host)
         self.clients.append(trader)
         return self.again(trader)
 
@@ -58,7 +58,7 @@ class PortServe(Serve):
 
     def stranger(self) -> socket.socket:
         with inside(self.network.clients):
-            return socket.create_connection((EXCHANGE, PORT), timeout=20)
+            return socket.create_connection((self.host, PORT), timeout=20)
 
     def rests(self, buffers: int = 0) -> dict[str, int]:
         """The port's counters when no more than so many buffers are in use."""
@@ -111,7 +111,7 @@ def trade(x: PortServe, buyer: Trader, seller: Trader, name: str) -> None:
 @needs_a_port
 def test_two_clients_trade_over_the_port_and_nothing_is_copied_before_it_is_parsed(exchange: PortServe) -> None:
     ready = exchange.ready
-    assert ready["transport"] == "dpdk" and (ready["fix"]["host"], ready["fix"]["port"]) == (EXCHANGE, PORT)
+    assert ready["transport"] == "dpdk" and (ready["fix"]["host"], ready["fix"]["port"]) == (exchange.host, PORT)
     before = exchange.port()
     buyer, seller = exchange.client("ACC1"), exchange.client("ACC2")
     for n in range(20):
@@ -171,7 +171,7 @@ def test_garbage_on_the_wire_is_counted_and_every_buffer_comes_back(exchange: Po
     good = mac + bytes(6) + b"\x08\x00" + _ip_header(40) + struct.pack(">HHIIBBHHH", 5, PORT, 1, 0, 0x50, 2, 100, 1, 0)
     with inside(exchange.network.clients):
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    raw.bind(("vclients", 0))
+    raw.bind(("vclients0", 0))
     sent = 0
     for n in range(600):
         frame = mac + chance.randbytes(6) + b"\x08\x00" + chance.randbytes(chance.randrange(60, 1400))
@@ -193,12 +193,12 @@ def test_garbage_on_the_wire_is_counted_and_every_buffer_comes_back(exchange: Po
 def _mac(network: Network) -> bytes:
     """/sys shows the interfaces of whoever mounted it, so the kernel is asked (SIOCGIFHWADDR)."""
     with inside(network.exchange), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        return fcntl.ioctl(control, 0x8927, struct.pack("256s", b"vgw"))[18:24]
+        return fcntl.ioctl(control, 0x8927, struct.pack("256s", b"vgw0"))[18:24]
 
 
 def _ip_header(total: int) -> bytes:
     plain = struct.pack(
-        ">BBHHHBBH4s4s", 0x45, 0, total, 1, 0, 64, 6, 0, socket.inet_aton(CLIENTS), socket.inet_aton(EXCHANGE)
+        ">BBHHHBBH4s4s", 0x45, 0, total, 1, 0, 64, 6, 0, socket.inet_aton(CLIENTS[0]), socket.inet_aton(EXCHANGES[0])
     )
     total_sum = sum(struct.unpack(">10H", plain))
     total_sum = (total_sum & 0xFFFF) + (total_sum >> 16)
@@ -224,7 +224,7 @@ def test_strangers_beyond_the_places_take_the_oldest_ones_and_sessions_stay(exch
 def test_who_does_not_read_is_cut_and_the_others_trade_on(porting: Make) -> None:
     x = porting(SMALL.replace("[gateway]", "[gateway]\noutput_bytes = 65536"))
     x.start()
-    slow = Trader("ACC1-slow", x.token("ACC1"), EXCHANGE)
+    slow = Trader("ACC1-slow", x.token("ACC1"), x.host)
     x.clients.append(slow)
     x.again(slow, receive_bytes=4096)
     quick = x.client("ACC2")
@@ -276,6 +276,34 @@ def _until_it_answers(x: PortServe, trader: Trader) -> None:
         except (OSError, AssertionError):
             assert time.monotonic() < until, x.stderr()
             time.sleep(0.05)
+
+
+@needs_a_port
+def test_a_standby_turns_connections_away_until_it_takes_over(network: Network, tmp_path: Path) -> None:
+    members = [PortServe(tmp_path / name, network, number=n) for n, name in enumerate("ab")]
+    shared = tmp_path / "shared"
+    flags = ("--cluster", str(shared), "--durability", "replicated", "--heartbeat-s", "0.25", "--timeout-s", "0.25")
+    try:
+        for name, member in zip("ab", members, strict=True):
+            member.keys_dir = shared
+            member.start(*flags, "--member", name, *["--standby"] * (name == "b"))
+        primary, standby = members
+        seller = primary.client("ACC1")
+        seller.new("s1", 2, 10, "100.00")
+        assert seller.next()[150] == "0"
+        with pytest.raises(ConnectionRefusedError):
+            standby.stranger()
+        primary.kill()
+        seller.host = standby.host
+        _until_it_answers(standby, seller)
+        buyer = standby.client("ACC2")
+        buyer.new("b1", 1, 10, "100.00")
+        assert [buyer.next()[150] for _ in range(2)] == ["0", "F"]
+        assert seller.next()[150] == "F"
+        assert standby.stop() == 0
+    finally:
+        for member in members:
+            member.close()
 
 
 @needs_a_port
