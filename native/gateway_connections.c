@@ -163,13 +163,10 @@ static bool receive_in_place(mm_gateway *g, mm_connection *c)
     uint32_t n = g->carrier->lend && mm_session_may_borrow(&c->fix) ? g->carrier->lend(g->carrier, c->fd, &at) : 0;
     if (!n)
         return false;
-    uint64_t serial = c->serial;
     c->received_ns = mm_now_ns();
     g->counters.bytes_in += n;
     mm_session_borrow(&c->fix, at, n);
     mm_gateway_process(g, c);
-    if (c->fd < 0 || c->serial != serial)
-        return false;
     mm_session_give_back(&c->fix);
     g->carrier->taken(g->carrier, c->fd, n);
     return true;
@@ -180,10 +177,12 @@ static void receive(mm_gateway *g, mm_connection *c)
     char *at;
     if (c->blocked)
         return;
-    for (int i = 0; i < LOANS_MAX && receive_in_place(g, c); i++)
-        if (c->blocked)
-            return;
-    uint32_t room = c->fd < 0 ? 0 : mm_session_input(&c->fix, &at);
+    int loans = 0;
+    while (loans < LOANS_MAX && receive_in_place(g, c) && !c->blocked)
+        loans++;
+    if (loans || c->blocked)
+        return; /* answers first: whoever has closed since is found out in the next round */
+    uint32_t room = mm_session_input(&c->fix, &at);
     if (!room)
         return; /* what it sent waits in the carrier until there is room again */
     int64_t n = g->carrier->receive(g->carrier, c->fd, at, room);
