@@ -1,4 +1,4 @@
-"""Two network namespaces and two cables: ends in one are ports for DPDK, without an address; those in the other are the clients'.
+"""Two network namespaces and some cables: ends in one are ports for DPDK, without an address; those in the other are the clients'.
 
 Needs root. Everything is named after this process; what a killed one left is removed by the next.
 """
@@ -21,9 +21,9 @@ from pathlib import Path
 
 from matchmark.native import dpdk
 
-CLIENTS = ("10.77.0.2", "10.78.0.2")
-EXCHANGES = ("10.77.0.1", "10.78.0.1")
-"""One cable each."""
+CABLES = 4
+CLIENTS = tuple(f"10.77.{n}.2" for n in range(CABLES))
+EXCHANGES = tuple(f"10.77.{n}.1" for n in range(CABLES))
 PREFIX = "mmdpdk"
 _ETH_P_ALL = 3
 _SIOCETHTOOL = 0x8946
@@ -89,13 +89,13 @@ class Network:
                 for which in ("all", "default"):
                     Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
         if lossy is None:
-            for n in range(2):
+            for n in range(CABLES):
                 self._cable(self.exchange, f"vgw{n}", self.clients, f"vclients{n}")
         else:
             self._cable(self.exchange, "vgw0", self.middle, "left")
             self._cable(self.middle, "right", self.clients, "vclients0")
             self._relay = Relay(self.middle, lossy)
-        for n in range(1 if lossy else 2):
+        for n in range(1 if lossy else CABLES):
             _ip("-n", self.clients, "addr", "add", f"{CLIENTS[n]}/24", "dev", f"vclients{n}")
 
     @staticmethod
