@@ -41,6 +41,7 @@ struct mm_port {
 
 static mm_port the_port; /* EAL is one a process, and so is this */
 static bool was_started;
+static char last_said[256]; /* by EAL while it started: a driver that fails is no failure of EAL's */
 
 static void add(uint64_t *counter, uint64_t n)
 {
@@ -97,7 +98,6 @@ static void turn_back(aside a)
 
 static bool start_eal(const mm_dpdk_config *config, char *why)
 {
-    char words[MM_PORT_WHY - 128];
     char **argv = calloc(config->n_eal_words + 1u, sizeof *argv); /* EAL moves the words about */
     FILE *log = tmpfile();
     cpu_set_t before;
@@ -116,10 +116,9 @@ static bool start_eal(const mm_dpdk_config *config, char *why)
     int done = rte_eal_init((int)config->n_eal_words, argv);
     int error = rte_errno;
     turn_back(before_log);
-    if (done < 0) {
-        last_words(log, words, sizeof words);
-        snprintf(why, MM_PORT_WHY, "EAL refused its arguments: %s (%s)", words, rte_strerror(error));
-    }
+    last_words(log, last_said, sizeof last_said);
+    if (done < 0)
+        snprintf(why, MM_PORT_WHY, "EAL refused its arguments: %s (%s)", last_said, rte_strerror(error));
     rte_openlog_stream(NULL);
     fclose(log);
     free(argv);
@@ -139,8 +138,9 @@ static bool find_port(mm_port *p, char *why)
     if (found == 0)
         snprintf(
             why, MM_PORT_WHY,
-            "EAL found no port: name one, as --vdev=net_af_packet0,iface=veth0, or bind a network card to vfio-pci "
-            "and allow it with -a ADDRESS");
+            "EAL found no port: name one, as --vdev=net_af_packet0,iface=veth0, or allow a card that vfio-pci has, "
+            "-a ADDRESS. Its last words: %s",
+            last_said);
     else if (found > 1)
         snprintf(why, MM_PORT_WHY,
                  "EAL found %u ports and the gateway has one: allow only that (-a ADDRESS, or --no-pci and one --vdev)",

@@ -1,4 +1,4 @@
-"""Two network namespaces and some cables: ends in one are ports for DPDK, without an address; those in the other are the clients'.
+"""Two network namespaces and some cables: ends in one are ports for DPDK, without an address; the others are the clients'.
 
 Needs root. Everything is named after this process; what a killed one left is removed by the next.
 """
