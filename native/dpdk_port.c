@@ -66,7 +66,8 @@ static void last_words(FILE *log, char *out, size_t size)
     fseek(log, end > LOG_TAIL ? end - LOG_TAIL : 0, SEEK_SET);
     tail[fread(tail, 1, LOG_TAIL, log)] = 0;
     for (const char *line = strtok_r(tail, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (strspn(line, " \t\r") < strlen(line) && !strstr(line, "FATAL") && !strstr(line, "failed to initialize"))
+        if (strspn(line, " \t\r") < strlen(line) && !strstr(line, "FATAL") && !strstr(line, "failed to initialize") &&
+            !strstr(line, "probe failed"))
             last = line;
     snprintf(out, size, "%s", last);
 }
