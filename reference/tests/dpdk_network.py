@@ -145,8 +145,8 @@ class Relay:
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
-            for end, other in zip(self._ends, reversed(self._ends), strict=True):
-                selector.register(end, selectors.EVENT_READ, other)
+            for one, far in zip(self._ends, reversed(self._ends), strict=True):
+                selector.register(one, selectors.EVENT_READ, far)
             held: dict[socket.socket, bytes] = {}
             while not self._stop.is_set():
                 ready = selector.select(0.02)
@@ -157,8 +157,8 @@ class Relay:
                     if where[2] != socket.PACKET_OUTGOING:
                         self._carry(frame, other, held)
                 if not ready:
-                    for other, frame in held.items():
-                        other.send(frame)
+                    for late, frame in held.items():
+                        late.send(frame)
                     held.clear()
 
     def _carry(self, frame: bytes, other: socket.socket, held: dict[socket.socket, bytes]) -> None:
