@@ -344,7 +344,7 @@ def test_lost_doubled_and_swapped_frames_cost_time_and_nothing_else(tmp_path: Pa
 )
 def test_a_port_that_cannot_be_had_is_one_sentence_and_exit_code_3(porting: Make, eal: str, says: str) -> None:
     x = porting()
-    code, said = x.refused(f"--eal={eal}")
+    code, said = x.refused(f"--eal={eal}", "--shm-dir", str(x.data / "shm"))  # else it is kept below /dev/shm
     assert code == 3 and says in said, said
 
 
