@@ -66,6 +66,7 @@ SESSION = ("fix_store.c", "fix_session.c", "fix_session_out.c")
 GATEWAY = (
     "risk.c",
     "gateway.c",
+    "gateway_connections.c",
     "gateway_disconnect.c",
     "gateway_keep.c",
     "gateway_orders.c",

@@ -29,6 +29,7 @@ void mm_session_disconnected(mm_session *s)
 {
     s->state = MM_SESSION_OFF;
     s->in_start = s->in_end = s->out_start = s->out_end = 0;
+    s->borrowed = NULL;
     memset(&s->store, 0, sizeof s->store);
 }
 
@@ -48,6 +49,34 @@ void mm_session_received(mm_session *s, uint32_t n)
     s->in_end += n;
 }
 
+int mm_session_may_borrow(const mm_session *s)
+{
+    return !s->borrowed && s->in_start == s->in_end;
+}
+
+void mm_session_borrow(mm_session *s, const char *bytes, uint32_t n)
+{
+    s->borrowed = bytes;
+    s->in_start = 0;
+    s->in_end = n;
+}
+
+void mm_session_give_back(mm_session *s)
+{
+    if (!s->borrowed)
+        return;
+    uint32_t left = s->in_end - s->in_start;
+    memcpy(s->in, s->borrowed + s->in_start, left);
+    s->in_start = 0;
+    s->in_end = left;
+    s->borrowed = NULL;
+}
+
+static const char *head(const mm_session *s)
+{
+    return (s->borrowed ? s->borrowed : s->in) + s->in_start;
+}
+
 static void drop(mm_session *s, uint32_t n)
 {
     s->in_start += n;
@@ -60,7 +89,7 @@ static bool next_message(mm_session *s, mm_fix_message *m)
 {
     for (;;) {
         uint32_t length;
-        const char *from = s->in + s->in_start;
+        const char *from = head(s);
         uint32_t have = s->in_end - s->in_start;
         int found = have ? mm_fix_scan(from, have, &length) : MM_FIX_MORE;
         if (found == MM_FIX_MORE)
@@ -75,7 +104,7 @@ static bool next_message(mm_session *s, mm_fix_message *m)
 void mm_session_take(mm_session *s)
 {
     uint32_t length;
-    if (mm_fix_scan(s->in + s->in_start, s->in_end - s->in_start, &length) != MM_FIX_FRAME)
+    if (mm_fix_scan(head(s), s->in_end - s->in_start, &length) != MM_FIX_FRAME)
         return;
     drop(s, length);
     if (s->store.numbers)

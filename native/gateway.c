@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -159,6 +158,10 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
         fail(fault, EINVAL, "gateway configuration out of range", NULL);
         return NULL;
     }
+    if (config->carrier && config->carrier->version != MM_CARRIER_VERSION) {
+        fail(fault, EINVAL, "the carrier was built for another version of the gateway: build both again", NULL);
+        return NULL;
+    }
     if (mm_gateway_join(p, config->gateway, fault))
         return NULL;
     mm_gateway *g = calloc(1, sizeof *g);
@@ -167,11 +170,14 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
         g->pipeline = p;
         g->risk = risk;
         g->n_accounts = n_accounts;
-        g->epoll = -1;
+        g->carrier = config->carrier;
         g->listening = 1;
         g->local_exec_id = UINT64_C(1) << 62 | mm_wall_ns(); /* above every key, and rising over restarts */
     }
-    if (!g || !name_accounts(g, account_names) || !map_symbols(g) || !make_rooms(g)) {
+    bool made = g && name_accounts(g, account_names) && map_symbols(g) && make_rooms(g);
+    if (made && !g->carrier)
+        g->carrier = mm_tcp_carrier(config->listen_fd);
+    if (!made || !g->carrier) {
         fail(fault, ENOMEM, "no memory for the gateway: lower max_connections or output_bytes", NULL);
         mm_gateway_leave(p, config->gateway);
         if (g)
@@ -241,7 +247,7 @@ int mm_gateway_open(mm_gateway *g, mm_fault *fault)
         return -1;
     if (mm_gateway_keep(g)) /* a session may have been owed more than it had numbers for */
         return fail(fault, EIO, "session stores cannot be flushed", NULL);
-    return mm_gateway_listen(g) ? fail(fault, errno, "epoll", strerror(errno)) : 0;
+    return mm_gateway_listen(g) ? fail(fault, errno, "the gateway cannot listen", strerror(errno)) : 0;
 }
 
 void mm_gateway_drive(mm_gateway *g, mm_engine_loop *engine)
@@ -268,17 +274,15 @@ void mm_gateway_close(mm_gateway *g)
 {
     if (!g)
         return;
-    for (uint32_t i = 0; g->connections && i < g->config.max_connections; i++)
+    for (uint32_t i = 0; g->carrier && g->connections && i < g->config.max_connections; i++)
         if (g->connections[i].fd >= 0)
-            close(g->connections[i].fd);
+            g->carrier->close(g->carrier, g->connections[i].fd);
     if (g->identities)
         mm_gateway_keep_all(g);
     for (uint32_t i = 0; g->identities && i < g->config.max_sessions; i++)
         mm_fix_store_close(&g->identities[i].store);
-    if (g->epoll >= 0)
-        close(g->epoll);
-    if (g->pipeline) {
-        close(g->config.listen_fd);
+    if (g->pipeline) { /* else it was never made, and what carries it is the caller's still */
+        g->carrier->free(g->carrier);
         mm_gateway_leave(g->pipeline, g->config.gateway);
     }
     if (g->log_open)

@@ -1,11 +1,13 @@
 /* Shared by the gateway's files: gateway.c (life, sessions, logons), gateway_keep.c (session stores onto the disk), gateway_orders.c (FIX to orders), gateway_reports.c (reports to
  * FIX, resends, restart), gateway_disconnect.c (cancel-on-disconnect), gateway_takeover.c (leases, a standby that becomes primary),
- * gateway_trading.c (trading states, rates), gateway_tcp.c (sockets). */
+ * gateway_trading.c (trading states, rates), gateway_connections.c (connections and their bytes), gateway_carrier.h (what carries them),
+ * gateway_tcp.c (the kernel's sockets). */
 #ifndef MM_GATEWAY_INTERNAL_H
 #define MM_GATEWAY_INTERNAL_H
 
 #include "audit_file.h"
 #include "fix_session_internal.h"
+#include "gateway_carrier.h"
 #include "matchmark/gateway.h"
 
 typedef struct mm_connection mm_connection;
@@ -46,7 +48,7 @@ enum mm_rate { MM_RATE_FREE = 0, MM_RATE_WITHIN = 1, MM_RATE_DEFER = 2, MM_RATE_
 enum mm_probe { MM_PROBE_NONE = 0, MM_PROBE_ASKED = 1, MM_PROBE_UNKNOWN = 2, MM_PROBE_KNOWN = 3 };
 
 struct mm_connection {
-    int32_t fd; /* -1: free */
+    int32_t fd; /* the carrier's number for it, -1: the place is free */
     uint32_t session;
     uint8_t probe;     /* mm_probe of the message that waits at the head of the input */
     uint64_t probe_id; /* its ClOrdID's hash */
@@ -102,13 +104,15 @@ struct mm_gateway {
     uint64_t inherited_life; /* of a predecessor whose memory is there, 0: none */
     uint64_t now_ns, tick_ns, local_exec_id, serial;
     uint32_t idle_rounds; /* rounds with nothing to do, over the slices that mm_gateway_run is called for */
-    int epoll;
+    mm_carrier *carrier;
+    uint64_t settling_ns; /* since when only the carrier's last bytes are waited for; 0: not yet */
     uint32_t n_connections;
     uint32_t free_place;     /* first of the free places */
     uint32_t oldest, newest; /* strangers, who have not logged on, by the time they came */
     uint32_t tick_at;        /* the place that is looked at next */
     uint32_t n_cancel_due;
     uint8_t stopping, listening;
+    uint8_t open; /* atomic: mm_gateway_open or a take-over is done */
     uint32_t *dirty, n_dirty;
     uint32_t *waiting, n_waiting; /* places whose next message waits for the ring or the log */
     uint8_t *trading;             /* mm_trading by symbol */
@@ -172,7 +176,7 @@ int mm_gateway_tell_owed(mm_gateway *g, mm_fault *fault);
 /* Without a lease: true, and nothing may be done in this round. */
 bool mm_gateway_must_wait(mm_gateway *g);
 
-/* gateway_tcp.c */
+/* gateway_connections.c */
 void mm_gateway_cut_all(mm_gateway *g);
 int mm_gateway_listen(mm_gateway *g);
 /* It has logged on: no newcomer takes its place. */

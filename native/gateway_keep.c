@@ -61,7 +61,7 @@ static bool is_logged(mm_gateway *g)
 int mm_gateway_keep(mm_gateway *g)
 {
     uint64_t now = mm_now_ns();
-    bool lazy = g->epoll < 0; /* one a call, and none while it opens */
+    bool lazy = !__atomic_load_n(&g->open, __ATOMIC_ACQUIRE); /* one a call, and none while it opens */
     int error = 0;
     for (uint32_t i = 0; !error && i < g->config.max_sessions; i++) {
         mm_identity *id = &g->identities[i];

@@ -62,5 +62,5 @@ int mm_gateway_take_over(mm_gateway *g, mm_fault *fault)
         return -1;
     if (mm_gateway_keep(g))
         return mm_fault_set(fault, EIO, "take-over: session stores cannot be flushed");
-    return mm_gateway_listen(g) ? mm_fault_set(fault, errno, "take-over: epoll") : 0;
+    return mm_gateway_listen(g) ? mm_fault_set(fault, errno, "take-over: the gateway cannot listen") : 0;
 }

@@ -1,310 +1,136 @@
-/* The carrier: TCP by epoll, one thread, no system call that can block but the wait for something to do. */
+/* The kernel's TCP as a carrier: non-blocking sockets, and epoll to wait for them. */
 #define _GNU_SOURCE
-#include "gateway_internal.h"
+#include "gateway_carrier.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-#define MS        UINT64_C(1000000)
-#define TICK_NS   MS /* a tick looks at one of TICKS parts of the places, so that none holds up orders for long */
-#define TICKS     50
-#define LINGER_NS (2000 * MS) /* how long a cut connection may take to read our last words */
-#define EVENTS    256
-#define ACCEPTS   8 /* newcomers between two looks at everybody else */
-#define LISTENER  UINT32_MAX
+#define EVENTS   256
+#define LISTENER UINT32_MAX
 
-static int watch(mm_gateway *g, int op, int fd, uint32_t number, uint32_t events)
+typedef struct tcp_carrier {
+    mm_carrier carrier;
+    int epoll, listen_fd;
+} tcp_carrier;
+
+static tcp_carrier *of(mm_carrier *self)
+{
+    return (tcp_carrier *)self;
+}
+
+static int watch_for(tcp_carrier *t, int op, int fd, uint32_t number, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.u32 = number};
-    return epoll_ctl(g->epoll, op, fd, &e);
+    return epoll_ctl(t->epoll, op, fd, &e);
 }
 
-int mm_gateway_listen(mm_gateway *g)
+static int hear(mm_carrier *self)
 {
-    if (g->epoll < 0)
-        g->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (g->epoll < 0 || g->config.follow)
-        return g->epoll < 0 ? -1 : 0;
-    return watch(g, EPOLL_CTL_ADD, g->config.listen_fd, LISTENER, EPOLLIN);
+    return watch_for(of(self), EPOLL_CTL_ADD, of(self)->listen_fd, LISTENER, EPOLLIN);
 }
 
-/* --- places: free ones in a stack, strangers in the order in which they came --- */
-
-static void add_stranger(mm_gateway *g, mm_connection *c)
+/* A socket wakes it from its nap at once. */
+static uint32_t look(mm_carrier *self, mm_carrier_event *events, uint32_t max, long nap_ns)
 {
-    uint32_t at = (uint32_t)(c - g->connections);
-    c->older = g->newest;
-    c->newer = MM_NO_PLACE;
-    *(g->newest == MM_NO_PLACE ? &g->oldest : &g->connections[g->newest].newer) = at;
-    g->newest = at;
-}
-
-void mm_gateway_no_stranger(mm_gateway *g, mm_connection *c)
-{
-    *(c->older == MM_NO_PLACE ? &g->oldest : &g->connections[c->older].newer) = c->newer;
-    *(c->newer == MM_NO_PLACE ? &g->newest : &g->connections[c->newer].older) = c->older;
-}
-
-static void shut(mm_gateway *g, mm_connection *c)
-{
-    close(c->fd);
-    c->fd = -1;
-    g->n_connections--;
-    g->counters.cut += c->cut_ns != 0;
-    if (!c->admitted)
-        mm_gateway_no_stranger(g, c);
-    mm_gateway_forget(g, c);
-    c->newer = g->free_place;
-    g->free_place = (uint32_t)(c - g->connections);
-}
-
-void mm_gateway_cut_all(mm_gateway *g)
-{
-    for (uint32_t i = 0; i < g->config.max_connections; i++)
-        if (g->connections[i].fd >= 0)
-            shut(g, &g->connections[i]);
-}
-
-/* A place for a newcomer: a free one, or that of who has been here longest without a logon; who waits for an answer to one stays. */
-static mm_connection *place_for(mm_gateway *g)
-{
-    for (uint32_t at = g->oldest; g->free_place == MM_NO_PLACE && at != MM_NO_PLACE; at = g->connections[at].newer)
-        if (g->connections[at].fix.state == MM_SESSION_AWAIT_LOGON) {
-            g->counters.evicted++;
-            shut(g, &g->connections[at]);
-            break;
-        }
-    if (g->free_place == MM_NO_PLACE)
-        return NULL;
-    mm_connection *c = &g->connections[g->free_place];
-    g->free_place = c->newer;
-    add_stranger(g, c);
-    return c;
-}
-
-/* --- bytes --- */
-
-static void want_write(mm_gateway *g, mm_connection *c, bool wanted)
-{
-    if (c->want_write != wanted)
-        watch(g, EPOLL_CTL_MOD, c->fd, (uint32_t)(c - g->connections), wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    c->want_write = wanted;
-}
-
-/* Sends what is there; closes a connection that was cut when nothing is left or its time is up. */
-void mm_gateway_flush(mm_gateway *g, mm_connection *c)
-{
-    const char *from;
-    uint32_t n;
-    while (c->fd >= 0 && (n = mm_session_output(&c->fix, &from)) > 0 && mm_pipeline_may_act(g->pipeline)) {
-        ssize_t sent = send(c->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            shut(g, c);
-            return;
-        }
-        if (sent > 0) {
-            mm_session_sent(&c->fix, (uint32_t)sent);
-            g->counters.bytes_out += (uint64_t)sent;
-        }
-        if (sent < (ssize_t)n) {
-            want_write(g, c, true);
-            break;
-        }
-    }
-    if (c->fd < 0)
-        return;
-    bool empty = mm_session_output(&c->fix, &from) == 0;
-    if (empty)
-        want_write(g, c, false);
-    if (empty && c->fix.resending)
-        mm_gateway_mark_dirty(g, c); /* what is longer than the output goes on when that has gone */
-    if (c->cut_ns && (empty || g->now_ns > c->cut_ns))
-        shut(g, c);
-}
-
-static void flush_dirty(mm_gateway *g)
-{
-    uint32_t n = g->n_dirty;
-    g->n_dirty = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        mm_connection *c = &g->connections[g->dirty[i]];
-        c->dirty = 0;
-        if (c->fd >= 0 && c->fix.resending && !c->want_write)
-            mm_gateway_process(g, c);
-        if (c->fd >= 0 && c->fix.state == MM_SESSION_CUT_DUE && !c->cut_ns)
-            c->cut_ns = g->now_ns + LINGER_NS;
-        mm_gateway_flush(g, c);
-    }
-}
-
-/* Acts on what the session made of its bytes until there is nothing left to do. */
-void mm_gateway_process(mm_gateway *g, mm_connection *c)
-{
-    int event;
-    c->blocked = 0;
-    while (c->fd >= 0 && !c->cut_ns && (event = mm_session_next(&c->fix, &g->message, g->now_ns)) != MM_EVENT_NONE) {
-        if (event == MM_EVENT_LOGON)
-            mm_gateway_ask(g, c, &g->message);
-        else if (event == MM_EVENT_CUT)
-            c->cut_ns = g->now_ns + LINGER_NS;
-        else if (event == MM_EVENT_RESEND ? !mm_gateway_resend(g, c) : !mm_gateway_application(g, c, &g->message)) {
-            c->blocked = 1; /* the ring is full, or the log not that far: again in the next round */
-            if (!c->waits)
-                g->waiting[g->n_waiting++] = (uint32_t)(c - g->connections);
-            c->waits = 1;
-            break;
-        } else if (event == MM_EVENT_APPLICATION) {
-            g->counters.messages_in++;
-            mm_session_take(&c->fix);
-        }
-    }
-    mm_gateway_mark_dirty(g, c);
-}
-
-static void receive(mm_gateway *g, mm_connection *c)
-{
-    char *at;
-    uint32_t room = c->blocked ? 0 : mm_session_input(&c->fix, &at);
-    if (!room)
-        return; /* what it sent waits in the socket until there is room again */
-    ssize_t n = recv(c->fd, at, room, MSG_DONTWAIT);
-    if (n > 0) {
-        c->received_ns = mm_now_ns();
-        g->counters.bytes_in += (uint64_t)n;
-        mm_session_received(&c->fix, (uint32_t)n);
-        mm_gateway_process(g, c);
-    } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
-        shut(g, c);
-}
-
-static void accept_some(mm_gateway *g)
-{
-    for (int i = 0; i < ACCEPTS; i++) {
-        int one = 1, fd = accept4(g->config.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return; /* nobody there, or no descriptors: they wait in the backlog */
-        g->counters.connections++;
-        mm_connection *c = g->stopping ? NULL : place_for(g);
-        if (!c) {
-            g->counters.refused++;
-            close(fd);
-            continue;
-        }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-        c->fd = fd;
-        c->cut_ns = 0;
-        g->n_connections++;
-        g->counters.accepted++;
-        c->serial = ++g->serial;
-        mm_session_connect(&c->fix, g->now_ns);
-        if (watch(g, EPOLL_CTL_ADD, fd, (uint32_t)(c - g->connections), EPOLLIN))
-            shut(g, c);
-    }
-}
-
-static void tick(mm_gateway *g)
-{
-    g->tick_ns = g->now_ns;
-    mm_gateway_cancel_due(g);
-    for (uint32_t part = g->config.max_connections / TICKS + 1; part; part--) {
-        mm_connection *c = &g->connections[g->tick_at];
-        g->tick_at = (g->tick_at + 1) % g->config.max_connections;
-        if (c->fd < 0)
-            continue;
-        if (g->stopping && c->fix.state == MM_SESSION_ACTIVE)
-            mm_session_logout(&c->fix, "the exchange is closing", g->now_ns);
-        else if (g->stopping && !c->admitted)
-            mm_session_refuse(&c->fix, "the exchange is closing");
-        if (c->fix.state == MM_SESSION_PENDING && !c->asked) {
-            c->fix.state = MM_SESSION_AWAIT_LOGON; /* no slot was free: ask again */
-            mm_gateway_process(g, c);
-        }
-        if (mm_session_tick(&c->fix, g->now_ns) == MM_EVENT_CUT && !c->cut_ns)
-            c->cut_ns = g->now_ns + LINGER_NS;
-        mm_gateway_flush(g, c);
-    }
-}
-
-/* A socket wakes it from its nap at once, so only reports are ever late for it, and those come right after an order. */
-static uint32_t network(mm_gateway *g, const mm_idle *idle)
-{
-    struct epoll_event events[EVENTS];
-    struct timespec nap = {0, mm_idle_nap_ns(idle)};
-    int n = epoll_pwait2(g->epoll, events, EVENTS, &nap, NULL);
+    struct epoll_event found[EVENTS];
+    struct timespec nap = {0, nap_ns};
+    int most = max < EVENTS ? (int)max : EVENTS;
+    int n = epoll_pwait2(of(self)->epoll, found, most, &nap, NULL);
     if (n < 0 && errno == ENOSYS)
-        n = epoll_wait(g->epoll, events, EVENTS, nap.tv_nsec ? 1 : 0);
-    if (n > 0)
-        g->now_ns = mm_wall_ns();
+        n = epoll_wait(of(self)->epoll, found, most, nap_ns ? 1 : 0);
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u32 == LISTENER) {
-            accept_some(g);
-            continue;
-        }
-        mm_connection *c = &g->connections[events[i].data.u32];
-        if (c->fd >= 0 && (events[i].events & EPOLLOUT))
-            mm_gateway_flush(g, c);
-        if (c->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
-            receive(g, c);
+        uint32_t is = found[i].events, number = found[i].data.u32;
+        events[i].place = number;
+        events[i].what = number == LISTENER ? MM_CARRIER_NEWCOMERS
+                                            : (is & EPOLLOUT ? MM_CARRIER_WRITABLE : 0u) |
+                                                  (is & (EPOLLIN | EPOLLHUP | EPOLLERR) ? MM_CARRIER_READABLE : 0u);
     }
     return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Those that still cannot go on come to stand behind the others, so nobody is first for ever. */
-static void retry_waiting(mm_gateway *g)
+static int32_t next_newcomer(mm_carrier *self)
 {
-    uint32_t n = g->n_waiting;
-    g->n_waiting = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        mm_connection *c = &g->connections[g->waiting[i]];
-        c->waits = 0;
-        if (c->blocked && c->fd >= 0)
-            mm_gateway_process(g, c);
-    }
+    int one = 1, fd = accept4(of(self)->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return -1; /* nobody there, or no descriptors: they wait in the backlog */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    return fd;
 }
 
-int mm_gateway_run(mm_gateway *g, uint64_t slice_ns)
+static int watch(mm_carrier *self, int32_t fd, uint32_t place)
 {
-    uint64_t end = mm_now_ns() + slice_ns;
-    mm_idle idle = {(int)g->config.wait, g->idle_rounds};
-    do {
-        if (mm_gateway_must_wait(g))
-            continue;
-        g->now_ns = mm_wall_ns();
-        uint32_t work = mm_gateway_take_reports(g);
-        flush_dirty(g);
-        mm_gateway_count_sent(g);
-        if (work)
-            mm_idle_reset(&idle);
-        work += network(g, &idle);
-        if (g->engine && mm_engine_loop_step(g->engine, g->config.gateway))
-            mm_idle_reset(&idle); /* and its reports come next */
-        mm_gateway_take_answers(g);
-        retry_waiting(g);
-        if (g->n_releasing)
-            work += mm_gateway_release(g);
-        if (g->now_ns - g->tick_ns > TICK_NS || g->now_ns < g->tick_ns)
-            tick(g);
-        flush_dirty(g);
-        if (g->failure[0])
-            return -1;
-        if (__atomic_load_n(&g->stopping, __ATOMIC_ACQUIRE) && !g->n_connections)
-            return 1;
-        if (work)
-            mm_idle_reset(&idle);
-        else
-            mm_idle_count(&idle);
-        if (!work && idle.wait != MM_WAIT_SPIN && !mm_idle_nap_ns(&idle))
-            sched_yield();
-        g->idle_rounds = idle.rounds;
-    } while (mm_now_ns() < end);
-    return g->failure[0] ? -1 : 0;
+    return watch_for(of(self), EPOLL_CTL_ADD, fd, place, EPOLLIN);
+}
+
+static void want_write(mm_carrier *self, int32_t fd, uint32_t place, bool wanted)
+{
+    watch_for(of(self), EPOLL_CTL_MOD, fd, place, wanted ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static bool not_now(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+static int64_t receive(mm_carrier *self, int32_t fd, char *at, uint32_t room)
+{
+    (void)self;
+    ssize_t n = recv(fd, at, room, MSG_DONTWAIT);
+    return n > 0 ? n : n < 0 && not_now() ? 0 : -1;
+}
+
+static int64_t put(mm_carrier *self, int32_t fd, const char *from, uint32_t n)
+{
+    (void)self;
+    ssize_t sent;
+    do
+        sent = send(fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent >= 0 ? sent : not_now() ? 0 : -1;
+}
+
+static void shut(mm_carrier *self, int32_t fd)
+{
+    (void)self;
+    close(fd);
+}
+
+static void release(mm_carrier *self)
+{
+    if (of(self)->epoll >= 0)
+        close(of(self)->epoll);
+    close(of(self)->listen_fd);
+    free(self);
+}
+
+mm_carrier *mm_tcp_carrier(int32_t listen_fd)
+{
+    tcp_carrier *t = malloc(sizeof *t);
+    if (!t)
+        return NULL;
+    *t = (tcp_carrier){
+        .carrier = {.version = MM_CARRIER_VERSION,
+                    .listen = hear,
+                    .poll = look,
+                    .accept = next_newcomer,
+                    .watch = watch,
+                    .want_write = want_write,
+                    .receive = receive,
+                    .send = put,
+                    .close = shut,
+                    .free = release},
+        .epoll = epoll_create1(EPOLL_CLOEXEC),
+        .listen_fd = listen_fd,
+    };
+    if (t->epoll >= 0)
+        return &t->carrier;
+    free(t);
+    return NULL;
 }

@@ -42,6 +42,7 @@ def status(pipeline: Pipeline, board: Board, supervisor: int, side_roles: Sequen
         "pids": {"supervisor": supervisor, **board.pids()},
         "restarts": board.restarts(),
         "counters": board.counters(),
+        **({"port": port} if (port := board.port()) else {}),
         **{role: board.side(role) for role in side_roles},
     }
 

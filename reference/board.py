@@ -43,20 +43,22 @@ SIDE_COUNTERS: dict[str, tuple[str, ...]] = {
 }
 """What each tells in /status, at most _SIDE_WORDS words; `sequence`: the last record that it has dealt with."""
 _SIDE_WORDS = 16
-_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _SIDE_AT, _WORDS = 16, 32, 256, 264, 272, 512
+_RESTARTS_AT, _COUNTERS_AT, _REPLICATION_AT, _SWITCHOVER_AT, _SIDE_AT, _PORT_AT, _WORDS = (
+    16, 32, 256, 264, 272, 400, 512
+)  # fmt: skip
 REPLICATION = ("connected", "standby_sequence", "lag_p99_ns", "round_trip_ns")
 """Of the standby in step, as the primary knows it: sequence that it has executed; lag of the last second."""
 
 
 class Board:
-    """Anonymous memory: made before the roles are forked, it is theirs too."""
+    """Anonymous memory: made before the roles are forked, it is theirs too. `port_names`: counters of a poll-mode port."""
 
-    def __init__(self, counter_names: tuple[str, ...], alerts: Alerts) -> None:
+    def __init__(self, counter_names: tuple[str, ...], alerts: Alerts, port_names: tuple[str, ...] = ()) -> None:
         self.alerts = alerts
         self.stages = StageCounts()
         self._memory = mmap.mmap(-1, _WORDS * 8)
         self._words: Any = memoryview(self._memory).cast("Q")
-        self._names = counter_names
+        self._names, self._port_names = counter_names, port_names
 
     def set_pid(self, role: str, pid: int) -> None:
         """0: it is not running."""
@@ -107,3 +109,11 @@ class Board:
     def counters(self) -> dict[str, int]:
         """The running gateway's, counted from its start."""
         return {name: int(self._words[_COUNTERS_AT + n]) for n, name in enumerate(self._names)}
+
+    def set_port(self, counters: Mapping[str, int]) -> None:
+        for n, name in enumerate(self._port_names):
+            self._words[_PORT_AT + n] = counters[name]
+
+    def port(self) -> dict[str, int]:
+        """The running gateway's port, counted from its start; empty without one."""
+        return {name: int(self._words[_PORT_AT + n]) for n, name in enumerate(self._port_names)}

@@ -21,6 +21,7 @@ from matchmark.reference.config_kafka import KafkaSettings, kafka_settings
 from matchmark.reference.config_ledger import LedgerSettings, ledger_settings
 from matchmark.reference.config_market_data import MarketDataSettings, market_data_settings
 from matchmark.reference.config_text import ConfigError, Source
+from matchmark.reference.config_transport import TransportSettings, transport_settings
 from matchmark.reference.gateway import Account, GatewaySettings, Symbol
 
 ENVIRONMENT = "MATCHMARK_SERVE_"
@@ -39,6 +40,7 @@ _TABLES = (
     "ledger",
     "market_data",
     "kafka",
+    "transport",
 )
 _SYMBOL_KEYS = {"name", "pattern", "count", "tick", "digits", "lot_size", "max_lots", "collar_bps", "reference"}
 _ACCOUNT_KEYS = {"name", "pattern", "count", "cash", "positions", "position_each"}
@@ -102,6 +104,8 @@ class ServeConfig:
     clock: Path | None = None
     direct_feed: DirectFeedSettings | None = None
     publisher: KafkaSettings | None = None
+    transport: TransportSettings | None = None
+    """None: the kernel's TCP."""
 
 
 SETTINGS = (
@@ -160,6 +164,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] | None = None)
             {key: flags[f"kafka_{key}"] for key in ("topic", "partitions") if flags.get(f"kafka_{key}") is not None},
         ),
         market_data=market_data,
+        transport=transport_settings(source, flags, env, ENVIRONMENT, chosen.get("fix_port", ServeConfig.fix_port)),
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Verdict = Literal["ok", "lacks", "later"]
+Verdict = Literal["ok", "lacks"]
 
 SHM_BYTES_MIN = 64 << 20
 DESCRIPTORS_MIN = 4096
@@ -154,17 +154,22 @@ def browser() -> Finding:
     return _finding("Chromium", "test of the page", bool(path), path or "none", advice, required=False)
 
 
+_DPDK_ADVICE = "apt-get install libdpdk-dev dpdk-dev liblwip-dev, and make build again (docs/dpdk.md)"
+
+
 def hugepages() -> Finding:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     total = next((line.split()[1] for line in lines if line.startswith("HugePages_Total")), "0")
-    return Finding("huge pages", "DPDK", "later", f"{total} reserved", "the DPDK path is a later part", required=False)
+    advice = "sysctl vm.nr_hugepages=64; without them EAL's words --no-huge --no-shconf -m 256 do"
+    return _finding("huge pages", "DPDK, faster", total != "0", f"{total} reserved", advice, required=False)
 
 
 def dpdk() -> Finding:
-    tool = shutil.which("dpdk-testpmd")
-    return Finding(
-        "DPDK", "wire path", "later", tool or "not installed", "the DPDK path is a later part", required=False
-    )
+    """Loading is all that is tried: EAL would take memory and devices."""
+    from matchmark.native import dpdk as native_dpdk
+
+    why = native_dpdk.missing()
+    return _finding("DPDK", "serve --transport dpdk", why is None, why or native_dpdk.version(), _DPDK_ADVICE, False)
 
 
 def _finding(name: str, need: str, good: bool, found: str, advice: str, required: bool = True) -> Finding:

@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from matchmark.native import _native
+from matchmark.native import _native, dpdk
 from matchmark.native.pipeline import EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.replication import copy_store
 from matchmark.reference.durable_files import make_directory, make_once, sync_directory
@@ -164,7 +164,8 @@ class Gateway:
     """A running gateway. PipelineError when it cannot start: the message says what to do.
 
     `pipeline_dir` holds the shared memory, `log_dir` the audit log, `data_dir` keys, session numbers and stores. It listens on
-    host and port, or on a socket that listens already and is the gateway's from then on. `clean`: the run before this one was
+    host and port, or on a socket that listens already and is the gateway's from then on; with a `carrier` it needs none, and that
+    is its own. `clean`: the run before this one was
     stopped cleanly; if not, and its memory is gone, sessions go on with numbers above all that they can have seen.
     `keys_dir`: where the keys are, if not in `data_dir`. `follow`: a standby's, which has no sessions and hears nobody until
     `take_over`; its socket is bound, and does not listen yet. `snapshot`: where it begins to read the log.
@@ -181,6 +182,7 @@ class Gateway:
         host: str = "127.0.0.1",
         port: int = 0,
         listener: socket.socket | None = None,
+        carrier: dpdk.Port | None = None,
         clean: bool = True,
         keys_dir: Path | str | None = None,
         follow: bool = False,
@@ -204,22 +206,33 @@ class Gateway:
         self._pipeline = Pipeline(pipeline_dir)
         self._risk = _make_risk(symbols, accounts, self.settings)
         self._native: Any = _ffi.NULL
-        listener = listener or listen(host, port)
-        self.address: tuple[str, int] = listener.getsockname()[:2]
-        self._make(listener, log_dir, accounts, snapshot)
+        if carrier is None:
+            listener = listener or listen(host, port)
+        self.address: tuple[str, int] = listener.getsockname()[:2] if listener else (host, port)
+        self._make(listener, carrier, log_dir, accounts, snapshot)
 
     def _make(
-        self, listener: socket.socket, log_dir: Path | str, accounts: Sequence[Account], snapshot: Snapshot | None
+        self,
+        listener: socket.socket | None,
+        carrier: dpdk.Port | None,
+        log_dir: Path | str,
+        accounts: Sequence[Account],
+        snapshot: Snapshot | None,
     ) -> None:
         fault = _ffi.new("mm_fault *")
         self._log_dir = _ffi.new("char[]", os.fsencode(str(log_dir)))
         names = b"".join(account.name.encode() + b"\0" for account in accounts) + b"\0"
-        config = self._config(listener.fileno())
+        config = self._config(listener.fileno() if listener else -1)
+        if carrier:
+            config.carrier = _ffi.cast("mm_carrier *", carrier.native)
         native = _lib.mm_gateway_make(self._pipeline.native, config, self._risk, names, len(accounts), fault)
         if native == _ffi.NULL:
-            listener.close()
+            for unused in (listener, carrier):
+                if unused:
+                    unused.close()
             raise _error(fault)
-        listener.detach()
+        if listener:
+            listener.detach()
         self._native = native
         try:
             self._add_sessions()

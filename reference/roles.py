@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from matchmark.native import dpdk
 from matchmark.native.pipeline import AuditWriter, EngineConfig, EngineLoop, Pipeline, PipelineError, Snapshot
 from matchmark.native.pipeline_records import ExchangeState, Role, Wait
 from matchmark.reference import admin, breaker_role, snapshots
@@ -52,7 +53,8 @@ class Plan:
     data: Path
     shm: Path
     board: Board
-    fix_socket: socket.socket
+    fix_socket: socket.socket | None
+    """None: FIX comes by a port of the gateway's own."""
     admin_socket: socket.socket
     operator_socket: socket.socket
     """From the admin page to the breaker."""
@@ -69,6 +71,15 @@ class Plan:
     def side_roles(self) -> tuple[str, ...]:
         """Those that are configured, in the order in which they start."""
         return tuple(role for role in SIDE_ROLES if getattr(self.config, role, None) is not None)
+
+    @property
+    def fix_address(self) -> tuple[str, int]:
+        """Where FIX clients connect."""
+        if at := self.config.transport:
+            return str(at.address.ip), self.config.fix_port
+        assert self.fix_socket
+        host, port = self.fix_socket.getsockname()[:2]
+        return host, port
 
     @property
     def keys(self) -> Path:
@@ -137,12 +148,14 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     follow = pipeline.role == Role.STANDBY or (
         plan.config.cluster is not None and succession.pending(plan.data) is not None
     )
-    if not follow:
+    if not follow and plan.fix_socket:
         plan.fix_socket.listen(BACKLOG)  # a gateway that is started again may find it silent still
+    carrier = _open_port(plan) if plan.config.transport else None
     with _snapshot(plan) as snapshot:
         gateway = Gateway(
             plan.shm, plan.log, plan.data, plan.config.symbols, plan.config.accounts, settings,
-            listener=plan.fix_socket.dup(), clean=plan.clean, keys_dir=plan.keys, follow=follow, snapshot=snapshot,
+            listener=plan.fix_socket.dup() if plan.fix_socket else None, carrier=carrier, clean=plan.clean,
+            keys_dir=plan.keys, follow=follow, snapshot=snapshot,
         )  # fmt: skip
     gateway.measure(plan.board.stages.memory)
     if engine:
@@ -150,22 +163,37 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     gateway.start()
     ready()
     while not told.wait(_FOLLOW_POLL_S if gateway.following else _COUNTERS_EVERY_S) and gateway.failure is None:
-        plan.board.set_counters(gateway.counters())
+        _count(plan, gateway, carrier)
         if gateway.following and pipeline.role == Role.PRIMARY:
             _take_over(plan, gateway, told)
     if gateway.failure is not None:
         raise PipelineError(gateway.failure)
     gateway.stop()
-    plan.board.set_counters(gateway.counters())
+    _count(plan, gateway, carrier)
     gateway.close()
     return _drain(engine, plan) if engine else EXIT_DONE
+
+
+def _open_port(plan: Plan) -> dpdk.Port:
+    at = plan.config.transport
+    assert at
+    return dpdk.Port(
+        at.eal, at.address, plan.config.fix_port, at.gateway, plan.config.gateway.max_connections, at.buffers
+    )
+
+
+def _count(plan: Plan, gateway: Gateway, carrier: dpdk.Port | None) -> None:
+    plan.board.set_counters(gateway.counters())
+    if carrier:
+        plan.board.set_port(carrier.counters())
 
 
 def _take_over(plan: Plan, gateway: Gateway, told: threading.Event) -> None:
     due = succession.pending(plan.data)
     if due is None:
         raise PipelineError("this member took over, and whose sessions go on is not noted")
-    plan.fix_socket.listen(BACKLOG)
+    if plan.fix_socket:
+        plan.fix_socket.listen(BACKLOG)
     old_data = Path(due.old_data) if due.old_data else plan.data
     gateway.take_over(old_data, due.life, lambda: succession.note_done(plan.data, due.epoch))
     while gateway.following and gateway.failure is None and not told.is_set():

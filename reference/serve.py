@@ -11,7 +11,7 @@ import resource
 import sys
 from typing import Any
 
-from matchmark.native import _native
+from matchmark.native import _native, dpdk
 from matchmark.native.pipeline import PipelineError, pick_wait
 from matchmark.native.pipeline_records import Durability, Role, Wait
 from matchmark.reference import cold_start
@@ -68,7 +68,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         last_epoch = cold_start.log_extent(config, data, _say, cut=False).epoch
         role, epoch = role_at_start(config, data, last_epoch, _say)
         replication_socket = bind(config.replication_host, config.replication_port)
-        if role == Role.PRIMARY:
+        if role == Role.PRIMARY and fix_socket:
             fix_socket.listen(BACKLOG)
     start = cold_start.prepare(config, data, _say, role, epoch)
     if start.may_be_missing:
@@ -77,6 +77,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     board = Board(
         tuple(name for name, _ in _native.ffi.typeof("mm_gateway_counters").fields),
         Alerts(data.path / "alerts.jsonl", _say),
+        dpdk.COUNTERS if config.transport else (),
     )
     board.stages.go_on_from(data.log)
     plan = Plan(
@@ -109,7 +110,8 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
         return code
     finally:
         supervisor.close()
-        fix_socket.close()
+        if fix_socket:
+            fix_socket.close()
         admin_socket.close()
         operator_socket.close()
         if direct_feed_socket:
@@ -140,14 +142,18 @@ def _allow_descriptors(connections: int) -> None:
 
 
 def _sockets(config: ServeConfig) -> Any:
+    """Of FIX, where the kernel carries it, and of the admin page."""
+    if config.transport and (why := dpdk.missing()):
+        raise StartError(why, EXIT_BLOCKED)
     try:
-        fix = (bind if config.cluster else listen)(config.fix_host, config.fix_port)
+        fix = None if config.transport else (bind if config.cluster else listen)(config.fix_host, config.fix_port)
     except PipelineError as error:
         raise StartError(str(error)) from None
     try:
         return fix, listen(config.admin_host, config.admin_port)
     except PipelineError as error:
-        fix.close()
+        if fix:
+            fix.close()
         raise StartError(str(error).replace("--fix-port", "--admin-port")) from None
 
 
@@ -163,15 +169,15 @@ def _websocket(config: ServeConfig) -> Any:
 
 
 def _announce(plan: Plan, start: cold_start.Start) -> None:
-    config, sockets = plan.config, (plan.fix_socket, plan.admin_socket, plan.replication_socket)
+    config, sockets = plan.config, (plan.admin_socket, plan.replication_socket)
     assert config.cluster
-    (fix, admin, replication) = (s.getsockname()[:2] for s in sockets if s)
+    (admin, replication) = (s.getsockname()[:2] for s in sockets if s)
     generation = start.pipeline.status().generation
     member = Member(
         config.member,
         str(plan.data),
         str(plan.shm),
-        fix,
+        plan.fix_address,
         f"http://{admin[0]}:{admin[1]}",
         replication,
         os.getpid(),
@@ -207,7 +213,7 @@ def _stop(supervisor: Supervisor, start: cold_start.Start, data: DataDir, run: R
 
 
 def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> dict[str, Any]:
-    host, port = plan.fix_socket.getsockname()[:2]
+    host, port = plan.fix_address
     admin_host, admin_port = plan.admin_socket.getsockname()[:2]
     settings = plan.config.gateway
     return {
@@ -219,6 +225,7 @@ def _readiness(plan: Plan, start: cold_start.Start, supervisor: Supervisor) -> d
             "begin_string": settings.begin_string,
             "target_comp_id": settings.comp_id,
         },
+        "transport": "dpdk" if plan.config.transport else "tcp",
         "websocket": _url("ws", plan.websocket_socket),
         "direct_feed": direct_feed.url(plan.config.direct_feed, plan.direct_feed_socket),
         "admin": f"http://{admin_host}:{admin_port}",

@@ -11,7 +11,7 @@ from pathlib import Path
 NAME = "doctor"
 HELP = "what this machine has and lacks for each part, and how to get it"
 
-_MARKS = {"ok": "ok   ", "lacks": "LACKS", "later": "later"}
+_MARKS = {"ok": "ok   ", "lacks": "LACKS"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accounts", metavar="FILE", help="TOML file of [[accounts]]")
     parser.add_argument("--fix-host", metavar="H", help="address for FIX (default 127.0.0.1)")
     parser.add_argument("--fix-port", metavar="N", help="port for FIX, 0 for any free one (default 9878)")
+    parser.add_argument(
+        "--transport",
+        metavar="KIND",
+        help="what carries FIX: the kernel's tcp, or dpdk, a poll-mode port (default tcp)",
+    )
+    parser.add_argument("--eal", metavar="WORDS", help="arguments of DPDK's EAL, which say what the port is")
+    parser.add_argument("--dpdk-address", metavar="A/N", help="address and network of the port, as 10.77.0.1/24")
     parser.add_argument("--admin-host", metavar="H", help="address of GET /status (default 127.0.0.1)")
     parser.add_argument("--admin-port", metavar="N", help="port of GET /status, 0 for any free one (default 9879)")
     parser.add_argument(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from . import test_fix_session_fields, test_fix_session_header, test_fix_session_numbers
-from .fix_wire import SECOND, Peer, execution, ffi, frame, lib, said
+from .fix_wire import SECOND, Peer, execution, ffi, frame, lib, said, utc
 
 CASES = (test_fix_session_header, test_fix_session_numbers, test_fix_session_fields)
 
@@ -34,6 +34,32 @@ def test_messages_may_come_a_byte_at_a_time(peer: Peer) -> None:
     data = frame(peer.body("1", "112=slow|"))
     answers = [m for at in range(len(data)) for m in peer.raw(data[at : at + 1])]
     assert said(answers, 112) == [("0", "slow")]
+
+
+def test_bytes_that_are_only_lent_say_the_same_wherever_they_are_cut() -> None:
+    """A cut message, whole ones, noise between them: what is left when they are given back is the session's own."""
+
+    def stream(p: Peer) -> bytes:
+        first, second = (frame(p.body("1", f"112={word}|")) for word in ("one", "two"))
+        return first + b"8=noise\x01" + second + frame(p.body("1", "112=three|"))
+
+    length = len(stream(Peer()))
+    for cut in range(1, length):
+        p = Peer()
+        p.logon()
+        data = stream(p)
+        answers = [m for part in (data[:cut], data[cut:]) for m in p.lend(part)]
+        assert said(answers, 112) == [("0", "one"), ("0", "two"), ("0", "three")], cut
+        assert p.session.garbled and p.next_in == 5
+
+
+def test_an_order_that_was_lent_and_not_taken_comes_again_from_the_session(peer: Peer) -> None:
+    peer.take = False
+    peer.lend(frame(peer.body("D", f"11=c1|55=SYM|54=1|60={utc(peer.now)}|38=100|40=2|44=100.50|")))
+    assert not lib.mm_session_may_borrow(peer.session)
+    peer.take = True
+    peer.run()
+    assert [m[11] for m in peer.taken] == ["c1"] and lib.mm_session_may_borrow(peer.session)
 
 
 def test_a_slow_logon_is_cut_after_a_while() -> None:

@@ -154,13 +154,14 @@ class Trader:
     `reports` are the application messages in order of their numbers, each once.
     """
 
-    def __init__(self, sender: str, token: str) -> None:
-        self.sender, self.token = sender, token
+    def __init__(self, sender: str, token: str, host: str = "127.0.0.1") -> None:
+        self.sender, self.token, self.host = sender, token, host
         self.next_out = self.expected = 1
         self.sent: dict[int, tuple[str, tuple[Any, ...]]] = {}
         self.reports: list[dict[int, str]] = []
         self.socket: socket.socket | None = None
         self.logged_on = self.cut = False
+        self.last_kind = ""
         self._asked = self._looked = 0
 
     def connect(self, port: int, wait: bool = True, receive_bytes: int | None = None) -> Trader:
@@ -172,7 +173,7 @@ class Trader:
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(20)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect((self.host, port))
         self._put("A", ((98, 0), (108, 30), (554, self.token)))
         if wait:
             assert self.read_until(lambda: self.logged_on), f"{self.sender} is not logged on"
@@ -250,6 +251,7 @@ class Trader:
 
     def _take(self, m: dict[int, str]) -> None:
         seq, kind = int(m[34]), m[35]
+        self.last_kind = kind
         if kind == "2":
             self._send_again(int(m[7]))
         if kind == "A":

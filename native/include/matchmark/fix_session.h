@@ -3,6 +3,7 @@
  * The carrier loop, for one connection:
  *     mm_session_connect(s, now)                    a new connection, before any byte
  *     room = mm_session_input(s, &at); recv into at; mm_session_received(s, n)
+ *         or, without a copy: mm_session_borrow(s, bytes, n), and when there are no more events mm_session_give_back(s)
  *     while ((event = mm_session_next(s, message, now)) > 0) act on it (enum mm_session_event)
  *     n = mm_session_output(s, &from); send; mm_session_sent(s, n)
  *     mm_session_tick(s, now) ten times a second or so
@@ -105,7 +106,8 @@ typedef struct mm_session {
     char their_comp_id[65];
     char cut[128]; /* why the connection ends; never holds a credential */
     uint32_t in_start, in_end, out_start, out_end;
-    char *out; /* config->output_bytes */
+    char *out;            /* config->output_bytes */
+    const char *borrowed; /* in_start and in_end are positions in it; NULL: in `in` */
     char in[16384 + 64];
 } mm_session;
 
@@ -136,6 +138,11 @@ void mm_session_connect(mm_session *s, uint64_t now_ns);
 void mm_session_disconnected(mm_session *s);
 uint32_t mm_session_input(mm_session *s, char **at);
 void mm_session_received(mm_session *s, uint32_t n);
+/* Instead of the two: bytes are looked at where they are, with MM_FIX_PAD readable ones behind them. Only when none of before is left;
+ * at most MM_SESSION_INPUT. What mm_session_next has left of them is the session's own after giving back. */
+int mm_session_may_borrow(const mm_session *s);
+void mm_session_borrow(mm_session *s, const char *bytes, uint32_t n);
+void mm_session_give_back(mm_session *s);
 uint32_t mm_session_output(mm_session *s, const char **from);
 void mm_session_sent(mm_session *s, uint32_t n);
 int mm_session_next(mm_session *s, mm_fix_message *message, uint64_t now_ns);

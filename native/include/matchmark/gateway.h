@@ -19,9 +19,13 @@ extern "C" {
 #define MM_GATEWAY_TOKEN 2048
 #define MM_GATEWAY_SLOTS 64 /* logons being decided at once */
 
+/* What carries connections (gateway_carrier.h). */
+typedef struct mm_carrier mm_carrier;
+
 typedef struct mm_gateway_config {
-    uint32_t gateway;  /* its number in the pipeline */
-    int32_t listen_fd; /* a listening socket, non-blocking; the gateway's from then on */
+    uint32_t gateway;    /* its number in the pipeline */
+    int32_t listen_fd;   /* a listening socket, non-blocking; the gateway's from then on. Unused with a carrier */
+    mm_carrier *carrier; /* the gateway's from then on; NULL: the kernel's TCP, on listen_fd */
     uint32_t max_connections;
     uint32_t max_sessions; /* session numbers are below */
     uint32_t store_capacity, store_journal_bytes;
