@@ -168,7 +168,8 @@ static bool receive_in_place(mm_gateway *g, mm_connection *c)
     mm_session_borrow(&c->fix, at, n);
     mm_gateway_process(g, c);
     mm_session_give_back(&c->fix);
-    g->carrier->taken(g->carrier, c->fd, n);
+    if (c->fd >= 0) /* else they went with the connection */
+        g->carrier->taken(g->carrier, c->fd, n);
     return true;
 }
 
@@ -178,9 +179,9 @@ static void receive(mm_gateway *g, mm_connection *c)
     if (c->blocked)
         return;
     int loans = 0;
-    while (loans < LOANS_MAX && receive_in_place(g, c) && !c->blocked)
+    while (loans < LOANS_MAX && c->fd >= 0 && receive_in_place(g, c) && !c->blocked)
         loans++;
-    if (loans || c->blocked)
+    if (loans || c->blocked || c->fd < 0)
         return; /* answers first: whoever has closed since is found out in the next round */
     uint32_t room = mm_session_input(&c->fix, &at);
     if (!room)
