@@ -11,6 +11,7 @@ from matchmark.chaos.faults.mounting import cannot_mount
 from matchmark.conformance.cli import main
 
 
+@pytest.mark.soak  # `make chaos` has the whole scenario
 @pytest.mark.skipif(cannot_mount() is not None, reason=f"cannot mount here: {cannot_mount()}")
 def test_a_failed_flush_stops_the_exchange_and_a_stall_does_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,9 @@ import pytest
 from matchmark.conformance.cli import main
 
 
-@pytest.mark.parametrize(("scenario", "fault"), [("failover", "failover"), ("zombie", "zombie")])
+@pytest.mark.parametrize(
+    ("scenario", "fault"), [("failover", "failover"), pytest.param("zombie", "zombie", marks=pytest.mark.soak)]
+)
 def test_a_standby_takes_over_and_nothing_is_lost_or_done_twice(
     tmp_path: Path, scenario: str, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -282,6 +282,7 @@ def _until_it_answers(x: PortServe, trader: Trader) -> None:
 
 
 @needs_a_port
+@pytest.mark.soak
 def test_a_standby_turns_connections_away_until_it_takes_over(network: Network, tmp_path: Path) -> None:
     members = [PortServe(tmp_path / name, network, number=2 + n) for n, name in enumerate("ab")]
     shared = tmp_path / "shared"
