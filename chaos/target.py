@@ -148,7 +148,7 @@ class OneMember:
             time.sleep(step.for_ms / 1000)
         finally:
             fault.heal()
-        stopped, struck = waited(self._stopped, STOPS_S, 0.02), self._struck(since)
+        stopped, struck = waited(self._stopped, STOPS_S, 0.02), self._failed_calls(since)
         over_ns = time.time_ns()
         if stopped:
             self.lab.instance.stop()
@@ -172,7 +172,7 @@ class OneMember:
     def _stopped(self) -> bool:
         return self.lab.instance.ended or self.lab.status().get("state") == "failed"
 
-    def _struck(self, since_ns: int) -> int:
+    def _failed_calls(self, since_ns: int) -> int:
         """Calls that failed since then."""
         assert self.disk is not None
         return sum(call.error != 0 and call.ended_ns > since_ns for call in self.disk.journal())
