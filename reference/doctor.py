@@ -161,7 +161,7 @@ def hugepages() -> Finding:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     total = next((line.split()[1] for line in lines if line.startswith("HugePages_Total")), "0")
     advice = "sysctl vm.nr_hugepages=64; without them EAL's words --no-huge --no-shconf -m 256 do"
-    return _finding("huge pages", "DPDK, faster", total != "0", f"{total} reserved", advice, required=False)
+    return _finding("huge pages", "DPDK", total != "0", f"{total} reserved", advice, required=False)
 
 
 def dpdk() -> Finding:
