@@ -116,10 +116,12 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
 {
     mm_fault stop;
     const mm_audit_record *r;
-    while ((r = mm_audit_reader_next(reader, &stop)) != NULL) {
+    uint64_t n;
+    while ((r = mm_audit_reader_some(reader, &n, &stop)) != NULL) {
         if (!extent->header.magic)
             extent->header = *reader->map.header;
-        note_record(extent, r);
+        for (uint64_t i = 0; i < n; i++)
+            note_record(extent, &r[i]);
     }
     bool followed = reader->file + 1 < reader->files.n;
     if (stop.text[0] && !reader->wrong)
