@@ -17,6 +17,8 @@ from pathlib import Path
 from matchmark.chaos.evidence import Injected
 from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
+from matchmark.chaos.faults.partition import cannot_part
+from matchmark.chaos.pair import PairOfMembers
 from matchmark.chaos.schedule import ALL, EpisodePlan, Step
 from matchmark.chaos.target import OneMember, Target
 from matchmark.conformance.selftest.shims import compiled, compiler
@@ -53,9 +55,10 @@ class Live:
     needs: Callable[[], str | None]
     reference_only: bool = True
     rate: int = 0
+    pair: bool = False
 
     def plan(self, target: str, seed: int) -> EpisodePlan:
-        return EpisodePlan(f"control: {self.name}", target, self.storage, seed, (self.step,))
+        return EpisodePlan(f"control: {self.name}", target, self.storage, seed, (self.step,), pair=self.pair)
 
     @contextmanager
     def target(self, profile: Profile, folder: Path) -> Iterator[Target]:
@@ -96,6 +99,17 @@ def _mutant(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
     return make
 
 
+def _broken_pair(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
+    def make(_: Profile, folder: Path) -> Iterator[Target]:
+        target = PairOfMembers(wire_profile(name), folder, "plain")
+        try:
+            yield target
+        finally:
+            target.close()
+
+    return make
+
+
 def _shim_on(cannot: Callable[[], str | None]) -> Callable[[], str | None]:
     return lambda: cannot() or (None if compiler() else "there is no C compiler on this machine")
 
@@ -118,4 +132,7 @@ LIVE = (
          Step("kill", "gateway", ORDERS, 0), _mutant("wire-unlogged-order-acknowledged"), _nothing, rate=SLOW_RATE),
     Live("fill reported twice", "a fill is reported again under another number", ("doubled",), "plain",
          Step("kill", "gateway", ORDERS, 0), _mutant("wire-fill-reported-twice"), _nothing, rate=SLOW_RATE),
+    Live("two primaries", "a standby that does not hear its primary takes over, and nobody looks whether another is primary",
+         ("trouble", "lost", "doubled"), "plain", Step("partition", "primary", ORDERS, 0, for_ms=8000),
+         _broken_pair("wire-pair-nobody-is-fenced"), cannot_part, rate=SLOW_RATE, pair=True),
 )  # fmt: skip

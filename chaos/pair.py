@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from matchmark.chaos.evidence import Injected
+from matchmark.chaos.faults.fault import injected
 from matchmark.chaos.faults.kill import Kill
 from matchmark.chaos.faults.machine import Machine
+from matchmark.chaos.faults.partition import Partition, PartitionFailed
 from matchmark.chaos.faults.pause import Pause
 from matchmark.chaos.schedule import Step
 from matchmark.chaos.target import ASYNC_WINDOW_NS, DRAIN_S
@@ -97,6 +99,7 @@ class PairOfMembers:
     def strike(self, step: Step, load: FixLoad) -> Injected:
         faults: Mapping[str, Callable[[Step, FixLoad], Injected]] = {
             "failover": self._failover, "zombie": self._zombie, "cut": self._cut, "lonely": self._lonely,
+            "partition": self._partition,
         }  # fmt: skip
         return faults[step.fault](step, load)
 
@@ -160,6 +163,47 @@ class PairOfMembers:
         wrongs = ("a standby that had stood still took over from a primary that was alive",) if self._is_primary(
             self.standby) else ()  # fmt: skip
         return Injected("lonely", self.standby, at_ns, at_ns, time.time_ns(), detail=f"{step.for_ms} ms", wrongs=wrongs)
+
+    def _partition(self, step: Step, load: FixLoad) -> Injected:
+        """One member's words to the other are lost, while both reach their shared storage. Whether the standby takes over is its
+        own affair: if it does, the old primary must say nothing more, and if not, it must not do so later."""
+        partition = Partition(self._line_port(), step.role)
+        witness = self._witness()
+        wrongs: tuple[str, ...] = ()
+        at_ns = time.time_ns()
+        with injected(partition):
+            taken = waited(lambda: self._is_primary(self.standby), step.for_ms / 1000, 0.01)
+            if taken:
+                old, self.primary = self.primary, self.standby
+                with contextlib.suppress(FixError, OSError):
+                    flow = Flow(self.members[old], witness_account(self.lab), f"witness{self._witnesses}-", "witness")
+                    witness.send(*flow.next())
+                wrongs = self._heard(witness)
+        if not partition.lost:
+            raise PartitionFailed("the members said nothing to each other on their line: the partition parted nobody")
+        detail = f"the {step.role} mute, {partition.lost} packets lost, "
+        detail += "the standby took over" if taken else f"nobody took over in {step.for_ms} ms"
+        if taken:
+            waited(lambda: self.members[old].instance.ended, ENDS_S, 0.01)
+            if self._is_primary(old):
+                wrongs += (f"{old}, which had been replaced while it was not heard, still says that it is primary",)
+            self.members[old].instance.kill_all()
+            self._come_back(load)
+        else:
+            witness.close()
+            time.sleep(WAKES_S)
+            if self._is_primary(self.standby):
+                wrongs = ("a standby that hears its primary again took over from it",)
+        return Injected("partition", self.standby, at_ns, at_ns, time.time_ns(), detail=detail, wrongs=wrongs)
+
+    def _line_port(self) -> int:
+        """Where the primary takes its standbys."""
+        try:
+            return int(self.lab.ready["replication"]["port"])
+        except (KeyError, TypeError, ValueError):
+            raise PartitionFailed(
+                "the primary's readiness line does not say where it takes standbys: replication"
+            ) from None
 
     def _witness(self) -> FixClient:
         """A session beside the load that stays with the old primary."""
