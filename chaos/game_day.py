@@ -265,17 +265,25 @@ def _short(error: Exception) -> str:
 
 
 def play_control(day: Day, control: Live, n: int = 0) -> Caught:
-    """The broken target under load: whether the checks catch it. `n` makes its identities its own."""
+    """The broken target under load, as often as the control says: whether the checks catch it. `n` makes its names its own."""
     if reason := control.needs():
         return Caught(control.name, control.story, None, reason)
-    modes = [(n, p) for n, p in day.profiles.items() if p.tables["audit_log"]["durability"] != "replicated"]
+    for attempt in range(control.tries):
+        caught = _play_control(day, control, n, attempt)
+        if caught.caught is not False:
+            break
+    return caught
+
+
+def _play_control(day: Day, control: Live, n: int, attempt: int) -> Caught:
+    modes = [(name, p) for name, p in day.profiles.items() if p.tables["audit_log"]["durability"] != "replicated"]
     name, profile = (modes or list(day.profiles.items()))[-1]
     quiet: Watch = lambda kind, values: None  # noqa: E731
     with (
         tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
         control.target(profile, Path(folder)) as target,
     ):
-        plan = control.plan(name, day.seed)
+        plan = control.plan(name, day.seed + attempt)
         try:
             outcome = _played(day, plan, target, target.lab, control.rate or day.rate, quiet, n)
         except (HookFailed, MachineFailed, PartitionFailed) as error:
@@ -285,7 +293,8 @@ def play_control(day: Day, control: Live, n: int = 0) -> Caught:
         return Caught(control.name, control.story, True, str(hits[0]))
     if outcome.blocked:
         return Caught(control.name, control.story, None, outcome.blocked)
-    return Caught(control.name, control.story, False, f"not found; the checks say {outcome.found or 'clean'}")
+    said = f"not found in {attempt + 1} tries; the checks say {outcome.found or 'clean'}"
+    return Caught(control.name, control.story, False, said)
 
 
 def document(result: Result) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class PairOfMembers:
             raise
         self.primary = NAMES[0]
         self._witnesses = 0
+        self._left_out = ""
+        """A member that did what nobody may do, and cannot follow any more."""
 
     def _member(self, name: str, folder: Path, storage: str, heartbeat_s: float) -> Lab:
         more = {"member": name, "shared": str(self.shared), "heartbeat_s": f"{heartbeat_s:g}"}
@@ -188,7 +190,10 @@ class PairOfMembers:
             if self._is_primary(old):
                 wrongs += (f"{old}, which had been replaced while it was not heard, still says that it is primary",)
             self.members[old].instance.kill_all()
-            self._come_back(load)
+            if wrongs:
+                self._left_out = old  # its log is another than the new primary's
+            else:
+                self._come_back(load)
         else:
             witness.close()
             time.sleep(WAKES_S)
@@ -259,6 +264,8 @@ class PairOfMembers:
         waited(self._all_on_disk, DRAIN_S, 0.02)
         wrongs = []
         for name in (self.standby, self.primary):
+            if name == self._left_out:
+                continue
             code = self.members[name].stop()
             if code != 0:
                 words = self.members[name].instance.last_words()

@@ -136,7 +136,7 @@ SCENARIOS = (
         "partitions",
         (Kind("partition", ("primary", "standby"), for_ms=(4500, 7000)),),
         (("plain", cannot_part),),
-        others=4,
+        others=2,
         pair=True,
         load_s_max=60,
     ),

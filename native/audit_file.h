@@ -63,7 +63,7 @@ void mm_audit_reader_close(mm_audit_reader *reader);
 const char *mm_audit_record_error(const mm_audit_record *r, uint64_t sequence, uint64_t running_hash, uint32_t epoch);
 
 /* mm_audit_recover from where the reader stands; `extent` says what is in front of it. Closes the reader. */
-int mm_audit_recover_rest(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault);
+int mm_audit_recover_rest(mm_audit_reader *reader, int64_t last, int cut, mm_audit_extent *extent, mm_fault *fault);
 
 /* Zeroes a file from `offset` to the end of its data and makes that durable. 0 or an errno. */
 int mm_audit_cut(int descriptor, uint64_t offset, uint64_t bytes);

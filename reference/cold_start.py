@@ -118,11 +118,12 @@ def _engine(config: ServeConfig, written: EngineConfig | None, written_hash: int
     return written
 
 
-def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], cut: bool) -> Extent:
-    """What the log holds, read from the newest snapshot on. PipelineError: committed damage."""
+def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], cut: bool, durable: int = -1) -> Extent:
+    """What the log holds, read from the newest snapshot on. `durable`: the last record that is on the disk, where memory says so.
+    PipelineError: committed damage."""
     begin = snapshots.newest(config, data.path, data.log, log, check=False)
     try:
-        return recover(data.log, cut, begin)
+        return recover(data.log, cut, begin, durable)
     finally:
         if begin:
             begin.close()
@@ -139,8 +140,8 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
         log(f"the last run had stopped: {now.failure}; starting it again says that this was repaired")
         pipeline.clear_failure()
     pipeline.state = ExchangeState.STARTING
-    # Never cut here: behind the durable mark there may be a batch whose confirmation was missed, and the writer knows.
-    header = log_extent(config, data, log, cut=False)
+    # Behind the durable mark there may be a batch whose confirmation was missed, or a part of one: the writer writes it again.
+    header = log_extent(config, data, log, cut=False, durable=now.durable_sequence)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     return Start(pipeline, engine, shm, True, now.sequence, 0, None, False)
 
@@ -148,7 +149,7 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
 def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir, log: Callable[[str], None]) -> None:
     """What the last run made and did not write is written. Orders that it had not executed are dropped: nobody knows of them."""
     pipeline.retire()
-    header = log_extent(config, data, log, cut=False)
+    header = log_extent(config, data, log, cut=False, durable=pipeline.durable_sequence)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     writer = AuditWriter(
         pipeline, data.log, engine, instruments_hash=instruments_hash(config.symbols),
