@@ -31,7 +31,7 @@ def test_a_short_day_ends_clean_with_its_pictures_and_can_be_had_again(
     assert schedule["seed"] == 5 and len(schedule["episodes"]) == 1
 
 
-@pytest.mark.parametrize("name", ["acknowledged, not logged", "two primaries"])
+@pytest.mark.parametrize("name", ["acknowledged, not logged", pytest.param("two primaries", marks=pytest.mark.soak)])
 def test_a_control_is_caught_under_load(name: str) -> None:
     control = next(control for control in LIVE if control.name == name)
     if reason := control.needs():
