@@ -144,7 +144,8 @@ static int read_known(mm_audit_reader *reader, uint64_t last, mm_audit_extent *e
         return mm_fault_set(fault, 0, "%.350s. It was committed, so this is damage: restore the file from a copy",
                             stop.text);
     return mm_fault_set(fault, 0,
-                        "audit log %.200s ends at record %llu, but shared memory says that %llu is on the disk",
+                        "audit log %.200s ends at record %llu, but shared memory says that %llu is on the disk: it "
+                        "was damaged, or files were removed; restore them from a copy",
                         reader->files.directory, (unsigned long long)extent->sequence, (unsigned long long)last);
 }
 
