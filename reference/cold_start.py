@@ -8,6 +8,7 @@ said, never hidden.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,19 @@ def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], c
     finally:
         if begin:
             begin.close()
+
+
+def last_epoch(config: ServeConfig, data: DataDir, log: Callable[[str], None]) -> int:
+    """That of the log's last record, 0 for none, before anything is made. StartError: committed damage."""
+    last, shm, durable = data.last_run(), config.shm_dir or data.shm_dir(), -1
+    try:
+        if last and not last.clean and (shm / "control").exists():
+            with contextlib.suppress(PipelineError), Pipeline(shm) as pipeline:
+                if pipeline.status().generation == last.generation:
+                    durable = pipeline.durable_sequence
+        return log_extent(config, data, log, cut=False, durable=durable).epoch
+    except PipelineError as error:
+        raise start_error(error) from None
 
 
 def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log: Callable[[str], None]) -> Start:
