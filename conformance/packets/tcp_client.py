@@ -48,8 +48,9 @@ class NoAnswer(TcpError):
 
 
 class Station:
-    """One IP address on a port, which it has to itself: a second one needs another port on the same interface. `mac`: None makes one
-    up from the address. The port is not closed with it.
+    """One IP address on a port, which it has to itself: a second one needs another port on the same interface.
+
+    `mac`: None makes one up from the address. The port is not closed with it.
     """
 
     def __init__(
