@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
@@ -28,6 +28,7 @@ FRAME = bytes(
 ENDS = Ends("02:00:00:00:00:03", "02:00:00:00:00:01", "10.0.0.3", "10.0.0.1", 7, 80)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -151,6 +152,7 @@ REWRITE = Rewrite(
 ELSEWHERE = Ends("02:00:00:00:00:03", "02:00:00:00:00:11", "255.254.1.0", "172.16.255.9", 0, 65535)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.sampled_from((TCP, UDP)))
 def test_sound_frames_stay_sound_under_other_addresses(payload: bytes, seq: int, kind: type[TCP] | type[UDP]) -> None:
     above = kind(sport=7, dport=80) if kind is UDP else kind(sport=7, dport=80, seq=seq)
