@@ -32,6 +32,7 @@ GRADED = {
     "D10.P1": "D10.2",
     "D10.P2": "D10.P2",
     "D10.P3": "D10.7",
+    "D12.8": "D12.8",
 }
 """Performance clauses and the step whose stage they are about; met when the p99 is within the clause's budget, or where it has
 none within the row's: what a disk can do is known only when it was tried."""

@@ -50,7 +50,7 @@ def test_what_is_longer_than_the_last_bucket_is_counted_in_it() -> None:
 
 def test_quantiles_are_those_of_the_times_within_a_bucket() -> None:
     times = np.random.default_rng(2).lognormal(10, 1, 50_000).astype(np.uint64)
-    got = stages._quantiles(counted(times))
+    got = stage_counts.quantiles(counted(times))
     for name, share in (("p50_ns", 0.5), ("p99_ns", 0.99), ("p999_ns", 0.999)):
         exact = int(np.quantile(times, share, method="inverted_cdf"))
         assert exact <= got[name] <= exact * 65 / 64 + 1
