@@ -323,7 +323,7 @@ def test_lost_doubled_and_swapped_frames_cost_time_and_nothing_else(tmp_path: Pa
             trader.new(f"o{n}", 1, 1, "99.00")
         assert trader.read_until(lambda: len(trader.reports) == 150, 30), len(trader.reports)
         assert [report[11] for report in trader.reports] == [f"o{n}" for n in range(150)]
-        assert lossy._relay and lossy._relay.lost and lossy._relay.swapped and lossy._relay.doubled
+        assert lossy.relay and lossy.relay.lost and lossy.relay.swapped and lossy.relay.doubled
         trader.close()
         x.rests()
     finally:
