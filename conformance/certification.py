@@ -60,8 +60,8 @@ def results_of(
     exploratory: bool = False,
     left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Results:
-    """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so. `left_out`: levels that
-    were not asked for because this machine cannot, and why."""
+    """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so. `left_out`:
+    levels that were not asked for because this machine cannot, and why."""
     ended = datetime.now(UTC)
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()

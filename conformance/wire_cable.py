@@ -1,6 +1,7 @@
 """The cable to a target's port: made by the kit, in network namespaces of its own, or given by the profile ([wire] interface).
 
-On the kit's end frames are sent and read in raw, from addresses that no kernel knows; ordinary clients use the kernel's TCP there.
+On the kit's end frames are sent and read in raw, from addresses that no kernel knows; ordinary clients use the kernel's TCP
+there.
 """
 
 from __future__ import annotations

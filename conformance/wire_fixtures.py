@@ -1,8 +1,9 @@
-"""Fixtures of the suites of diagram 12: instances of the target at the ends of cables, one a carrier and module, started when asked for.
+"""Fixtures of the suites of diagram 12: instances of the target at the ends of cables, one a carrier and module, started
+when asked for.
 
-`wire` is each carrier of the target's in turn, `poll_mode` the one that passes by the kernel, `make_wire` makes more of them. Where this
-machine cannot put frames on a port the clause is UNTESTED, with the reason. What passed on the cable is saved beside the history when a
-clause is found broken (RUN/pcap/TEST.pcapng).
+`wire` is each carrier of the target's in turn, `poll_mode` the one that passes by the kernel, `make_wire` makes more of
+them. Where this machine cannot put frames on a port the clause is UNTESTED, with the reason. What passed on the cable is
+saved beside the history when a clause is found broken (RUN/pcap/TEST.pcapng).
 """
 
 from __future__ import annotations
@@ -72,9 +73,15 @@ def wire_instances() -> Iterator[Instances]:
     made.close()
 
 
-@pytest.fixture(params=CARRIERS)
-def wire(request: pytest.FixtureRequest, wire_instances: Instances) -> Iterator[WireVenue]:
-    yield from _shared(request, wire_instances, request.param)
+@pytest.fixture(scope="module", params=tuple(reversed(CARRIERS)))
+def wire_carrier(request: pytest.FixtureRequest) -> str:
+    """Of the module, so that all checks over one carrier stand together, and one instance at a time is needed."""
+    return str(request.param)
+
+
+@pytest.fixture
+def wire(request: pytest.FixtureRequest, wire_instances: Instances, wire_carrier: str) -> Iterator[WireVenue]:
+    yield from _shared(request, wire_instances, wire_carrier)
 
 
 @pytest.fixture
@@ -82,7 +89,7 @@ def poll_mode(request: pytest.FixtureRequest, wire_instances: Instances) -> Iter
     yield from _shared(request, wire_instances, "dpdk")
 
 
-@pytest.fixture(params=CARRIERS)
+@pytest.fixture(params=tuple(reversed(CARRIERS)))
 def carrier(request: pytest.FixtureRequest) -> str:
     """For tests that make instances of their own."""
     return str(request.param)
@@ -90,8 +97,8 @@ def carrier(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_wire(request: pytest.FixtureRequest, wire_instances: Instances) -> Iterator[MakeWire]:
-    """`make_wire(carrier, **more)`: an instance of the test's own on a cable of its own, started unless told otherwise. `other`: on a
-    poll-mode port of another kind."""
+    """`make_wire(carrier, **more)`: an instance of the test's own on a cable of its own, started unless told otherwise.
+    `other`: on a poll-mode port of another kind."""
     run = request.config.stash[CERTIFICATION]
     with ExitStack() as stack:
         made: list[WireVenue] = []
@@ -126,7 +133,11 @@ SHOWN = pytest.StashKey[list[WireVenue]]()
 
 def _shared(request: pytest.FixtureRequest, instances: Instances, carrier: str) -> Iterator[WireVenue]:
     run = request.config.stash[CERTIFICATION]
-    venue = instances.get(require(run, request.node, carrier), carrier)
+    profile = require(run, request.node, carrier)
+    for other in CARRIERS:
+        if other != carrier:
+            instances.drop(other)
+    venue = instances.get(profile, carrier)
     venue.plans = None
     venue.ring.clear()
     venue.begin_test()
@@ -139,7 +150,8 @@ def _shared(request: pytest.FixtureRequest, instances: Instances, carrier: str) 
 
 
 def require(run: Certification, item: pytest.Item, carrier: str) -> Profile:
-    """The target's profile, when its port can be had over this carrier; the target itself rests meanwhile. Else the test is left out."""
+    """The target's profile, when its port can be had over this carrier; the target itself rests meanwhile. Else the test is
+    left out."""
     venue = getattr(run.target, "venue", None)
     if not isinstance(venue, Venue):
         run.not_applicable(item, "the target is not reached over FIX")

@@ -46,8 +46,8 @@ Counters = dict[str, int]
 class WireVenue(Venue):
     """Clients dial over raw frames; within `ordinary()` over the kernel's sockets. `plans` cuts what those over frames send.
 
-    `prefix`: words before the hook's, `wait`: its {wait}, `interface`: its {interface} in place of the cable's, `run`: the first part
-    of its ClOrdIDs, `background`: connections are driven also while nobody waits for them.
+    `prefix`: words before the hook's, `wait`: its {wait}, `interface`: its {interface} in place of the cable's, `run`: the
+    first part of its ClOrdIDs, `background`: connections are driven also while nobody waits for them.
     """
 
     def __init__(

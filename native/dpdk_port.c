@@ -245,9 +245,10 @@ static enum verdict check(const mm_port *p, const char *data, uint32_t length)
     const struct rte_ether_hdr *ether = (const struct rte_ether_hdr *)data;
     if (length < sizeof *ether)
         return BAD;
-    if (memcmp(&ether->dst_addr, p->mac, 6) != 0 && !rte_is_broadcast_ether_addr(&ether->dst_addr))
+    bool arp = ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP), ours = !memcmp(&ether->dst_addr, p->mac, 6);
+    if (!ours && !(arp && rte_is_broadcast_ether_addr(&ether->dst_addr))) /* TCP has no business in a broadcast frame */
         return IGNORED;
-    if (ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
+    if (arp)
         return length >= sizeof *ether + 28 ? SOUND : BAD;
     if (ether->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))
         return IGNORED;

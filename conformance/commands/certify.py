@@ -119,7 +119,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _levels(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
-    """Those to certify; and those of the target's that nobody asked for by name and this machine cannot certify, each with why."""
+    """Those to certify; and those of the target's that nobody asked for by name and this machine cannot certify, each with
+    why."""
     if args.level is None:
         levels = list(levels_for(_declared(args)))
         left_out = {}

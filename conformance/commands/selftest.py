@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -17,14 +18,15 @@ from matchmark.conformance.clauses import load
 from matchmark.conformance.history import history_of
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
-from matchmark.conformance.selftest import report
+from matchmark.conformance.selftest import carrier_build, report
 from matchmark.conformance.selftest.broken_process import PROCESSES
-from matchmark.conformance.selftest.campaign import SOUND_ENGINES, Plan, Result, carry_out
+from matchmark.conformance.selftest.campaign import PORT, SOUND_ENGINES, Plan, Result, carry_out
 from matchmark.conformance.selftest.matrix import Matrix, Row, judge_mutant, judge_process
 from matchmark.conformance.selftest.mutant import MUTANTS, mutant_target
 from matchmark.conformance.selftest.shims import compiler
 from matchmark.conformance.selftest.wire_declare import WireMutant
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
+from matchmark.conformance.selftest.wire_port import BrokenPort
 from matchmark.conformance.targets.open import UnknownTarget
 from matchmark.conformance.verdict import transcript
 
@@ -129,7 +131,9 @@ def _all(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         full=args.full,
         wires=wires,
-        sound_wires=tuple(SOUND_WIRES) if args.wires == "all" and not args.no_false_alarms else (),
+        sound_wires=tuple(n for n in SOUND_WIRES if n != PORT or not no_port())
+        if args.wires == "all" and not args.no_false_alarms
+        else (),
     )
     for lacking, names in (
         ()
@@ -162,7 +166,14 @@ def _lacking(wire: WireMutant) -> str:
     """Why it cannot be judged here; empty when it can."""
     if load()[wire.breaks[0]].untested:
         return f"{wire.breaks[0]} has no check yet"
+    if issubclass(wire.wire, BrokenPort):
+        return no_port()
     return "there is no C compiler on this machine" if wire.needs_compiler and compiler() is None else ""
+
+
+@cache
+def no_port() -> str:
+    return carrier_build.lacking()
 
 
 def _conclude(matrix: Matrix, out: Path | None) -> int:

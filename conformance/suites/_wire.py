@@ -1,6 +1,8 @@
-"""What the suites of diagram 12 have in common: orders that are put on the wire as a plan says, their answers, and their places in the log.
+"""What the suites of diagram 12 have in common: orders that are put on the wire as a plan says, their answers, and their
+places in the log.
 
-Orders rest: each is answered by one acceptance, and nothing else happens. A session here says only what the check says (auto is off).
+Orders rest: each is answered by one acceptance, and nothing else happens. A session here says only what the check says (auto
+is off).
 """
 
 from __future__ import annotations

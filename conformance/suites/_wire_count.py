@@ -11,7 +11,8 @@ from matchmark.conformance.wire_venue import Counters, WireVenue
 
 FRAME_COUNTERS = ("rx_frames", "tx_frames", "rx_bytes", "tx_bytes", "rx_bad", "rx_ignored", "rx_dropped")
 RATE_PPS = 20_000
-"""As fast as any target takes frames that come in bursts: what a port's own queue has no room for is lost before anybody counts."""
+"""As fast as any target takes frames that come in bursts: what a port's own queue has no room for is lost before anybody
+counts."""
 
 
 class Count:
@@ -33,7 +34,8 @@ class Count:
 def demand_counts(
     s: WireStage, wire: WireVenue, note: str, act: Callable[[Count], object], more: Mapping[str, int] | None = None
 ) -> None:
-    """What `act` puts on the wire, and what comes of it, is what the counters grow by; `more`: those that say what became of it.
+    """What `act` puts on the wire, and what comes of it, is what the counters grow by; `more`: those that say what became of
+    it.
 
     TargetUnavailable when there are no counters, or frames were lost on the kit's side.
     """

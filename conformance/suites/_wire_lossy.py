@@ -1,4 +1,5 @@
-"""A cable that loses and doubles frames both ways, by chance from a seed: the kit's own end does it, so nothing else is in between."""
+"""A cable that loses and doubles frames both ways, by chance from a seed: the kit's own end does it, so nothing else is in
+between."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Two instances that are asked the same: the yardstick over the kernel's sockets, and the one under test over frames; and what of their
-answers and logs must be equal.
+"""Two instances that are asked the same: the yardstick over the kernel's sockets, and the one under test over frames; and
+what of their answers and logs must be equal.
 
-Times, and what is made from a key or a clock of the instance's own (hashes of ClOrdIDs, OrderIDs and ExecIDs of refusals), may differ.
+Times, and what is made from a key or a clock of the instance's own (hashes of ClOrdIDs, OrderIDs and ExecIDs of refusals),
+may differ.
 """
 
 from __future__ import annotations

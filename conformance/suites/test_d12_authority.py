@@ -1,5 +1,5 @@
-"""Diagram 12, connections that end: what they were allowed goes with them. A new connection on the same addresses and ports must log on,
-hears nothing of the old one's, and finds none of its bytes."""
+"""Diagram 12, connections that end: what they were allowed goes with them. A new connection on the same addresses and ports
+must log on, hears nothing of the old one's, and finds none of its bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ End = Callable[[WireStage, FixClient], None]
 
 
 def _again(s: WireStage, src_port: int) -> TcpClient:
-    """A new connection from the same address and port. Where the target holds on to the old one for a while, it is tried again."""
+    """A new connection from the same address and port. Where the target holds on to the old one for a while, it is tried
+    again."""
     until = time.monotonic() + ANSWERED_S
     while True:
         try:
@@ -106,7 +107,8 @@ def test_half_a_message_does_not_outlive_its_connection(wire: WireVenue, end: En
 @pytest.mark.clause("D12.X6")
 @pytest.mark.parametrize("end", [reset, forgotten])
 def test_what_the_old_connection_was_owed_is_not_told_to_the_new_one(wire: WireVenue, end: End) -> None:
-    """Reports that wait for a closed window, and then the connection ends: the next one on the same ports hears none of them."""
+    """Reports that wait for a closed window, and then the connection ends: the next one on the same ports hears none of
+    them."""
     with WireStage(wire, "D12.X6", f"reports owed on a connection that was {end.__name__}") as s:
         client = s.peer()
         raw = wire.raw(client)
@@ -121,7 +123,8 @@ def test_what_the_old_connection_was_owed_is_not_told_to_the_new_one(wire: WireV
 
 @pytest.mark.clause("D12.X6")
 def test_every_connection_shows_its_token_anew(wire: WireVenue) -> None:
-    """One port, one connection after the other: with a good token, with forged ones, with a good one again. Each is judged by its own."""
+    """One port, one connection after the other: with a good token, with forged ones, with a good one again. Each is judged
+    by its own."""
     with WireStage(wire, "D12.X6", "one Logon after the other from one port") as s:
         port = 33_333
         good = wire.token_of(s.account)

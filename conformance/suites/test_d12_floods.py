@@ -1,5 +1,5 @@
-"""Diagram 12, floods: connection attempts that are never finished, connections that say nothing, drip or never read. What they take is
-bounded, and sessions beside them trade on as promptly as before. Only where the target is expendable."""
+"""Diagram 12, floods: connection attempts that are never finished, connections that say nothing, drip or never read. What
+they take is bounded, and sessions beside them trade on as promptly as before. Only where the target is expendable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ STEPS = 120
 """Sixty thousand frames a flood."""
 RATE_PPS = 50_000
 GROWTH_BYTES_MAX = 4 << 20
-"""More memory than this is not noise when the second half of a flood is compared with the first: 30,000 connections take six times that."""
+"""More memory than this is not noise when the second half of a flood is compared with the first: 30,000 connections take six
+times that."""
 UNREAD_BYTES_MAX = 64 << 20
 """What is kept for sessions that do not read is theirs."""
 STRANGERS = 1500
@@ -142,5 +143,3 @@ def test_the_innocent_trade_on_and_memory_is_bounded_beside(wire: WireVenue, att
             if left > before[name]:
                 s.fail(f"{s.why}: {name} stay taken", [str(before[name])], [f"{left} after {wire.wire.rest_s:g} s"])
         wire.spoiled = True  # half-open connections and held strangers are still dying there
-
-

@@ -1,5 +1,5 @@
-"""Diagram 12, frames that must change nothing: each kind of illegal frame, aimed at a living connection with what would be its next order in
-it. Nothing of it is decided, no session notices, and the counters say that it was refused."""
+"""Diagram 12, frames that must change nothing: each kind of illegal frame, aimed at a living connection with what would be
+its next order in it. Nothing of it is decided, no session notices, and the counters say that it was refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matchmark.conformance.fix.client import FixClient
 from matchmark.conformance.packets.batch import Batch
 from matchmark.conformance.packets.illegal import FAMILIES, Family, generate, mixed
 from matchmark.conformance.packets.plan import Plan, cut
-from matchmark.conformance.packets.tcp_client import TcpError
 from matchmark.conformance.packets.target import Target
+from matchmark.conformance.packets.tcp_client import TcpError
 from matchmark.conformance.suites._wire import Ticket, WireStage
 from matchmark.conformance.wire_venue import Counters, WireVenue, unlike
 
@@ -105,7 +105,9 @@ def _demand_counted(s: WireStage, family: Family, before: Counters, after: Count
 
 
 @pytest.mark.clause("D12.X3")
-def test_a_great_many_illegal_frames_of_all_kinds_change_nothing(wire: WireVenue, request: pytest.FixtureRequest) -> None:
+def test_a_great_many_illegal_frames_of_all_kinds_change_nothing(
+    wire: WireVenue, request: pytest.FixtureRequest
+) -> None:
     """All kinds in turn, while both sessions trade now and then."""
     count = MIXED_PER_EXAMPLE * request.config.getoption("--examples")
     with WireStage(wire, "D12.X3", "illegal frames of all kinds") as s:
@@ -131,8 +133,8 @@ def _cut(length: int, size: int) -> Plan:
 @pytest.mark.needs("dpdk")
 @pytest.mark.parametrize("what", ["orders", "illegal", "aborted", "out-of-order"])
 def test_every_buffer_is_given_back(poll_mode: WireVenue, what: str) -> None:
-    """As many are in use at rest as before: after orders in segments of all sizes, after illegal frames, after connections that ended with
-    something unread, and after segments whose predecessors never came."""
+    """As many are in use at rest as before: after orders in segments of all sizes, after illegal frames, after connections
+    that ended with something unread, and after segments whose predecessors never came."""
     wire = poll_mode
     with WireStage(wire, "D12.2", f"frame buffers after {what}") as s:
         attacked = Attacked(s)

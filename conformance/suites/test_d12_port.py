@@ -1,4 +1,5 @@
-"""Diagram 12, the poll-mode port itself: frames in their order, orders read where the port put them, few processors, other kinds of port."""
+"""Diagram 12, the poll-mode port itself: frames in their order, orders read where the port put them, few processors, other
+kinds of port."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ BURST = 24
 @pytest.mark.clause("D12.3")
 @pytest.mark.parametrize("burst", [1, 2, 3, BURST])
 def test_frames_are_taken_in_the_order_in_which_they_came(poll_mode: WireVenue, burst: int) -> None:
-    """Segments of one connection that are put on the cable in order and at once. Who takes one before its predecessor must say again
-    what it waits for: an acknowledgement that says nothing new."""
+    """Segments of one connection that are put on the cable in order and at once. Who takes one before its predecessor must
+    say again what it waits for: an acknowledgement that says nothing new."""
     wire = poll_mode
     with WireStage(wire, "D12.3", f"segments in bursts of {burst}") as s:
         client, sent = s.peer(), list[Ticket]()
@@ -48,7 +49,8 @@ def test_frames_are_taken_in_the_order_in_which_they_came(poll_mode: WireVenue, 
 
 
 def _at_once(s: WireStage, wire: WireVenue, client: FixClient, tickets: list[Ticket]) -> None:
-    """One order a segment, all in one call to the kernel. The connection's own machine sends them again and is told that they are known."""
+    """One order a segment, all in one call to the kernel. The connection's own machine sends them again and is told that
+    they are known."""
     assert wire.port
     raw, at, frames, data = wire.raw(client), 0, list[bytes](), b""
     for ticket in tickets:
@@ -83,8 +85,8 @@ def _pure(segment: Segment) -> bool:
 
 @pytest.mark.clause("D12.N3")
 def test_orders_in_whole_frames_are_read_where_the_port_put_them(poll_mode: WireVenue) -> None:
-    """Counted by the target: bytes that were parsed in place, and bytes that were copied first. Calls to the system are not counted by
-    anybody, and not judged here."""
+    """Counted by the target: bytes that were parsed in place, and bytes that were copied first. Calls to the system are not
+    counted by anybody, and not judged here."""
     wire = poll_mode
     with WireStage(wire, "D12.N3", "orders in frames of their own") as s:
         client = s.peer()
@@ -104,7 +106,9 @@ def test_orders_in_whole_frames_are_read_where_the_port_put_them(poll_mode: Wire
 
 @pytest.mark.clause("D12.N4")
 @pytest.mark.parametrize("wait", ["auto", "spin"])
-def test_with_one_processor_everybody_is_still_answered_and_it_says_how_it_waits(make_wire: MakeWire, wait: str) -> None:
+def test_with_one_processor_everybody_is_still_answered_and_it_says_how_it_waits(
+    make_wire: MakeWire, wait: str
+) -> None:
     """All threads of the target on one processor, left to choose how they wait, and told to spin."""
     first = min(os.sched_getaffinity(0))
     wire = make_wire("dpdk", prefix=("taskset", "-c", str(first)), wait=wait)
@@ -119,7 +123,9 @@ def test_with_one_processor_everybody_is_still_answered_and_it_says_how_it_waits
         s.once_in_order(*sent)
         ready = wire.engine.ready if wire.engine else {}
         if not ready.get("wait"):
-            s.fail("it does not say which way of waiting it chose", ['"wait" in the readiness line'], [str(sorted(ready))])
+            s.fail(
+                "it does not say which way of waiting it chose", ['"wait" in the readiness line'], [str(sorted(ready))]
+            )
 
 
 # --- other ports ---
@@ -141,7 +147,9 @@ def test_a_port_that_cannot_be_had_is_an_error_at_start_that_says_what_is_missin
                 )
         return
     with WireStage(wire, "D12.N6", "a port that is not there") as s:
-        s.fail("it starts without its port", ["an error at start"], [f"ready: {wire.engine.ready if wire.engine else {}}"])
+        s.fail(
+            "it starts without its port", ["an error at start"], [f"ready: {wire.engine.ready if wire.engine else {}}"]
+        )
 
 
 @pytest.mark.clause("D12.N6")

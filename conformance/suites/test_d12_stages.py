@@ -1,5 +1,6 @@
-"""Diagram 12, its times: how long orders take from the frame in memory to the order queue, over the poll-mode port and over the kernel's
-stack, in one run. Measured and printed. The total is judged where the profile asks for a timing grade; the comparison never is."""
+"""Diagram 12, its times: how long orders take from the frame in memory to the order queue, over the poll-mode port and over
+the kernel's stack, in one run. Measured and printed. The total is judged where the profile asks for a timing grade; the
+comparison never is."""
 
 from __future__ import annotations
 
@@ -46,7 +47,10 @@ def test_the_kernels_stack_is_measured_stage_by_stage(
     if not {"D12.A3", "D12.A4", "D12.A5", "D12.A6"} <= rows.keys():
         pytest.skip(f"the target stamps no stages of this way: {sorted(rows)}")
     measured.add_rows(rows.values())
-    _note(request, f"from the segment in the kernel to the order queue {_said(rows['D12.A6'])}; threads sleep between orders")
+    _note(
+        request,
+        f"from the segment in the kernel to the order queue {_said(rows['D12.A6'])}; threads sleep between orders",
+    )
 
 
 @pytest.mark.clause("D12.A2")
@@ -61,7 +65,9 @@ def test_being_woken_is_shown_by_one_run_that_blocks_and_one_that_polls(
         if row is None:
             pytest.skip("the target stamps no stages of this way")
         found[how] = row
-        measured.add_rows([{**row, "stage": f"D12.A2 kernel: segment until its bytes can be read, {how}", "budget_ns": None}])
+        measured.add_rows(
+            [{**row, "stage": f"D12.A2 kernel: segment until its bytes can be read, {how}", "budget_ns": None}]
+        )
     _note(request, ", ".join(f"{how} {_said(row)}" for how, row in found.items()))
 
 
@@ -81,6 +87,6 @@ def test_both_ways_are_measured_in_one_run_with_their_ratio(
     ratio = slow["p50_ns"] / max(1, fast["p50_ns"])
     _note(
         request,
-        f"poll-mode port {_said(fast)}, kernel's stack {_said(slow)}: {ratio:.1f} times at p50. The kernel's begins when the segment is in "
-        "its memory and has the wake-up in it, the port's when its burst was polled; threads sleep between orders on both",
+        f"poll-mode port {_said(fast)}, kernel's stack {_said(slow)}: {ratio:.1f} times at p50. The kernel's begins when the "
+        "segment is in its memory and has the wake-up in it, the port's when its burst was polled; threads sleep between orders",
     )

@@ -1,5 +1,5 @@
-"""Diagram 12, the byte stream: whatever the segments are, in whatever order and however often they come, each message is understood
-once, in its place, as it was sent. Each check is made over every carrier that the target has."""
+"""Diagram 12, the byte stream: whatever the segments are, in whatever order and however often they come, each message is
+understood once, in its place, as it was sent. Each check is made over every carrier that the target has."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def _cut(length: int, size: int) -> Plan:
 
 @pytest.mark.clause("D12.4")
 def test_what_is_parsed_is_what_was_on_the_wire_in_one_segment_and_over_several(wire: WireVenue) -> None:
-    """Segments that come in one burst, each with part of a message of the one before it: none is parsed from another's buffer."""
+    """Segments that come in one burst, each with part of a message of the one before it: none is parsed from another's
+    buffer."""
     plans = [
         ("one a segment", MANY, partial(_cut, size=1 << 16)),
         ("150 bytes a segment, in one burst", MANY, partial(_cut, size=150)),
@@ -86,7 +87,8 @@ def test_what_is_parsed_is_what_was_on_the_wire_in_one_segment_and_over_several(
 
 @pytest.mark.clause("D12.4")
 def test_a_buffer_that_is_used_again_changes_no_order_that_was_taken(wire: WireVenue) -> None:
-    """Some thousand orders of two sessions, turn by turn, so that every buffer is used again while the other's half message waits."""
+    """Some thousand orders of two sessions, turn by turn, so that every buffer is used again while the other's half message
+    waits."""
     with WireStage(wire, "D12.4", "orders whose halves wait while others pass") as s:
         one, other = s.peer(), s.peer()
         sent = {one: s.tickets(0), other: s.tickets(0)}
@@ -158,7 +160,8 @@ def test_any_delivery_that_brings_every_byte_is_understood(
 
 @pytest.mark.clause("D12.N5")
 def test_reports_wait_for_a_closed_window_and_none_is_lost(wire: WireVenue) -> None:
-    """Who takes nothing for a while is told everything when the window opens: more than the target's TCP can hold is owed by then."""
+    """Who takes nothing for a while is told everything when the window opens: more than the target's TCP can hold is owed by
+    then."""
     with WireStage(wire, "D12.N5", "reports to a client whose window is closed") as s:
         client = s.peer()
         raw = wire.raw(client)
@@ -287,7 +290,8 @@ def test_other_data_under_numbers_that_were_acknowledged_is_no_order(wire: WireV
 
 @pytest.mark.clause("D12.X4")
 def test_a_retransmission_meets_the_first_one_that_was_late(wire: WireVenue) -> None:
-    """Each segment comes twice, its second copy before, with and after the ones around it, and with a settled stream between."""
+    """Each segment comes twice, its second copy before, with and after the ones around it, and with a settled stream
+    between."""
     plans: list[tuple[str, int, Callable[[int], Plan]]] = [
         ("twice, then settled, then all again", 12, _again),
         ("twice in turn", 12, lambda n: doubled(cut(n, [200]))),

@@ -1,5 +1,6 @@
-"""Diagram 12, the same over either carrier: what is asked over frames, however it is cut, is answered and logged as what is asked over
-the kernel's sockets of an instance that is carried by the kernel. Each carrier of the target's in turn is held against that yardstick."""
+"""Diagram 12, the same over either carrier: what is asked over frames, however it is cut, is answered and logged as what is
+asked over the kernel's sockets of an instance that is carried by the kernel. Each carrier of the target's in turn is held
+against that yardstick."""
 
 from __future__ import annotations
 
@@ -155,7 +156,8 @@ def _say_all(s: WireStage, plan: Callable[[int], Plan] | None) -> Answers:
 
 
 def _say(s: WireStage, shape: Shape, plan: Callable[[int], Plan] | None) -> list[str]:
-    """What one message is answered, up to the answer to a request behind it that changes nothing, or to the end of the connection."""
+    """What one message is answered, up to the answer to a request behind it that changes nothing, or to the end of the
+    connection."""
     client = s.peer()
     raw = message(client, "D", order(s.venue, s.on, s.venue.new_cl(), "buy", 3, PRICE_TICKS))
     s.deliver(client, shape(raw, client), plan)
@@ -194,8 +196,8 @@ def _fence(s: WireStage, client: FixClient) -> FixMessage:
 def test_tokens_and_limits_are_checked_on_each_connection_as_on_the_other_carrier(
     make_wire: MakeWire, carrier: str, sizes: list[int]
 ) -> None:
-    """Forged, expired and foreign tokens; size and collar at the limit and beyond; an account without the money. Beside each refusal
-    another connection trades."""
+    """Forged, expired and foreign tokens; size and collar at the limit and beyond; an account without the money. Beside each
+    refusal another connection trades."""
     _compare(make_wire, carrier, "D12.6", sizes, _check_all)
 
 
@@ -286,7 +288,8 @@ def _one(s: WireStage, client: FixClient, fields: Sequence[Field], plan: Callabl
 def test_every_order_of_a_flood_is_in_the_queue_once_in_the_order_of_its_connection(
     make_wire: MakeWire, carrier: str
 ) -> None:
-    """Six thousand orders of three sessions as fast as TCP takes them, more than rings commonly hold: where the queue is full they wait."""
+    """Six thousand orders of three sessions as fast as TCP takes them, more than rings commonly hold: where the queue is
+    full they wait."""
     wire = make_wire(carrier)
     with WireStage(wire, "D12.7", "a flood of orders") as s:
         clients = [s.peer(account=wire.accounts[n]) for n in range(3)]

@@ -1,7 +1,7 @@
 """The profile's [wire] table: the network that the target's port is on, for the clauses about frames (level wire).
 
-Without `interface` the kit makes a cable itself, in network namespaces of its own, and the hooks `wire_start` and `wire_dpdk_start` start an
-instance at its end. With it the target is there already, or hook `start` starts it.
+Without `interface` the kit makes a cable itself, in network namespaces of its own, and the hooks `wire_start` and
+`wire_dpdk_start` start an instance at its end. With it the target is there already, or hook `start` starts it.
 """
 
 from __future__ import annotations
