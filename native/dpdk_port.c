@@ -230,11 +230,19 @@ void mm_port_address(const mm_port *p, uint8_t mac[6], uint32_t *mtu)
 
 enum verdict { SOUND, BAD, IGNORED };
 
+/* lwIP takes data without the ACK flag, and is not asked to make sense of SYN with an end in it. */
+static bool flags_are_sane(uint8_t flags)
+{
+    if (flags & RTE_TCP_SYN_FLAG)
+        return !(flags & (RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG));
+    return flags & (RTE_TCP_ACK_FLAG | RTE_TCP_RST_FLAG);
+}
+
 static enum verdict check_tcp(const struct rte_ipv4_hdr *ip, const char *l4, uint32_t length)
 {
     const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)l4;
     uint32_t header = length < sizeof *tcp ? 0 : (tcp->data_off >> 4) * 4u;
-    if (header < sizeof *tcp || header > length)
+    if (header < sizeof *tcp || header > length || !flags_are_sane(tcp->tcp_flags))
         return BAD;
     uint32_t sum = rte_raw_cksum(l4, length) + (uint32_t)rte_ipv4_phdr_cksum(ip, 0);
     return (uint16_t)((sum & 0xffff) + (sum >> 16)) == 0xffff ? SOUND : BAD;
