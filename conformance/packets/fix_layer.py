@@ -26,7 +26,7 @@ Pair = tuple[int | str, str]
 """Tag and value. A tag that is none stays text; a field without `=` has an empty tag."""
 _TRAILER = re.compile(rb"\x0110=[^\x01]*\x01")
 _HEAD = re.compile(rb"8=([^\x01]*)\x019=([^\x01]*)\x01")
-_START = re.compile(rb"(?:(?<=\x01)|\A)8=FIX")
+_START = re.compile(rb"(?<!\d)8=FIX")
 _CANONICAL = re.compile(r"[1-9]\d{0,9}", re.ASCII)
 
 

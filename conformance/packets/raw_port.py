@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +43,14 @@ def why_not() -> str | None:
     except (OSError, AttributeError) as error:
         return f"raw frames need CAP_NET_RAW: {error}"
     return None
+
+
+class Port(Protocol):
+    """What a host's driver needs of a port."""
+
+    def fileno(self) -> int: ...
+    def send(self, frame: bytes) -> None: ...
+    def receive(self, timeout_s: float = 0.0, most: int = 256) -> list[tuple[bytes, int]]: ...
 
 
 class RawPort:

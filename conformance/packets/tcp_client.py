@@ -22,7 +22,7 @@ from contextlib import suppress
 from matchmark.conformance.packets.headers import ACK, Flow, ip_bytes, mac_text
 from matchmark.conformance.packets.host import Host
 from matchmark.conformance.packets.plan import Plan, cut, cut_at
-from matchmark.conformance.packets.raw_port import RawPort
+from matchmark.conformance.packets.raw_port import Port
 from matchmark.conformance.packets.tcp_machine import Settings, State, TcpMachine
 
 SEND_BUFFER_BYTES = 1 << 18
@@ -52,7 +52,7 @@ class Station:
 
     def __init__(
         self,
-        port: RawPort,
+        port: Port,
         ip: str,
         mac: str | None = None,
         background: bool = False,

@@ -154,6 +154,7 @@ class TcpMachine:
         """A FIN behind what was written."""
         if self.outgoing.fin_at < 0:
             self.outgoing.write(b"", None, True)
+            self.poll(self._now_ns)
 
     def abort(self) -> None:
         """A reset; nothing is taken or sent from now on."""

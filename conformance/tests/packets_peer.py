@@ -5,11 +5,28 @@ It keeps what comes ahead of its turn or throws it away, offers any window, lose
 
 from __future__ import annotations
 
+import os
+import select
 import struct
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from matchmark.conformance.packets.headers import Segment, parse_ethernet, parse_segment
+from matchmark.conformance.packets.headers import (
+    ARP,
+    IPV4,
+    Arp,
+    Segment,
+    arp,
+    ethernet,
+    packet,
+    parse_arp,
+    parse_ethernet,
+    parse_segment,
+)
 
+PEER_MAC = b"\x02\0\0\0\0\1"
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 MOD = 1 << 32
 
@@ -152,3 +169,64 @@ class Peer:
 
 def segment_of(frame: bytes) -> Segment:
     return parse_segment(parse_ethernet(frame)[3])
+
+
+class PeerPort:
+    """A port in memory, at whose other end are servers: one for each connection, at any address, with ARP.
+
+    `script`: called with the server after each segment that it took; what it says goes out.
+    """
+
+    def __init__(self, script: Callable[[Peer], None], make: Callable[[], Peer] = Peer) -> None:
+        self._script, self._make = script, make
+        self.peers: list[Peer] = []
+        self._by_port: dict[int, Peer] = {}
+        self._event = os.eventfd(0, os.EFD_NONBLOCK)
+        self._waiting: list[tuple[bytes, int]] = []
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        return self._event
+
+    def close(self) -> None:
+        os.close(self._event)
+
+    def send(self, frame: bytes) -> None:
+        _, source, kind, data = parse_ethernet(frame)
+        if kind == ARP:
+            asked = parse_arp(data)
+            said = Arp(2, PEER_MAC, asked.dst_ip, asked.src_mac, asked.src_ip)
+            self._put([ethernet(asked.src_mac, PEER_MAC, ARP, arp(said))])
+            return
+        s = parse_segment(data)
+        peer = self._by_port.get(s.src_port)
+        if peer is None or s.flags & SYN:
+            peer = self._by_port[s.src_port] = self._make()
+            self.peers.append(peer)
+        answers = peer.take(s)
+        self._script(peer)
+        answers += peer.out
+        peer.out = []
+        self._put([ethernet(source, PEER_MAC, IPV4, packet(answer)) for answer in answers])
+
+    def speak(self, peer: Peer) -> None:
+        """What a server has said by itself goes out."""
+        said, peer.out = peer.out, []
+        self._put([ethernet(self._mac, PEER_MAC, IPV4, packet(answer)) for answer in said])
+
+    def _put(self, frames: list[bytes]) -> None:
+        if not frames:
+            return
+        self._mac = frames[0][:6]
+        with self._lock:
+            self._waiting += [(frame, time.monotonic_ns()) for frame in frames]
+        os.eventfd_write(self._event, 1)
+
+    def receive(self, timeout_s: float = 0.0, most: int = 256) -> list[tuple[bytes, int]]:
+        if timeout_s:
+            select.select([self], [], [], timeout_s)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._event)
+        with self._lock:
+            given, self._waiting = self._waiting, []
+        return given
