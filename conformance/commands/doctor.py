@@ -32,7 +32,9 @@ def _frames() -> Finding:
     from matchmark.reference.doctor import Finding
 
     why = network.impossible() or raw_port.why_not()
-    advice = "run the kit as root (in a container: --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_ADMIN)" if why else ""
+    advice = (
+        "run the kit as root (in a container: --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_ADMIN)" if why else ""
+    )
     found = why or "network namespaces can be made, and frames sent"
     return Finding("raw frames", "certify --level wire", "lacks" if why else "ok", found, advice, required=False)
 
