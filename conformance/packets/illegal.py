@@ -54,6 +54,12 @@ class Family:
     flood: bool = False
     bytes_max: int = 1514
 
+    def row(self) -> str:
+        """Of the table in docs/packets.md."""
+        aimed = "flood" if self.flood else "connection" if self.needs_flow else ""
+        moves, answers = (", ".join(f"`{one}`" for one in sorted(some)) for some in (self.moves, self.answers))
+        return f"| `{self.name}` | {' '.join(self.text.split())} | {aimed} | {moves} | {answers} |"
+
 
 _BAD = ("rx_bad",)
 _IGNORED = ("rx_ignored",)

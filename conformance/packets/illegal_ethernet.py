@@ -31,19 +31,21 @@ GIANT_BYTES_MAX = 9014
 
 
 def runt(t: Target, rng: Random, n: int) -> Rows:
+    """Shorter than Ethernet, IP and TCP headers."""
     rows = segments(t, rng, n)
     rows.cut(rng.integers(15, DATA_AT, n))
     return rows
 
 
 def truncated(t: Target, rng: Random, n: int) -> Rows:
+    """Ends within the payload."""
     rows = segments(t, rng, n)
     rows.cut(rng.integers(DATA_AT, max(DATA_AT + 1, rows.data.shape[1]), n))
     return rows
 
 
 def giant(t: Target, rng: Random, n: int) -> Rows:
-    """Of no connection: on a path with larger frames they would be sound."""
+    """Longer than the MTU; of no connection, for on a path with larger frames they would be sound."""
     longest = max(GIANT_BYTES_MAX, t.mtu + 15)
     rows = strays(t, rng, n, payload=t.payload.ljust(longest - DATA_AT, b"\x01"))
     rows.cut(rng.integers(t.mtu + 15, longest + 1, n))
@@ -65,14 +67,17 @@ def _tagged(t: Target, rng: Random, n: int, tags: tuple[int, ...]) -> Rows:
 
 
 def vlan(t: Target, rng: Random, n: int) -> Rows:
+    """With a tag of a VLAN."""
     return _tagged(t, rng, n, (0x8100,))
 
 
 def vlan_double(t: Target, rng: Random, n: int) -> Rows:
+    """With two tags."""
     return _tagged(t, rng, n, (0x88A8, 0x8100))
 
 
 def wrong_mac(t: Target, rng: Random, n: int) -> Rows:
+    """For another hardware address."""
     rows = segments(t, rng, n)
     own = np.frombuffer(mac_bytes(t.ends.dst_mac), np.uint8)
     rows.randomize(rng, 0, 6)
@@ -82,13 +87,14 @@ def wrong_mac(t: Target, rng: Random, n: int) -> Rows:
 
 
 def broadcast_mac(t: Target, rng: Random, n: int) -> Rows:
+    """A segment in a broadcast frame."""
     rows = segments(t, rng, n)
     rows.put(0, b"\xff" * 6)
     return rows
 
 
 def wrong_ethertype(t: Target, rng: Random, n: int) -> Rows:
-    """What is in them is IPv4 all the same."""
+    """Another ethertype; what is in them is IPv4 all the same."""
     rows = segments(t, rng, n)
     kinds = rng.integers(0, 1 << 16, n)
     known = np.isin(kinds, (IPV4, ARP, 0x8100, 0x88A8, 0x9100))
@@ -100,7 +106,7 @@ def wrong_ethertype(t: Target, rng: Random, n: int) -> Rows:
 
 
 def random_bytes(t: Target, rng: Random, n: int) -> Rows:
-    """Behind the target's hardware address."""
+    """Noise behind the target's hardware address."""
     rows = Rows(mac_bytes(t.ends.dst_mac) + mac_bytes(t.ends.src_mac) + bytes(1502), n)
     rows.randomize(rng, 12, 1514)
     rows.data[:, 12] |= 0x90  # no type that anybody speaks
@@ -129,7 +135,7 @@ def random_tcp(t: Target, rng: Random, n: int) -> Rows:
 
 
 def udp(t: Target, rng: Random, n: int) -> Rows:
-    """Whose length is not that of the datagram."""
+    """UDP whose length is not that of the datagram."""
     rows = strays(t, rng, n)
     rows.put8(PROTOCOL_AT, socket.IPPROTO_UDP)
     rows.put16(TCP_AT + 4, np.where(rng.integers(0, 2, n) == 0, rng.integers(0, 8, n), rng.integers(1600, 1 << 16, n)))
@@ -138,7 +144,7 @@ def udp(t: Target, rng: Random, n: int) -> Rows:
 
 
 def icmp(t: Target, rng: Random, n: int) -> Rows:
-    """With a wrong checksum."""
+    """ICMP with a wrong checksum."""
     rows = strays(t, rng, n)
     rows.put8(PROTOCOL_AT, socket.IPPROTO_ICMP)
     rows.randomize(rng, TCP_AT, DATA_AT)
@@ -150,7 +156,7 @@ def icmp(t: Target, rng: Random, n: int) -> Rows:
 
 
 def arp_garbage(t: Target, rng: Random, n: int) -> Rows:
-    """Noise, other kinds of address, impossible operations, and messages that are cut short. Nobody's address is in them."""
+    """ARP for other kinds of address, with impossible operations, and cut short; no host's address is in it."""
     e = t.ends
     head = mac_bytes(e.dst_mac) + mac_bytes(e.src_mac) + struct.pack(">HHHBBH", ARP, 1, IPV4, 6, 4, 1)
     body = mac_bytes(e.src_mac) + ip_bytes("192.0.2.1") + bytes(6) + ip_bytes("192.0.2.2")

@@ -32,6 +32,7 @@ def _at(t: Target, rng: Random, n: int, offsets: Ints, flags: int, payload: byte
 
 
 def above_window(t: Target, rng: Random, n: int) -> Rows:
+    """Behind the end of the window."""
     offsets = rng.integers(max(_flow(t).window, 65536) + 1, 1 << 30, n)
     rows = _at(t, rng, n, offsets, PSH | ACK)
     rows.put8(FLAGS_AT, rng.choice([PSH | ACK, ACK, FIN | ACK, FIN | PSH | ACK], n))
@@ -40,7 +41,7 @@ def above_window(t: Target, rng: Random, n: int) -> Rows:
 
 
 def below_window(t: Target, rng: Random, n: int) -> Rows:
-    """All of it long acknowledged, whatever was there then."""
+    """Bytes whose numbers were acknowledged long ago."""
     return _at(t, rng, n, -rng.integers(len(t.payload) + 1, 1 << 30, n), PSH | ACK)
 
 
@@ -53,17 +54,18 @@ def ack_of_unsent(t: Target, rng: Random, n: int) -> Rows:
 
 
 def blind_reset(t: Target, rng: Random, n: int) -> Rows:
-    """Within the window, and not the number that is next."""
+    """A reset within the window, and not with the number that is next."""
     most = max(3, _flow(t).window)
     return _at(t, rng, n, rng.integers(2, most, n), RST, b"")
 
 
 def blind_reset_outside(t: Target, rng: Random, n: int) -> Rows:
+    """A reset outside the window."""
     return _at(t, rng, n, rng.integers(1 << 20, 1 << 30, n) * rng.choice([-1, 1], n), RST, b"")
 
 
 def blind_syn(t: Target, rng: Random, n: int) -> Rows:
-    """Within the window or far away: no SYN belongs to a connection that is established."""
+    """A SYN within the window or far away: none belongs to a connection that is established."""
     near = rng.integers(0, max(2, _flow(t).window), n)
     far = rng.integers(0, _MOD, n)
     rows = _at(t, rng, n, np.where(rng.integers(0, 2, n) == 0, near, far), SYN, b"")
@@ -85,22 +87,27 @@ def _flood(t: Target, rng: Random, n: int, flags: int, payload: bytes = b"") -> 
 
 
 def syn_flood(t: Target, rng: Random, n: int) -> Rows:
+    """SYNs."""
     return _flood(t, rng, n, SYN)
 
 
 def reset_flood(t: Target, rng: Random, n: int) -> Rows:
+    """Resets."""
     return _flood(t, rng, n, RST)
 
 
 def fin_flood(t: Target, rng: Random, n: int) -> Rows:
+    """FINs for no connection."""
     return _flood(t, rng, n, FIN | ACK)
 
 
 def ack_flood(t: Target, rng: Random, n: int) -> Rows:
+    """ACKs for no connection."""
     return _flood(t, rng, n, ACK)
 
 
 def syn_ack_flood(t: Target, rng: Random, n: int) -> Rows:
+    """SYN-ACKs that nobody asked for."""
     return _flood(t, rng, n, SYN | ACK)
 
 

@@ -31,12 +31,14 @@ _MORE = 0x2000
 
 
 def bad_ip_checksum(t: Target, rng: Random, n: int) -> Rows:
+    """Wrong IP checksum."""
     rows = segments(t, rng, n)
     rows.spoil(IP_SUM_AT, rng)
     return rows
 
 
 def ip_version(t: Target, rng: Random, n: int) -> Rows:
+    """Not version 4."""
     rows = segments(t, rng, n)
     rows.put8(IP_AT, (4 + rng.integers(1, 16, n)) % 16 << 4 | 5)
     rows.fix_ip()
@@ -44,6 +46,7 @@ def ip_version(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_header_short(t: Target, rng: Random, n: int) -> Rows:
+    """IHL below 5."""
     rows = segments(t, rng, n)
     rows.put8(IP_AT, 0x40 | rng.integers(0, 5, n))
     rows.fix_ip()
@@ -51,7 +54,7 @@ def ip_header_short(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_header_long(t: Target, rng: Random, n: int) -> Rows:
-    """Longer than the whole packet."""
+    """IHL beyond the whole packet."""
     rows = segments(t, rng, n, payload=t.payload[:16])
     rows.put8(IP_AT, 0x40 | 15)
     rows.put16(IP_AT + 2, rng.integers(20, 60, n))
@@ -60,6 +63,7 @@ def ip_header_long(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_total_long(t: Target, rng: Random, n: int) -> Rows:
+    """Total length beyond the frame."""
     rows = segments(t, rng, n)
     rows.put16(IP_AT + 2, rng.integers(rows.data.shape[1] - IP_AT + 1, 1 << 16, n))
     rows.fix_ip()
@@ -67,7 +71,7 @@ def ip_total_long(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_total_short(t: Target, rng: Random, n: int) -> Rows:
-    """Shorter than the headers; what is behind is not padding, but nothing says so."""
+    """Total length below the headers'."""
     rows = segments(t, rng, n)
     rows.put16(IP_AT + 2, rng.integers(0, 40, n))
     rows.fix_ip()
@@ -87,20 +91,22 @@ def _fragments(t: Target, rng: Random, n: int, part: object, begin: int, end: in
 
 
 def fragment_first(t: Target, rng: Random, n: int) -> Rows:
+    """The first part, and never the rest."""
     return _fragments(t, rng, n, _MORE, 0, max(24, (20 + len(t.payload)) // 8 * 8))
 
 
 def fragment_middle(t: Target, rng: Random, n: int) -> Rows:
+    """A part from the middle, and never the rest."""
     return _fragments(t, rng, n, _MORE | rng.integers(1, 1024, n), 0, 24)
 
 
 def fragment_tiny(t: Target, rng: Random, n: int) -> Rows:
-    """Eight bytes: not even the flags are there."""
+    """A first part of eight bytes: not even the flags are there."""
     return _fragments(t, rng, n, _MORE, 0, 8)
 
 
 def fragment_overlap(t: Target, rng: Random, n: int) -> Rows:
-    """One after the other of the same packet: the second brings again, and otherwise, what the first one had."""
+    """Two parts of a packet; the second brings again, and otherwise, what the first one had."""
     rows = _fragments(t, rng, n, _MORE, 0, 24)
     rows.data[1::2, PART_AT + 1] = 1
     rows.data[1::2, TCP_AT:] ^= 0xFF
@@ -118,16 +124,18 @@ def _from(t: Target, rng: Random, n: int, sources: object) -> Rows:
 
 
 def broadcast_source(t: Target, rng: Random, n: int) -> Rows:
-    """The network's broadcast address, or everybody's."""
+    """From the network's broadcast address, or everybody's."""
     (network,) = struct.unpack(">I", ip_bytes(t.ends.dst_ip))
     return _from(t, rng, n, np.where(rng.integers(0, 2, n) == 0, 0xFFFFFFFF, network | 255))
 
 
 def multicast_source(t: Target, rng: Random, n: int) -> Rows:
+    """From a group."""
     return _from(t, rng, n, rng.integers(0xE0000000, 0xF0000000, n))
 
 
 def loopback_source(t: Target, rng: Random, n: int) -> Rows:
+    """From 127.0.0.0/8."""
     return _from(t, rng, n, rng.integers(0x7F000000, 0x80000000, n))
 
 
@@ -152,6 +160,7 @@ def wrong_destination(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_protocol(t: Target, rng: Random, n: int) -> Rows:
+    """A protocol that is not assigned."""
     rows = segments(t, rng, n)
     rows.put8(PROTOCOL_AT, rng.integers(143, 253, n))
     rows.fix_ip()
@@ -159,7 +168,7 @@ def ip_protocol(t: Target, rng: Random, n: int) -> Rows:
 
 
 def ip_options(t: Target, rng: Random, n: int) -> Rows:
-    """Whose lengths do not add up; of no connection, for many hosts pass over options."""
+    """IP options whose lengths do not add up; of no connection, for many hosts pass over options."""
     rows = strays(t, rng, n, payload=t.payload[:40].ljust(40, b"\x01"))
     words = rng.integers(6, 15, n)
     rows.put8(IP_AT, 0x40 | words)

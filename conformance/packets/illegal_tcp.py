@@ -24,12 +24,14 @@ from matchmark.conformance.packets.target import Target
 
 
 def bad_tcp_checksum(t: Target, rng: Random, n: int) -> Rows:
+    """Wrong TCP checksum."""
     rows = segments(t, rng, n)
     rows.spoil(TCP_SUM_AT, rng)
     return rows
 
 
 def data_offset_short(t: Target, rng: Random, n: int) -> Rows:
+    """Data offset below 5."""
     rows = segments(t, rng, n)
     rows.put8(OFFSET_AT, rng.integers(0, 5, n) << 4)
     rows.fix_tcp()
@@ -37,7 +39,7 @@ def data_offset_short(t: Target, rng: Random, n: int) -> Rows:
 
 
 def data_offset_long(t: Target, rng: Random, n: int) -> Rows:
-    """Beyond the segment's end."""
+    """Data offset beyond the segment."""
     payload = t.payload[:32]
     rows = segments(t, rng, n, payload=payload)
     rows.put8(OFFSET_AT, rng.integers((20 + len(payload)) // 4 + 1, 16, n) << 4)
@@ -53,11 +55,12 @@ def _flagged(t: Target, rng: Random, n: int, flags: object) -> Rows:
 
 
 def syn_fin(t: Target, rng: Random, n: int) -> Rows:
+    """SYN and FIN."""
     return _flagged(t, rng, n, SYN | FIN | rng.integers(0, 2, n) * PSH)
 
 
 def syn_rst(t: Target, rng: Random, n: int) -> Rows:
-    """With a number that is not the next one: a reset with that would be a reset."""
+    """SYN and RST; with a number that is not the next one, for a reset with that would be a reset."""
     rows = strays(t, rng, n, SYN | RST)
     if t.flow:
         rows.put16(TCP_AT, t.flow.ends.src_port)
@@ -67,10 +70,12 @@ def syn_rst(t: Target, rng: Random, n: int) -> Rows:
 
 
 def null_flags(t: Target, rng: Random, n: int) -> Rows:
+    """No flag at all."""
     return _flagged(t, rng, n, 0)
 
 
 def xmas(t: Target, rng: Random, n: int) -> Rows:
+    """FIN, PSH and URG."""
     return _flagged(t, rng, n, FIN | PSH | URG)
 
 
@@ -80,10 +85,12 @@ def no_ack(t: Target, rng: Random, n: int) -> Rows:
 
 
 def all_flags(t: Target, rng: Random, n: int) -> Rows:
+    """All flags but RST."""
     return _flagged(t, rng, n, (FIN | SYN | PSH | ACK | URG) | rng.integers(0, 4, n) << 6)
 
 
 def port_zero(t: Target, rng: Random, n: int) -> Rows:
+    """From or to port 0."""
     rows = strays(t, rng, n)
     to = rng.integers(0, 2, n) == 0
     rows.put16(TCP_AT, np.where(to, rows.get16(TCP_AT), 0))
@@ -93,7 +100,7 @@ def port_zero(t: Target, rng: Random, n: int) -> Rows:
 
 
 def tcp_options(t: Target, rng: Random, n: int) -> Rows:
-    """Whose lengths do not add up; of no connection, for a sound host may pass over them."""
+    """TCP options whose lengths do not add up; of no connection, for a sound host may pass over them."""
     rows = strays(t, rng, n, payload=t.payload[:40].ljust(40, b"\x01"))
     rows.put8(OFFSET_AT, rng.integers(6, 16, n) << 4)
     rows.put8(DATA_AT, rng.integers(2, 256, n))

@@ -16,7 +16,7 @@ from itertools import cycle, pairwise
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A segment with bytes `begin` to `end`. `options`: raw ones behind the connection's own, filled up with NOPs.
+    """A segment with bytes `begin` to `end`. `options`: raw ones in place of the settings', filled up with NOPs.
 
     `data`: other bytes in their place, as long; only sensible where the right ones have been acknowledged. `fin`: only at
     the end.

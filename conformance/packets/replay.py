@@ -20,23 +20,25 @@ from matchmark.conformance.packets.headers import (
     BROADCAST,
     ETHERNET_BYTES,
     IPV4,
+    RST,
     SYN,
     Arp,
     arp,
     ethernet,
     ip_bytes,
     ip_text,
+    mac_bytes,
     mac_text,
     parse_arp,
     parse_ethernet,
     parse_segment,
 )
 from matchmark.conformance.packets.pcap import Record, read
-from matchmark.conformance.packets.raw_port import RawPort
+from matchmark.conformance.packets.raw_port import Port, RawPort
 from matchmark.conformance.packets.rewrite import Rewrite, change, checksum_at
 
 ANSWER_S = 2.0
-"""A SYN-ACK is waited for so long."""
+"""What the target said in the capture is waited for so long."""
 _MOD = 1 << 32
 _Key = tuple[bytes, bytes, int, int]
 
@@ -52,82 +54,93 @@ class Replayed:
 
 def replay(
     path: Path | str,
-    port: RawPort,
+    port: Port,
     *,
     rewrite: Rewrite | None = None,
     follow: bool = True,
     gap_s: float | None = 0.0,
     received: bool = False,
 ) -> Replayed:
-    """Sends the frames that the kit sent, or with `received` the others; where the file does not say which are which, all.
+    """Sends the frames that the kit sent, or with `received` the others.
+
+    Where the file does not say which are which, the target's are those from the address that the first sound segment goes to.
 
     `gap_s`: seconds between two frames; None: as they were. `follow`: acknowledgements are moved to the target's numbers of
-    now.
+    now, and wait until it has said what they acknowledge.
     """
     return _Replay(port, rewrite or Rewrite(), follow).run(read(path), gap_s, received)
 
 
+@dataclass
+class _Side:
+    """The target's side of a connection, as captured or as it is now. `said`: how many numbers it has used, the SYN's too."""
+
+    first: int
+    said: int = 0
+
+
 class _Replay:
-    def __init__(self, port: RawPort, rewrite: Rewrite, follow: bool) -> None:
+    def __init__(self, port: Port, rewrite: Rewrite, follow: bool) -> None:
         self.port, self.rewrite, self.follow = port, rewrite, follow
         self.done = Replayed()
-        self._then: dict[_Key, int] = {}  # the target's first number, by the kit's ends, as captured
-        self._now: dict[_Key, int] = {}
+        self._then: dict[_Key, _Side] = {}
+        self._now: dict[_Key, _Side] = {}
         self._macs: dict[bytes, bytes] = {}  # of the kit's own addresses
 
     def run(self, records: list[Record], gap_s: float | None, received: bool) -> Replayed:
-        mine = [record for record in records if record.sent is not received]
+        target = _target_mac(records)
+        before_ns = 0
         for record in records:
-            self._learn(self.rewrite(record.frame), self._then)
-        before_ns = mine[0].at_ns if mine else 0
-        for record in mine:
-            self._wait((record.at_ns - before_ns) / 1e9 if gap_s is None else gap_s)
+            sent = record.frame[6:12] != target if record.sent is None else record.sent
+            frame = self.rewrite(record.frame)
+            if sent is received:
+                _learn(frame, self._then)
+                continue
+            pause_s = (record.at_ns - before_ns) / 1e9 if before_ns else 0.0
+            self._wait(pause_s if gap_s is None else gap_s)
             before_ns = record.at_ns
-            self._send(self.rewrite(record.frame))
+            self._send(frame)
         self._wait(0.1)
         return self.done
 
     def _send(self, frame: bytes) -> None:
-        key, flags = _key(frame)
-        if key and frame[6:12] != self._macs.get(key[0]):
+        key, flags, ack = _key(frame)
+        if key:
             self._macs[key[0]] = frame[6:12]
-        if key and self.follow and flags & ACK and key in self._then and key in self._now:
-            out = bytearray(frame)
-            at = ETHERNET_BYTES + (frame[14] & 15) * 4 + 8
-            by = self._now[key] - self._then[key]
-            moved = (int.from_bytes(out[at : at + 4], "big") + by) % _MOD
-            change(out, at, moved.to_bytes(4, "big"), checksum_at(out))
-            frame = bytes(out)
+            if self.follow and flags & (SYN | ACK) == SYN:
+                self._now.pop(key, None)
+                self._then.pop(key, None)
+            elif self.follow and flags & ACK and key in self._then:
+                frame = self._moved(frame, key, ack)
         try:
             self.port.send(frame)
             self.done.sent += 1
         except OSError:
             self.done.unsent += 1
-        if key and self.follow and flags & (SYN | ACK) == SYN and key in self._then:
-            self._now.pop(key, None)
-            until = time.monotonic() + ANSWER_S
-            while key not in self._now and time.monotonic() < until:
-                self._wait(0.01)
+
+    def _moved(self, frame: bytes, key: _Key, ack: int) -> bytes:
+        """Its acknowledgement, to the target's numbers, as soon as the target has said what it had said by then."""
+        then = self._then[key]
+        need = min((ack - then.first) % _MOD, then.said)
+        until = time.monotonic() + ANSWER_S
+        while (key not in self._now or self._now[key].said < need) and time.monotonic() < until:
+            self._wait(0.005)
+        if key not in self._now:
+            return frame
+        out = bytearray(frame)
+        at = ETHERNET_BYTES + (frame[14] & 15) * 4 + 8
+        change(out, at, ((ack + self._now[key].first - then.first) % _MOD).to_bytes(4, "big"), checksum_at(out))
+        return bytes(out)
 
     def _wait(self, for_s: float) -> None:
         until = time.monotonic() + for_s
         while True:
             for frame, _ in self.port.receive(max(0.0, until - time.monotonic())):
                 self.done.received.append(frame)
-                self._learn(frame, self._now)
+                _learn(frame, self._now)
                 self._answer(frame)
             if time.monotonic() >= until:
                 return
-
-    @staticmethod
-    def _learn(frame: bytes, numbers: dict[_Key, int]) -> None:
-        """The first number of whoever answers a SYN."""
-        try:
-            s = parse_segment(parse_ethernet(frame)[3])
-        except ValueError:
-            return
-        if s.flags & (SYN | ACK) == SYN | ACK:
-            numbers.setdefault((s.dst_ip, s.src_ip, s.dst_port, s.src_port), s.seq)
 
     def _answer(self, frame: bytes) -> None:
         """ARP, for the kit's addresses."""
@@ -141,14 +154,35 @@ class _Replay:
             self.port.send(ethernet(asked.src_mac, mac, ARP, arp(Arp(2, mac, asked.dst_ip, *asked[1:3]))))
 
 
-def _key(frame: bytes) -> tuple[_Key | None, int]:
-    """The ends and the flags of a frame that has TCP's."""
+def _learn(frame: bytes, sides: dict[_Key, _Side]) -> None:
+    """What the target has said on a connection."""
+    try:
+        s = parse_segment(parse_ethernet(frame)[3])
+    except ValueError:
+        return
+    key = (s.dst_ip, s.src_ip, s.dst_port, s.src_port)
+    if s.flags & (SYN | ACK) == SYN | ACK:
+        sides.setdefault(key, _Side(s.seq))
+    if key in sides and not s.flags & RST:
+        used = (s.seq + s.length - sides[key].first) % _MOD
+        sides[key].said = max(sides[key].said, used if used < _MOD // 2 else 0)
+
+
+def _key(frame: bytes) -> tuple[_Key | None, int, int]:
+    """The ends, the flags and the acknowledgement of a frame that has TCP's."""
     try:
         _, _, kind, data = parse_ethernet(frame)
         s = parse_segment(data, verify=False) if kind == IPV4 else None
     except ValueError:
         s = None
-    return ((s.src_ip, s.dst_ip, s.src_port, s.dst_port), s.flags) if s else (None, 0)
+    return ((s.src_ip, s.dst_ip, s.src_port, s.dst_port), s.flags, s.ack) if s else (None, 0, 0)
+
+
+def _target_mac(records: list[Record]) -> bytes:
+    try:
+        return mac_bytes(captured(records)[0])
+    except ValueError:
+        return b""
 
 
 def captured(records: list[Record]) -> tuple[str, str, str]:

@@ -48,7 +48,10 @@ class NoAnswer(TcpError):
 
 
 class Station:
-    """One IP address on a port. `mac`: None makes one up from the address. The port is not closed with it."""
+    """One IP address on a port, which it has to itself: a second one needs another port on the same interface.
+
+    `mac`: None makes one up from the address. The port is not closed with it.
+    """
 
     def __init__(
         self,
@@ -141,20 +144,21 @@ class Station:
             self._news.notify_all()
 
     def wait(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
-        """Drives until it is done. NoAnswer: it was not within the time; `what` was waited for."""
+        """Drives until it is done, once even without time. NoAnswer: it was not within the time; `what` was waited for."""
         until = time.monotonic() + timeout_s
+        left = 1.0
         while True:
             with self.lock:
                 self._flush()
                 if done():
                     return
+                if left <= 0:
+                    raise NoAnswer(f"{what}: not within {timeout_s:g} s")
                 left = until - time.monotonic()
                 if self._thread and left > 0:
                     self._news.wait(min(left, _SLICE_S))
-            if left <= 0:
-                raise NoAnswer(f"{what}: not within {timeout_s:g} s")
             if not self._thread:
-                self.pump(min(left, _SLICE_S))
+                self.pump(max(0.0, min(left, _SLICE_S)))
 
     def flush(self) -> None:
         """Sends what is due."""

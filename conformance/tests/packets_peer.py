@@ -130,7 +130,7 @@ class Peer:
         elif acked > self._said:
             self._said = min(acked, len(self.to_say))
         offset = (s.seq - self._next + MOD // 2) % MOD - MOD // 2
-        if s.payload and len(s.payload) > (self.mss or 536):
+        if s.payload and len(s.payload) + len(s.options) > max(self.mss or 536, 41):
             self.faults.append(f"more than the MSS: {s}")
         if offset + len(s.payload) > max(self.window, 1):
             self.faults.append(f"{offset + len(s.payload) - self.window} bytes beyond the window: {s}")

@@ -65,6 +65,13 @@ def test_bytes_go_there_and_back_however_they_are_cut(background: bool) -> None:
         assert client.state is State.CLOSED and port.peers[0].state == "ended" and not port.peers[0].faults
 
 
+def test_what_has_come_is_taken_without_waiting() -> None:
+    with station_at(echo) as (station, _):
+        client = station.connect(HOST, PORT)
+        client.send(b"abc", wait=False)
+        assert client.receive(0) + client.receive(0) == b"abc"
+
+
 def test_many_connections_on_one_port_do_not_hear_each_other() -> None:
     with station_at(echo) as (station, port):
         clients = [station.connect(HOST, PORT) for _ in range(20)]

@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP as ScapyArp
@@ -23,6 +23,7 @@ MAC, THEIR_MAC = "02:6d:0a:4d:00:03", "02:00:00:00:00:01"
 IP_HERE, IP_THERE = "10.77.0.3", "10.77.0.1"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=101))
 def test_the_checksum_is_the_sum_of_all_words_in_ones_complement(data: bytes) -> None:
     words = struct.unpack(f">{(len(data) + 1) // 2}H", data + bytes(len(data) % 2))
@@ -32,6 +33,7 @@ def test_the_checksum_is_the_sum_of_all_words_in_ones_complement(data: bytes) ->
     assert checksum(data) == ~total & 0xFFFF
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 63), st.integers(0, 65535),
     st.integers(0, 10).map(lambda n: b"\1" * 4 * n), st.binary(max_size=200),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -108,6 +109,12 @@ def test_mixed_takes_a_batch_of_each_in_turn() -> None:
 def test_a_family_against_a_connection_needs_one() -> None:
     with pytest.raises(ValueError, match="the target has no flow"):
         frames("blind_reset", NO_FLOW, 1, 1)
+
+
+def test_the_documents_table_is_of_these_families() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "packets.md"
+    rows = [line for line in document.read_text().splitlines() if line.count("|") == 6 and line.startswith("| `")]
+    assert rows == [family.row() for family in FAMILIES.values()]
 
 
 def test_a_million_frames_are_made_in_seconds() -> None:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
@@ -15,9 +15,12 @@ from scapy.utils import rdpcap, wrpcap
 
 from matchmark.conformance.packets.illegal import FAMILIES, Ends, Target, frames
 from matchmark.conformance.packets.pcap import Record, Ring, kept_on_failure, read, write
-from matchmark.conformance.packets.replay import captured
+from matchmark.conformance.packets.replay import captured, replay
 from matchmark.conformance.packets.rewrite import Rewrite
 from matchmark.conformance.packets.soundness import reasons
+from matchmark.conformance.packets.tcp_client import Station
+
+from .packets_peer import Peer, PeerPort
 
 FRAME = bytes(
     Ether(src="02:00:00:00:00:03", dst="02:00:00:00:00:01") / IP(src="10.0.0.3", dst="10.0.0.1") / TCP(sport=7)
@@ -25,6 +28,7 @@ FRAME = bytes(
 ENDS = Ends("02:00:00:00:00:03", "02:00:00:00:00:01", "10.0.0.3", "10.0.0.1", 7, 80)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -88,6 +92,56 @@ def test_a_failing_case_leaves_its_frames_and_says_where(tmp_path: Path) -> None
     assert not (tmp_path / "none.pcapng").exists()
 
 
+# --- replay ---
+
+
+class Noting(PeerPort):
+    """Keeps what passes, as a port of the kernel's does."""
+
+    ring: Ring
+
+    def send(self, frame: bytes) -> None:
+        self.ring.note(frame, True)
+        super().send(frame)
+
+    def receive(self, timeout_s: float = 0.0, most: int = 256) -> list[tuple[bytes, int]]:
+        got = super().receive(timeout_s, most)
+        for frame, at_ns in got:
+            self.ring.note(frame, False, at_ns)
+        return got
+
+
+def echo(peer: Peer) -> None:
+    if new := bytes(peer.taken[len(peer.to_say) :]):
+        peer.say(new)
+    if peer.state == "ended" and not peer.fin_sent:
+        peer.finish()
+
+
+@pytest.mark.parametrize("directed", [True, False])
+def test_a_replay_is_taken_by_a_server_that_counts_from_elsewhere(tmp_path: Path, directed: bool) -> None:
+    port = Noting(echo)
+    port.ring = Ring()
+    with Station(port, "10.77.0.3") as station:
+        client = station.connect("10.77.0.1", 9878)
+        for n in range(3):
+            client.send(b"case %d" % n, cuts=[4])
+            assert client.receive_until(lambda got: len(got) == 6, 2) == b"case %d" % n
+        client.close()
+    port.close()
+    records = port.ring.records()
+    write(tmp_path / "case.pcapng", [r if directed else r._replace(sent=None) for r in records])
+    for isn, follow in ((77, True), (2**32 - 3, True), (77, False)):
+        again = PeerPort(echo, lambda isn=isn: Peer(isn=isn))  # type: ignore[misc]
+        done = replay(tmp_path / "case.pcapng", again, follow=follow)
+        (peer,) = again.peers
+        again.close()
+        assert done.sent == len([r for r in records if r.sent]) and done.received
+        assert bool(peer.faults) is not follow, "an acknowledgement of what was never sent is the control"
+        if follow:
+            assert bytes(peer.taken) == b"case 0case 1case 2" and peer.state == "ended"
+
+
 # --- other addresses ---
 
 REWRITE = Rewrite(
@@ -98,6 +152,7 @@ REWRITE = Rewrite(
 ELSEWHERE = Ends("02:00:00:00:00:03", "02:00:00:00:00:11", "255.254.1.0", "172.16.255.9", 0, 65535)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 2**32 - 1), st.sampled_from((TCP, UDP)))
 def test_sound_frames_stay_sound_under_other_addresses(payload: bytes, seq: int, kind: type[TCP] | type[UDP]) -> None:
     above = kind(sport=7, dport=80) if kind is UDP else kind(sport=7, dport=80, seq=seq)
