@@ -70,6 +70,7 @@ class WireVenue(Venue):
         self.spoiled = False
         """Somebody did what the next test must not find."""
         self.port: RawPort | None = None
+        self._ports: list[RawPort] = []
         self._station: Station | None = None
         self._ordinary, self._background = False, background
         self._run = run or self._run
@@ -93,8 +94,9 @@ class WireVenue(Venue):
         super().close()
         if self._station:
             self._station.close()
-        if self.port:
-            self.port.close()
+        for port in (*self._ports, *[self.port] * (self.port is not None)):
+            port.close()
+        self._ports.clear()
         self._station = self.port = None
 
     @property
@@ -104,10 +106,13 @@ class WireVenue(Venue):
         return self._station
 
     def host(self, number: int) -> Station:
-        """A further host of the kit's on the cable; 0 is the station's."""
+        """A further host of the kit's on the cable, with a port of its own; 0 is the station's."""
         assert self.port
-        mac = None if self.cable.net else self.port.mac
-        return Station(self.port, self.cable.addresses[number], mac, background=self._background)
+        if number:
+            self._ports.append(self.cable.open(self.ring))
+        port = self._ports[-1] if number else self.port
+        mac = None if self.cable.net else port.mac
+        return Station(port, self.cable.addresses[number], mac, background=self._background and not number)
 
     @property
     def died(self) -> bool:
