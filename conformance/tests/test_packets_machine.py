@@ -343,7 +343,7 @@ def _chatter(draw: st.DrawFn) -> tuple[bytes, Plan]:
     return data, nasty.with_fin(plan) if draw(st.booleans()) else plan
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 @given(
     _chatter(),
     nasty.settings(),

@@ -180,7 +180,7 @@ def test_wrong_frames_stay_wrong_under_other_addresses(name: str) -> None:
 
 
 def test_arp_is_rewritten_too() -> None:
-    asks = Ether(src=ENDS.dst_mac) / ARP(
+    asks = Ether(src=ENDS.dst_mac, dst=ENDS.src_mac) / ARP(
         op=2, hwsrc=ENDS.dst_mac, psrc=ENDS.dst_ip, hwdst=ENDS.src_mac, pdst=ENDS.src_ip
     )
     said = Ether(REWRITE(bytes(asks)))[ARP]
