@@ -28,7 +28,7 @@ from matchmark.conformance.wire_venue import WireVenue
 
 pytestmark = pytest.mark.needs("fix", "raw_frames")
 
-COMMANDS = 400
+COMMANDS = 150
 FENCE_S = 5.0
 SEGMENTS = [pytest.param([1 << 16], id="whole"), pytest.param([61, 7], id="cut")]
 Answers = list[tuple[str, list[str]]]
