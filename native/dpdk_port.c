@@ -267,9 +267,11 @@ static enum verdict check(const mm_port *p, const char *data, uint32_t length)
     uint32_t header = (ip->version_ihl & 15) * 4u, total = rte_be_to_cpu_16(ip->total_length);
     if (header < sizeof *ip || total < header || total > length || rte_raw_cksum(ip, header) != 0xffff)
         return BAD;
-    bool fragment = ip->fragment_offset & rte_cpu_to_be_16(0x3fff);
-    return ip->next_proto_id == IPPROTO_TCP && !fragment ? check_tcp(ip, (const char *)ip + header, total - header)
-                                                         : SOUND;
+    if (ip->fragment_offset & rte_cpu_to_be_16(0x3fff))
+        return BAD;
+    if (ip->src_addr == ip->dst_addr || (rte_be_to_cpu_32(ip->src_addr) >> 24) == 127)
+        return BAD; /* lwIP would answer to itself, and wants a thread of its own for that */
+    return ip->next_proto_id == IPPROTO_TCP ? check_tcp(ip, (const char *)ip + header, total - header) : SOUND;
 }
 
 uint32_t mm_port_receive(mm_port *p, mm_frame *frames, bool *any)

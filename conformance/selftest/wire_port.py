@@ -122,6 +122,11 @@ port(
 )
 port(
     "fragment-taken-for-the-whole",
+    Edit(
+        PORT,
+        "if (ip->fragment_offset & rte_cpu_to_be_16(0x3fff))\n        return BAD;",
+        "if (ip->fragment_offset & rte_cpu_to_be_16(0x3fff))\n        return SOUND;",
+    ),
     _spoiled("    if ((d[20] & 0x3f) | d[21]) {\n        d[20] = d[21] = 0;\n        seal(d);\n    }\n"),
     breaks=("D12.X3",),
     story="The fragment bits were not looked at, and a first fragment was read as a whole packet.",
