@@ -190,7 +190,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 def _saved(item: pytest.Function, violation: ClauseViolation) -> Iterator[Path]:
     history = item.config.getoption("--history")
-    for n, venue in enumerate(item.stash.get(SHOWN, [])):
+    shown: list[WireVenue] = item.stash.get(SHOWN, [])
+    for n, venue in enumerate(shown):
         if history is None or not venue.ring.records():
             continue
         name = re.sub(r"[^\w.-]+", "-", item.name)

@@ -76,7 +76,7 @@ class WireVenue(Venue):
         self._station: Station | None = None
         self._ordinary, self._background = False, background
         self._run = run or self._run
-        self.dial = self._connect  # type: ignore[method-assign, assignment]
+        self.dial = self._connect
 
     # --- life ---
 
@@ -96,8 +96,9 @@ class WireVenue(Venue):
         super().close()
         if self._station:
             self._station.close()
-        for port in (*self._ports, *[self.port] * (self.port is not None)):
-            port.close()
+        for port in (*self._ports, self.port):
+            if port:
+                port.close()
         self._ports.clear()
         self._station = self.port = None
 

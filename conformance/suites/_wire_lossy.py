@@ -7,16 +7,16 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from matchmark.conformance.packets.raw_port import RawPort
+from matchmark.conformance.packets.tcp_client import Port
 from matchmark.conformance.wire_venue import WireVenue
 
 LOST, DOUBLED = 0.05, 0.03
 
 
 class LossyPort:
-    """Stands in for a RawPort."""
+    """Stands in for the station's port."""
 
-    def __init__(self, port: RawPort, chance: random.Random) -> None:
+    def __init__(self, port: Port, chance: random.Random) -> None:
         self._port, self._chance = port, chance
         self.lost = 0
 
@@ -40,7 +40,7 @@ class LossyPort:
 def lossy(venue: WireVenue, chance: random.Random) -> Iterator[LossyPort]:
     station = venue.station
     sound, between = station.port, LossyPort(station.port, chance)
-    station.port = between  # type: ignore[assignment]
+    station.port = between
     try:
         yield between
     finally:

@@ -38,7 +38,7 @@ def told(messages: Sequence[FixMessage]) -> list[str]:
 
 def story(step: Step) -> dict[str, Any]:
     """A logged command with its events, as it is compared."""
-    return _without(asdict(step))
+    return dict(_without(asdict(step)))
 
 
 def _without(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -177,17 +178,16 @@ def test_counters_of_frames_are_those_of_the_wire(poll_mode: WireVenue) -> None:
             ("frames for other hardware addresses", [_for_others(wire, n) for n in range(BURST)], "rx_ignored"),
             ("frames of other kinds", [_of_other_kind(wire, n) for n in range(BURST)], "rx_ignored"),
         ):
-            demand_counts(s, wire, note, lambda count, frames=frames: count.many(frames), {name: BURST})
-            demand_counts(
-                s,
-                wire,
-                f"{note}, one by one",
-                lambda count, frames=frames: [count.send(f) for f in frames],
-                {name: BURST},
-            )
+            demand_counts(s, wire, note, partial(Count.many, frames=frames), {name: BURST})
+            demand_counts(s, wire, f"{note}, one by one", partial(_one_by_one, frames=frames), {name: BURST})
         demand_counts(s, wire, "ARP questions", lambda count: count.many(_ask(wire) for _ in range(BURST)))
         s.exchange(client, 3)
         s.quiet(client)
+
+
+def _one_by_one(count: Count, frames: list[bytes]) -> None:
+    for frame in frames:
+        count.send(frame)
 
 
 def _damaged(wire: WireVenue, n: int) -> bytes:

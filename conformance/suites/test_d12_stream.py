@@ -4,7 +4,7 @@ understood once, in its place, as it was sent. Each check is made over every car
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import hypothesis
@@ -32,7 +32,7 @@ OWED = 500
 SIZES = (1, 2, 3, 7, 64, 100, 536, 1459, 1460, 1461, 2920)
 
 
-def _say(venue: WireVenue, clause: str, why: str, plans: list[tuple[str, int, Callable[[int], Plan]]]) -> None:
+def _say(venue: WireVenue, clause: str, why: str, plans: Sequence[tuple[str, int, Callable[[int], Plan]]]) -> None:
     """One session, and batches of orders each delivered by a plan; the log in the end."""
     with WireStage(venue, clause, why) as s:
         client, sent = s.peer(), []

@@ -130,7 +130,7 @@ def _table(table: Mapping[str, Any], given: bool, fail: Fail) -> None:
 
 def _is_address(text: object) -> bool:
     try:
-        IPv4Address(text)  # type: ignore[arg-type]
+        IPv4Address(text)
     except (AddressValueError, ValueError, TypeError):
         return False
     return True
