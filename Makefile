@@ -25,7 +25,7 @@ $(VENV)/.installed: .ci/system-packages $(SOURCES)
 	@$(MAKE) -s -C native/so PYTHON=$(CURDIR)/$(BIN)/python
 	@touch $@
 
-certify: build   ## certify the engine natively, then the exchange over FIX in both durability modes, with its wire as root
+certify: build   ## certify the engine natively, then the exchange over FIX in both durability modes; prints the certificates
 	@failed=; for target in native exchange exchange-fsync; do \
 	    $(BIN)/matchmark certify --target $$target --out out/$$target || failed="$$failed $$target"; done; \
 	for target in native exchange exchange-fsync; do echo "out/$$target/certificate.html"; done; \

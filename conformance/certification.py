@@ -35,6 +35,8 @@ from matchmark.reports.results import (
 
 ASSESSABLE = ("matching", "order-entry", "market-data", "durability", "safety", "availability", "wire")
 """The levels that this version has suites for."""
+BY_NAME = ("wire",)
+"""Of these, those that a run assesses only where it names them: not all of their checks have been run on the reference."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),
@@ -61,7 +63,7 @@ def results_of(
     left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Results:
     """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so. `left_out`:
-    levels that were not asked for because this machine cannot, and why."""
+    levels that a run which names none does not assess, and why, a sentence."""
     ended = datetime.now(UTC)
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()
@@ -78,7 +80,7 @@ def results_of(
         status, reason = _judge(level, levels, pairs, capabilities, run, waived_clauses(settled), exploratory, request)
         statuses[level] = status
         if level in left_out and level not in levels:
-            reason = f"This machine cannot: {left_out[level]}."
+            reason = left_out[level]
         if reason:
             reasons[level] = reason
     return Results(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matchmark.conformance.certification import ASSESSABLE, levels_for, results_of
+from matchmark.conformance.certification import ASSESSABLE, BY_NAME, levels_for, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         waivers = _waivers(args.waivers)
         levels, left_out = _levels(args)
         for level, why in left_out.items():
-            print(f"level {level} is left out, for this machine cannot: {why} (matchmark doctor)", file=sys.stderr)
+            print(f"level {level} is left out. {why}", file=sys.stderr)
         request = replace(_request(args), levels=() if args.clause else tuple(levels))
         if args.dry_run:
             return _dry_run(request, levels)
@@ -119,15 +119,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _levels(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
-    """Those to certify; and those of the target's that nobody asked for by name and this machine cannot certify, each with
-    why."""
+    """Those to certify; and those of the target's that are left out of a run that names none, each with why, a sentence."""
     if args.level is None:
         levels = list(levels_for(_declared(args)))
         left_out = {}
         if "wire" in levels and (why := no_wire(args.target, args.set)):
-            levels.remove("wire")
-            left_out["wire"] = why
-        return levels, left_out
+            left_out["wire"] = f"This machine cannot: {why} (matchmark doctor)."
+        for level in set(levels) & set(BY_NAME):
+            left_out.setdefault(level, f"It is assessed only where it is named: --level {level}.")
+        return [level for level in levels if level not in left_out], left_out
     levels = [word.strip() for word in args.level.split(",") if word.strip()]
     for level in levels:
         if level not in LEVELS:

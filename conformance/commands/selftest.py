@@ -38,7 +38,7 @@ EXAMPLES_DEFAULT = 40
 EXAMPLES_SHOWN = 300
 """With --mutant: more examples and shrinking, for the shortest transcript."""
 WIRE_EXAMPLES_SHOWN = 20
-WIRE_CHOICES = ("all", "clauses", "none")
+WIRE_CHOICES = ("all", "clauses", "ports", "none")
 SEEDS_DEFAULT = 20
 
 
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=WIRE_CHOICES,
         default="all",
         help="wire mutants, each with an exchange of its own: all, and sound ones beside them; one for each clause (which, "
-        "goes by the seed); or none",
+        "goes by the seed); those of the poll-mode port, which are asked for by name; or none",
     )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
@@ -131,9 +131,7 @@ def _all(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         full=args.full,
         wires=wires,
-        sound_wires=tuple(n for n in SOUND_WIRES if n != PORT or not no_port())
-        if args.wires == "all" and not args.no_false_alarms
-        else (),
+        sound_wires=_sound_wires(args.wires) if not args.no_false_alarms else (),
     )
     for lacking, names in (
         ()
@@ -151,11 +149,17 @@ def _all(args: argparse.Namespace) -> int:
     return _conclude(matrix, args.out)
 
 
+def _sound_wires(choice: str) -> tuple[str, ...]:
+    if choice == "ports":
+        return () if no_port() else (PORT,)
+    return tuple(name for name in SOUND_WIRES if name != PORT) if choice == "all" else ()
+
+
 def chosen_wires(choice: str, seed: int) -> tuple[str, ...]:
     """Those of the wire mutants that can be judged here."""
-    able = [wire for wire in WIRES.values() if not _lacking(wire)]
+    able = [w for w in WIRES.values() if issubclass(w.wire, BrokenPort) is (choice == "ports") and not _lacking(w)]
     if choice != "clauses":
-        return tuple(wire.name for wire in able) if choice == "all" else ()
+        return tuple(wire.name for wire in able) if choice != "none" else ()
     by_clause: dict[str, list[str]] = {}
     for wire in able:
         by_clause.setdefault(wire.breaks[0], []).append(wire.name)

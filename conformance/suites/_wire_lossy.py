@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from matchmark.conformance.packets.tcp_client import Port
+from matchmark.conformance.packets.raw_port import Port
 from matchmark.conformance.wire_venue import WireVenue
 
 LOST, DOUBLED = 0.05, 0.03

@@ -148,7 +148,7 @@ def test_levels_that_were_not_asked_for_say_so():
 def test_a_level_that_this_machine_cannot_certify_says_why():
     run = run_of(*CORE, "fix", "audit_log", "raw_frames", level="order-entry")
     request = Request("x", 1, 1000, levels=("order-entry",))
-    left_out = {"wire": "network namespaces need root"}
+    left_out = {"wire": "This machine cannot: network namespaces need root."}
     results = results_of(run, request, ("order-entry",), datetime.now(UTC), invocation="", left_out=left_out)
     assert results.levels["wire"] == "NOT_ASSESSED"
     assert results.level_reasons["wire"] == "This machine cannot: network namespaces need root."

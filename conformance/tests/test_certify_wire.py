@@ -49,8 +49,11 @@ def _asked(*levels: str) -> argparse.Namespace:
 def test_without_the_right_to_it_the_level_is_left_out_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "impossible", lambda: "network namespaces need root")
     levels, left_out = certify._levels(_asked())
-    assert "wire" not in levels and "order-entry" in levels and left_out == {"wire": "network namespaces need root"}
+    assert "wire" not in levels and "order-entry" in levels and "need root" in left_out["wire"]
     assert certify._levels(_asked("wire")) == (["wire"], {})
+    monkeypatch.setattr(certify, "no_wire", lambda *_: None)
+    levels, left_out = certify._levels(_asked())
+    assert "wire" not in levels and "only where it is named" in left_out["wire"]
 
 
 def test_what_the_profile_s_check_says_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
