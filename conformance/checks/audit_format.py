@@ -86,7 +86,7 @@ COMMAND = _at(
     RECORD_BYTES, *_FRAME,
     ("op", "u1", 16), ("side", "u1", 17), ("smp", "u1", 20), ("defer", "u1", 21), ("account", "<u4", 24), ("symbol", "<u4", 28),
     ("cl_ord_id", "<u8", 32), ("orig_cl_ord_id", "<u8", 40), ("price_ticks", "<i8", 48), ("quantity_lots", "<i8", 56),
-    ("tag", "<u8", 72), ("notional_low", "<u8", 208), ("notional_high", "<u8", 216),
+    ("body_time_ns", "<u8", 64), ("tag", "<u8", 72), ("notional_low", "<u8", 208), ("notional_high", "<u8", 216),
 )  # fmt: skip
 """A record whose kind is COMMAND, with its body."""
 

@@ -224,14 +224,19 @@ def _damage(log_dir: Path) -> int:
 
 
 def _diverge(log_dir: Path) -> int:
-    """From a command in the middle on it is another history, sound in itself; the number of that record."""
+    """From a command in the middle on it is another history; the number of that record.
+
+    Its command is of another time, and so is what came of it: a replay gives this log, so that nothing but a comparison with
+    the primary's tells it from a sound one.
+    """
     path = _last_file(log_dir)
     content, used, first = _rows(path)
     records = used.view(f.RECORD)[:, 0]
-    at = int(np.flatnonzero((records["kind"] == f.Kind.COMMAND) & (np.arange(len(records)) >= len(records) // 2))[0])
+    commands = np.flatnonzero(records["kind"] == f.Kind.COMMAND)
+    at, after = (int(n) for n in commands[commands >= len(records) // 2][:2])
     changed = used.copy()
-    changed.view(f.RECORD)[at, 0]["received_ns"] += 1
-    changed.view(f.RECORD)[at, 0]["time_ns"] += 1
+    changed.view(f.RECORD)[at:after, 0]["time_ns"] += 1
+    changed.view(f.COMMAND)[at, 0]["body_time_ns"] += 1
     before = int(records["running_hash"][at - 1])
     changed[at:] = f.seal(changed[at:], before)
     begin = f.HEADER_BYTES
