@@ -89,13 +89,21 @@ class Load:
     """Sends `flow`s on a thread of its own until it is stopped, connecting again when it is cut off. A context manager.
 
     In bursts, each given `patience_s` to be answered before the next: so a slow exchange has no mountain to work off afterwards.
-    `settle` then waits until everything that was sent is answered or has been asked for again.
+    `settle` then waits until everything that was sent is answered or has been asked for again. With `comes_back` False a session
+    that is cut off is not logged on again, so that nobody sends again what got lost.
     """
 
     def __init__(
-        self, lab: LabClients, accounts: list[str], seed: str, burst: int = 5, patience_s: float = 0.05
+        self,
+        lab: LabClients,
+        accounts: list[str],
+        seed: str,
+        burst: int = 5,
+        patience_s: float = 0.05,
+        comes_back: bool = True,
     ) -> None:
         self.lab, self.accounts, self.burst, self.patience_s = lab, accounts, burst, patience_s
+        self.comes_back = comes_back
         self.flows = {account: Flow(lab, account, f"{seed}-{account}-", f"{seed} {account}") for account in accounts}
         self.clients: dict[str, FixClient] = {}
         self.error: BaseException | None = None
@@ -122,13 +130,16 @@ class Load:
 
     def _turn(self, account: str) -> None:
         client = self.clients[account]
+        if not client.connected and not self.comes_back:
+            time.sleep(0.01)
+            return
         with self.lab.talking, suppress(FixError):
             goal, until = client.next_in + self.burst, time.monotonic() + self.patience_s
             for _ in range(self.burst):
                 client.send(*self.flows[account].next())
             while client.next_in < goal and client.connected and time.monotonic() < until:
                 client.poll(0.01)
-        if not client.connected and not self._stop.is_set():
+        if not client.connected and self.comes_back and not self._stop.is_set():
             self._connect_again(account)
 
     def _connect_again(self, account: str) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import nullcontext
 
 import pytest
 
 from matchmark.conformance.checks import audit_ledger as ledgers
 from matchmark.conformance.checks.audit_ledger import Breach
+from matchmark.conformance.hooks import HookFailed
 from matchmark.conformance.lab_fixtures import judge, violate
 from matchmark.conformance.lab_load import Load
 from matchmark.conformance.pair_lab import PairLab
@@ -28,6 +30,7 @@ EXAMPLES_PER_FAILOVER = 100
 """Of the run's examples, beyond the first three."""
 BETWEEN = 60
 """Orders of the load."""
+DEPARTURES = 3
 LATE = 0.75
 """Of a heartbeat: so late it may be without being missed."""
 S = 1_000_000_000
@@ -163,3 +166,33 @@ def test_the_primary_loses_its_memory_with_its_life(pair: PairLab) -> None:
     _, logged, _ = judged_log(pair, "")
     for clause in ("D06.2", "D06.P3"):
         judge(pair, ledgers.nothing_lost(pair.ledger, logged, clause, "the primary's machine went down"))
+
+
+@pytest.mark.clause("D06.2", "D06.P3")
+def test_who_does_not_come_back_has_lost_nothing(pair: PairLab) -> None:
+    """A client that comes back sends again what the new primary lacks, and so mends what was lost. These do not come back.
+
+    In modes that answer without the standby it stands still meanwhile: what was told last is with the old primary alone.
+    """
+    refusal = ""
+    for n in range(DEPARTURES):
+        dead, heir = pair.primary, pair.standby
+        with Load(pair, pair.accounts[2 * n : 2 * n + 2], f"gone{n}-", burst=20, comes_back=False) as load:
+            load.wait_sent(BETWEEN)
+            with nullcontext() if pair.durability == "replicated" else pair.paused(heir):
+                load.wait_sent(BETWEEN)
+                pair.kill(dead)
+        taken_over(pair, heir, "D06.4" if n == 0 else "D11.X2")
+        try:
+            pair.start_member(dead, standby=True)
+        except HookFailed as error:  # it may have what its heir lacks: that is said first
+            refusal = str(error)
+            break
+    else:
+        pair.quiet()
+    pair.end()
+    _, logged, _ = judged_log(pair, "")
+    for clause in ("D06.2", "D06.P3"):
+        judge(pair, ledgers.nothing_lost(pair.ledger, logged, clause, "the primary was killed, its standby behind"))
+    if refusal:
+        violate(pair, Breach("D11.X2", f"a primary that was killed does not follow its heir: {refusal}"))
