@@ -188,6 +188,8 @@ static bool read_prevention(request *q)
 }
 
 static const char over_the_rate[] = "rate limit: too many orders a second in a warned symbol";
+static const char cannot_wait[] =
+    "rate limit: a market order to buy does not wait, for nobody can say what it would cost";
 
 /* Into the ring, counted for the rate. */
 static bool put_limited(request *q, int rate)
@@ -233,6 +235,8 @@ static bool new_order(request *q)
     int rate = mm_gateway_rate(q->g, q->c->session, c->symbol);
     if (rate == MM_RATE_REFUSE)
         return refuse(q, REJECT_OTHER, over_the_rate);
+    if (rate == MM_RATE_DEFER && c->type == MM_MARKET && c->side == MM_BUY) /* dearer sells may come while it waits */
+        return refuse(q, REJECT_OTHER, cannot_wait);
     verdict = mm_risk_new(q->g->risk, c, q->price_units, q->shares);
     if (verdict != MM_RISK_OK)
         return refuse(q, mm_risk_reject_reason(verdict), mm_risk_text(verdict));

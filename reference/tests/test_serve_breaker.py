@@ -170,6 +170,27 @@ def test_deferred_orders_are_decided_in_order_and_settled_by_a_halt(serving: Mak
     assert verify(f.x.data / "log").findings == []
 
 
+def test_a_market_order_to_buy_does_not_wait_to_trade_above_its_reserve(serving: Make) -> None:
+    f = Floor(serving(), "defer")
+    crash(f, "95.00")
+    for client in (f.maker, f.taker):
+        expect(client, 326, FAST)
+    for n in range(12):
+        f.taker.new(f"m{n}", 1 if n % 2 else 2, 1, None)
+    got: list[dict[int, str]] = []
+    while sum(m[150] in "48" for m in got) < 12:  # what is not refused is cancelled for want of a book
+        got.append(f.taker.next())
+    refused = [m for m in got if m[150] == "8"]
+    assert len(refused) >= 3 and all(m[54] == "1" for m in refused), got
+    assert {m[58] for m in refused} == {
+        "rate limit: a market order to buy does not wait, for nobody can say what it would cost"
+    }
+    deferred = [m for m in got if "deferred" in m.get(58, "")]
+    assert deferred and all(m[54] == "2" for m in deferred), got
+    assert f.x.stop() == 0
+    assert verify(f.x.data / "log").findings == []
+
+
 def test_a_halt_outlives_kill_9_restart_and_a_lost_memory(floor: Floor) -> None:
     f = floor
     crash(f)
