@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -66,6 +67,8 @@ class Plan:
     """The last run was stopped cleanly."""
     may_be_missing: str | None = None
     """In words, what the start could not recover."""
+    doors: int = -1
+    """A pipe that ends when what is behind the gateway is ready; until then it may read the log, and nobody is heard."""
 
     @property
     def side_roles(self) -> tuple[str, ...]:
@@ -160,6 +163,8 @@ def run_gateway(plan: Plan, ready: Ready) -> int:
     gateway.measure(plan.board.stages.memory)
     if engine:
         gateway.drive(engine)
+    while plan.doors >= 0 and not told.is_set() and not select.select([plan.doors], [], [], _COUNTERS_EVERY_S)[0]:
+        pass
     gateway.start()
     ready()
     while not told.wait(_FOLLOW_POLL_S if gateway.following else _COUNTERS_EVERY_S) and gateway.failure is None:

@@ -87,7 +87,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     )  # fmt: skip
     if config.cluster:
         _announce(plan, start)
-    supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,))
+    supervisor = Supervisor(plan, start.pipeline, _say, (data.lock_fd,), early=not start.warm)
     try:
         supervisor.start_all()
         print(json.dumps(_readiness(plan, start, supervisor)), flush=True)

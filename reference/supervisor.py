@@ -13,7 +13,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from matchmark.native.pipeline import Pipeline, PipelineError
 from matchmark.native.pipeline_records import ExchangeState, Role
@@ -49,12 +49,21 @@ class Stopped(Exception):
 
 
 class Supervisor:
-    """`log` gets one sentence for each thing that an operator should know."""
+    """`log` gets one sentence for each thing that an operator should know.
+
+    `early`: memory is new, so the gateway may read the log while the engine replays it.
+    """
 
     def __init__(
-        self, plan: roles.Plan, pipeline: Pipeline, log: Callable[[str], None], close_in_roles: tuple[int, ...]
+        self,
+        plan: roles.Plan,
+        pipeline: Pipeline,
+        log: Callable[[str], None],
+        close_in_roles: tuple[int, ...],
+        early: bool = False,
     ):
-        self._plan, self._pipeline, self._log = plan, pipeline, log
+        doors, self._doors = os.pipe()
+        self._plan, self._pipeline, self._log = replace(plan, doors=doors), pipeline, log
         self._roles = {name: _Role() for name in ROLES}
         self._together = plan.config.placement == "together"  # the gateway's process is the engine's
         self._clustered = plan.config.cluster is not None
@@ -64,7 +73,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._close_in_roles = (*close_in_roles, self._wake_read, self._wake_write)
+        self._close_in_roles = (*close_in_roles, self._wake_read, self._wake_write, self._doors)
+        self._early = early and not self._together and self._pipeline.role != Role.STANDBY
         self._before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)}
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,14 +91,17 @@ class Supervisor:
         standby = self._pipeline.role == Role.STANDBY
         for name in ("writer",) if self._together else ("writer", "engine"):
             self._start(name)
+            if self._early and name == "engine":
+                self._start("gateway")
             self._wait_ready(name)
         if self._clustered and not standby:
             self._start("cluster")  # a primary has its lease before it hears anybody
             self._wait_ready("cluster")
         if not standby:
             self._pipeline.state = ExchangeState.RUNNING
+        self._open_the_doors()
         last = ("gateway", "admin", "breaker", *(("cluster",) if self._clustered and standby else ()))
-        for name in last:
+        for name in last[1:] if self._early else last:
             self._start(name)
         for name in last:
             self._wait_ready(name)
@@ -96,6 +109,11 @@ class Supervisor:
             self._start(name)
         for name in self._sides:
             self._wait_ready(name)
+
+    def _open_the_doors(self) -> None:
+        os.close(self._doors)
+        self._close_in_roles = tuple(fd for fd in self._close_in_roles if fd != self._doors)
+        self._doors = -1
 
     def _start(self, name: str) -> None:
         role = self._roles[name]
@@ -283,5 +301,6 @@ class Supervisor:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._selector.close()
-        for fd in (self._wake_read, self._wake_write, *self._pipes()):
+        doors = [self._doors] if self._doors >= 0 else []
+        for fd in (self._wake_read, self._wake_write, self._plan.doors, *doors, *self._pipes()):
             os.close(fd)

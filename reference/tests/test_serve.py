@@ -6,16 +6,18 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from matchmark.native.pipeline import recover
 
-from .serving import SMALL, Serve
+from .serving import SMALL, Serve, Trader
 
 Make = Callable[..., Serve]
 
@@ -114,6 +116,56 @@ def test_a_cold_start_says_what_may_be_missing_when_memory_was_lost(serving: Mak
     client.send("H", (11, "a"), (55, "SYM1"), (54, 1))
     assert client.read_until(lambda: client.reports[-1][150] == "I")
     assert client.reports[-1][39] == "0"
+
+
+class SlowEngine(Serve):
+    """Its engine takes its time, as one with a long log to replay, and leaves a mark when it has taken it."""
+
+    @property
+    def mark(self) -> Path:
+        return self.data.parent / "engine"
+
+    def words(self, *flags: str) -> list[str]:
+        slow = (
+            "import pathlib, sys, time; from matchmark.conformance.cli import main; from matchmark.reference import roles; "
+            f"run, mark = roles.run_engine, pathlib.Path({str(self.mark)!r}); "
+            "roles.BODIES['engine'] = lambda *a: (time.sleep(2), mark.touch(), run(*a))[2]; sys.exit(main())"
+        )
+        words = super().words(*flags)
+        at = words.index("-m")
+        return [*words[:at], "-c", slow, *words[at + 2 :]]
+
+
+def test_nobody_is_heard_before_the_engine_has_the_book(tmp_path: Path) -> None:
+    x = SlowEngine(tmp_path)
+    try:
+        x.start()
+        x.client().new("before", 2, 5, "100.00")
+        assert x.clients[0].next()[150] == "0"
+        x.kill()
+        x.lose_memory()
+        x.mark.unlink()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        with x.stderr_path.open("a") as err:
+            words = x.words("--fix-port", str(port))
+            x.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=err, text=True)
+        early = Trader("ACC2-1", x.token("ACC2"))
+        x.clients.append(early)
+        while early.next_out == 1:  # it has not said who it is yet
+            with suppress(ConnectionRefusedError):
+                early.connect(port, wait=False)
+        assert not x.mark.exists(), "it was too slow to be early"
+        assert early.read_until(lambda: early.logged_on)
+        assert x.mark.exists(), "it was heard before the engine was there"
+        early.new("after", 1, 5, "100.00")
+        assert [early.next()[150] for _ in range(2)] == ["0", "F"]
+        assert x.process.stdout
+        x.ready = json.loads(x.process.stdout.readline())
+        assert x.stop() == 0
+    finally:
+        x.close()
 
 
 def test_an_interrupt_from_the_keyboard_stops_it_cleanly_too(serving: Make) -> None:
