@@ -94,12 +94,41 @@ static bool may_open(void)
     return true;
 }
 
+static uint32_t read16(const unsigned char *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static uint32_t read32(const unsigned char *at)
+{
+    return read16(at) << 16 | read16(at + 2);
+}
+
+/* Data that acknowledges what its connection never sent is not the other side's (RFC 9293, 3.10.7.4): lwIP would not take the
+ * acknowledgement, but the data. The port has checked lengths. lwIP goes through the same list next, and puts who was found in front. */
+static bool acknowledges_the_unsent(const mm_frame *f)
+{
+    const unsigned char *d = (const unsigned char *)f->data;
+    if (d[12] != 0x08 || d[13] != 0 || d[23] != IP_PROTO_TCP)
+        return false;
+    const unsigned char *tcp = d + 14 + (d[14] & 15u) * 4;
+    uint32_t end = 14 + read16(d + 16), payload = (uint32_t)(tcp - d) + (tcp[12] >> 4) * 4u;
+    if (!(tcp[13] & TCP_ACK) || payload >= end)
+        return false;
+    uint16_t from_port = (uint16_t)read16(tcp), to_port = (uint16_t)read16(tcp + 2);
+    for (const struct tcp_pcb *c = tcp_active_pcbs; c; c = c->next)
+        if (c->remote_port == from_port && c->local_port == to_port &&
+            !memcmp(&ip_2_ip4(&c->remote_ip)->addr, d + 26, 4))
+            return (int32_t)(read32(tcp + 8) - c->snd_nxt) > 0;
+    return false;
+}
+
 void mm_netif_input(const mm_frame *f)
 {
     lent_frame *lent = f->beside;
     if (mm_port_is_low(port, 2))
         release_out_of_order();
-    if (mm_port_is_low(port, 8) || (is_syn(f) && !may_open())) {
+    if (mm_port_is_low(port, 8) || (is_syn(f) && !may_open()) || acknowledges_the_unsent(f)) {
         mm_port_refuse(port, f->buffer);
         return;
     }
