@@ -275,7 +275,7 @@ static void legal(const uint8_t *arg)
     say(&attacked, 1 + (uint32_t)at, PSH | ACK, attacked.stream + at, n, arg[2] & 4 ? 0 : PAD);
 }
 
-enum { KINDS = 18 };
+enum { KINDS = 19 };
 
 static void illegal(const uint8_t *arg)
 {
@@ -336,6 +336,10 @@ static void illegal(const uint8_t *arg)
         break;
     case 16:
         d[23] = (uint8_t)(r == 6 ? 17 : r), seal(d, length);
+        break;
+    case 17:
+        write32(d + 42, (p ? p->snd_nxt : 0) + 1 + (r << 16));
+        seal(d, length);
         break;
     default:
         write16(d + 36, FIX_PORT + 1 + r), seal(d, length);
