@@ -69,6 +69,7 @@ fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=60
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest
+	$(BIN)/matchmark selftest --wires ports --wires-alone --out out/selftest-ports
 
 simulate: build  ## the control plane in a simulated world: SEEDS=10000 seeds, then every planted bug found and replayed
 	$(BIN)/matchmark simulate --seeds $(SEEDS) --planted

@@ -38,10 +38,10 @@ class Family:
     """Frames that are wrong in one way.
 
     `reason`: what soundness.reasons says of each, among other things; of those that are `sound` by themselves out_of_place
-    says it. `flood`: only their number is wrong. `held`: a kernel below the port may keep them for the rest of a packet, as it does
-    below an AF_PACKET socket of a fanout group, so that the port never sees them. `moves`: counters of the target's that may move, besides those of received
-    frames and bytes. `answers`: what it may say. `needs_flow`: they are against a living connection. `bytes_max`: of a
-    frame.
+    says it. `flood`: only their number is wrong. `held`: a kernel below the port may keep them for the rest of a packet, as
+    it does below an AF_PACKET socket of a fanout group, so that the port never sees them. `moves`: counters of the target's
+    that may move, besides those of received frames and bytes. `answers`: what it may say. `needs_flow`: they are against a
+    living connection. `bytes_max`: of a frame.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Between a memif port and an interface: starts a forwarder of DPDK's (dpdk-testpmd) beside a server whose port is memif, so that
 frames on a cable reach it and its own come out there.
 
-    python -m matchmark.conformance.packets.memif_bridge vgw0 /tmp/x/memif.sock serve --eal "... net_memif0,socket=/tmp/x/memif.sock"
+    python -m matchmark.conformance.packets.memif_bridge vgw0 /tmp/x/memif.sock serve --eal ...
 
 What follows is the server's command; it takes this process's place. The forwarder ends with it.
 """
@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,10 +27,10 @@ def forwarder(interface: str, socket: str) -> list[str]:
     ]  # fmt: skip
 
 
-def main(interface: str, socket: str, *server: str) -> int:
+def main(interface: str, socket: str, *server: str) -> NoReturn:
     if not shutil.which("dpdk-testpmd"):
         print("memif_bridge: no dpdk-testpmd on this machine: apt-get install dpdk-dev", file=sys.stderr)
-        return 3
+        sys.exit(3)
     libc = ctypes.CDLL(None)
     subprocess.Popen(
         forwarder(interface, socket),
@@ -42,4 +43,4 @@ def main(interface: str, socket: str, *server: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

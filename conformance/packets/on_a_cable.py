@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from matchmark.conformance.packets.network import offloads_off
 
@@ -45,18 +46,18 @@ def lay(number: int) -> bool:
     return True
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str]) -> NoReturn:
     if not is_private():
         print("on_a_cable: only in a network namespace of its own: unshare -n ...", file=sys.stderr)
-        return 2
+        sys.exit(2)
     _ip("link", "set", "lo", "up")
     number = next((n for n in range(1, CABLES_MOST) if lay(n)), None)
     if number is None:
         print(f"on_a_cable: {CABLES_MOST} cables are there already", file=sys.stderr)
-        return 3
+        sys.exit(3)
     filled = [w.replace("@interface", f"port{number}").replace("@address", f"10.78.{number}.1") for w in words]
     os.execvp(filled[0], filled)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
