@@ -28,7 +28,7 @@ GROWTH_BYTES_MAX = 4 << 20
 times that."""
 UNREAD_BYTES_MAX = 64 << 20
 """What is kept for sessions that do not read is theirs."""
-STRANGERS = 1200
+STRANGERS = 800
 HELD_BYTES_MAX = 16 << 10
 """For each connection that is held: a target may have a place for it with room for its bytes, which is touched when it comes."""
 Attack = Callable[[WireStage, WireVenue], Iterator[None]]
@@ -116,7 +116,10 @@ ATTACKS: dict[str, Attack] = {
     "never-reading": never_reading,
     "segments-of-one-byte": tiny_segments,
 }
-MAY_GROW = {never_reading: UNREAD_BYTES_MAX, silent: GROWTH_BYTES_MAX + STRANGERS // 2 * HELD_BYTES_MAX}
+MAY_GROW: dict[Attack, int] = {
+    never_reading: UNREAD_BYTES_MAX,
+    silent: GROWTH_BYTES_MAX + STRANGERS // 2 * HELD_BYTES_MAX,
+}
 
 
 @pytest.mark.clause("D12.X5")

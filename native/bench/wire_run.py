@@ -2,8 +2,8 @@
 
     python native/bench/wire_run.py [ORDERS]
 
-Floors of the same run: a bare lwIP echo of as many bytes over memif, and the exchange over the kernel's loopback. The stages of the
-gateway's way are those that it stamped itself. No root is needed. Skipped where there is no DPDK or one processor only.
+Floors of the same run: a bare lwIP echo of as many bytes over memif, and the exchange over the kernel's loopback. The stages
+of the gateway's way are those that it stamped itself. No root is needed. Skipped where there is no DPDK or one processor only.
 """
 
 from __future__ import annotations
