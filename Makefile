@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify certify-full test test-kafka check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
+.PHONY: help build certify certify-full test test-kafka wire wire-orders check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,12 @@ certify: build   ## certify the engine natively, then the exchange over FIX in b
 	    $(BIN)/matchmark certify --target $$target --out out/$$target || failed="$$failed $$target"; done; \
 	for target in native exchange exchange-fsync; do echo "out/$$target/certificate.html"; done; \
 	test -z "$$failed" || { echo "not certified:$$failed"; exit 1; }
+
+wire: build      ## level wire on every kind of port that this machine has: af_packet, af_xdp, memif; as root
+	$(BIN)/python .ci/wire $(BIN)
+
+wire-orders: build  ## the suites of order entry over the poll-mode port, in a network of its own; as root
+	unshare -n $(BIN)/matchmark certify --target exchange-dpdk --level order-entry --out out/exchange-dpdk
 
 certify-full: build  ## market data and the ledger of the exchange through three real brokers of Kafka and PostgreSQL
 	$(BIN)/matchmark certify --target exchange-full --level market-data --out out/exchange-full
@@ -59,9 +65,11 @@ bench: build     ## every figure of speed beside its floor, and one table at the
 
 fuzz: build      ## libFuzzer with ASan and UBSan on the native core; SECONDS=600
 	for parser in engine fix audit direct; do sh native/fuzz/run.sh $$parser $(SECONDS) || exit 1; done
+	! pkg-config --exists libdpdk lwip || sh native/fuzz/run.sh frame $(SECONDS)
 
 selftest: build  ## every mutant killed by its clause, no false alarm over 20 seeds
 	$(BIN)/matchmark selftest --out out/selftest
+	$(BIN)/matchmark selftest --wires ports --wires-alone --out out/selftest-ports
 
 simulate: build  ## the control plane in a simulated world: SEEDS=10000 seeds, then every planted bug found and replayed
 	$(BIN)/matchmark simulate --seeds $(SEEDS) --planted

@@ -35,8 +35,6 @@ from matchmark.reports.results import (
 
 ASSESSABLE = ("matching", "order-entry", "market-data", "durability", "safety", "availability", "wire")
 """The levels that this version has suites for."""
-BY_NAME = ("wire",)
-"""Of these, those that a run assesses only where it names them: not all of their checks have been run on the reference."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),

@@ -2,7 +2,9 @@
  * everything else happens when the gateway asks.
  *
  * What a client sent waits in the frames that it came in. A connection may hold UNREAD_MAX of them, LOW_UNREAD_MAX when buffers are
- * short; what is more is not taken from lwIP, which does not acknowledge it then, and it comes again. */
+ * short; when there is more, all of it is copied to memory of its own, which the window bounds, and the frames go back. To refuse it
+ * would leave it without an acknowledgement while the window is open, for as long as the gateway does not read, and a client that waits
+ * for one gives up. */
 #define _GNU_SOURCE
 #include "gateway_carrier.h"
 #include "lwip_netif.h"
@@ -66,6 +68,26 @@ static void note_ready(mm_end *e)
 
 /* --- lwIP's callbacks --- */
 
+/* All that is unread in one piece, and its frames given back. False: there is no memory. */
+static bool gather(mm_end *e)
+{
+    uint32_t length = 0, at = 0;
+    for (uint32_t i = 0; i < e->n_unread; i++)
+        length += e->unread[(e->first + i) % UNREAD_MAX]->tot_len;
+    struct pbuf *all = length <= UINT16_MAX ? pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM) : NULL;
+    if (!all)
+        return false;
+    for (; e->n_unread; e->n_unread--) {
+        struct pbuf *p = e->unread[e->first];
+        at += pbuf_copy_partial(p, (char *)all->payload + at, p->tot_len, 0);
+        pbuf_free(p);
+        e->first = (e->first + 1) % UNREAD_MAX;
+    }
+    e->unread[e->first] = all;
+    e->n_unread = e->n_frames = 1;
+    return true;
+}
+
 static err_t on_bytes(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
     mm_end *e = arg;
@@ -77,7 +99,7 @@ static err_t on_bytes(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
         return ERR_OK;
     }
     uint32_t frames = pbuf_clen(p), most = mm_port_is_low(the_carrier->port, 2) ? LOW_UNREAD_MAX : UNREAD_MAX;
-    if (e->n_unread == UNREAD_MAX || (e->n_unread && e->n_frames + frames > most))
+    if (e->n_unread && e->n_frames + frames > most && !gather(e) && e->n_unread == UNREAD_MAX)
         return ERR_MEM; /* lwIP keeps it, and offers it again */
     e->unread[(e->first + e->n_unread++) % UNREAD_MAX] = p;
     e->n_frames += frames;

@@ -2,7 +2,7 @@
  * the buffer goes back to the pool when the pbuf's last holder lets go. A sent one is copied once, into a buffer of the port's.
  *
  * lwIP was built with its pools on malloc, so nothing of its own bounds them; here is what does:
- *   half-open connections   SYN_MAX: more SYNs are not heard until some have become connections or are given up
+ *   half-open connections   SYN_MAX: when there are more, the oldest quarter goes
  *   orphans                 closed by us, the other side silent: given up after ORPHAN_TICKS
  *   TIME-WAIT               TIME_WAIT_MAX, the oldest go first
  *   out-of-order segments   let go when less than a half of the buffers is free; they come again
@@ -26,10 +26,10 @@
 #include <string.h>
 
 #define SYN_MAX       MM_CARRIER_BACKLOG
+#define SYN_KEPT      (SYN_MAX / 4 * 3)
 #define ORPHAN_TICKS  40 /* of half a second: 20 s */
 #define TIME_WAIT_MAX 4096
 #define SWEEP_MS      1000
-#define SYN_LOOK_MS   10 /* between two counts while SYNs are not heard */
 #define PAD           64 /* MM_FIX_PAD: what a parser may read beyond the end */
 
 typedef struct lent_frame {
@@ -42,7 +42,7 @@ _Static_assert(sizeof(lent_frame) <= MM_FRAME_PRIVATE, "the pbuf of a frame lies
 
 static struct netif network;
 static mm_port *port;
-static uint32_t syn_room, syn_looked_ms, swept_ms, released_ms;
+static uint32_t syn_room, swept_ms, released_ms;
 
 /* --- frames --- */
 
@@ -81,17 +81,51 @@ static void count_half_open(void)
     for (struct tcp_pcb *c = tcp_active_pcbs; c; c = c->next)
         n += c->state == SYN_RCVD;
     syn_room = n < SYN_MAX ? SYN_MAX - n : 0;
-    syn_looked_ms = sys_now();
 }
 
-static bool may_open(void)
+/* For one more. Where there is no room, the oldest go without a word, not the newest: an honest client is half open for a moment
+ * only, and a flood would keep it out for as long as its own lasts. lwIP has them in a list, the newest first. */
+static void make_room(void)
 {
-    if (!syn_room && sys_now() - syn_looked_ms >= SYN_LOOK_MS)
-        count_half_open();
-    if (!syn_room)
-        return false;
+    if (!syn_room) {
+        uint32_t n = 0;
+        for (struct tcp_pcb *c = tcp_active_pcbs, *next; c; c = next) {
+            next = c->next;
+            if (c->state == SYN_RCVD && ++n > SYN_KEPT)
+                tcp_abandon(c, 0);
+        }
+        syn_room = SYN_MAX - (n < SYN_KEPT ? n : SYN_KEPT);
+    }
     syn_room--;
-    return true;
+}
+
+static uint32_t read16(const unsigned char *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static uint32_t read32(const unsigned char *at)
+{
+    return read16(at) << 16 | read16(at + 2);
+}
+
+/* Data that acknowledges what its connection never sent is not the other side's (RFC 9293, 3.10.7.4): lwIP would not take the
+ * acknowledgement, but the data. The port has checked lengths. lwIP goes through the same list next, and puts who was found in front. */
+static bool acknowledges_the_unsent(const mm_frame *f)
+{
+    const unsigned char *d = (const unsigned char *)f->data;
+    if (d[12] != 0x08 || d[13] != 0 || d[23] != IP_PROTO_TCP)
+        return false;
+    const unsigned char *tcp = d + 14 + (d[14] & 15u) * 4;
+    uint32_t end = 14 + read16(d + 16), payload = (uint32_t)(tcp - d) + (tcp[12] >> 4) * 4u;
+    if (!(tcp[13] & TCP_ACK) || payload >= end)
+        return false;
+    uint16_t from_port = (uint16_t)read16(tcp), to_port = (uint16_t)read16(tcp + 2);
+    for (const struct tcp_pcb *c = tcp_active_pcbs; c; c = c->next)
+        if (c->remote_port == from_port && c->local_port == to_port &&
+            !memcmp(&ip_2_ip4(&c->remote_ip)->addr, d + 26, 4))
+            return (int32_t)(read32(tcp + 8) - c->snd_nxt) > 0;
+    return false;
 }
 
 void mm_netif_input(const mm_frame *f)
@@ -99,10 +133,12 @@ void mm_netif_input(const mm_frame *f)
     lent_frame *lent = f->beside;
     if (mm_port_is_low(port, 2))
         release_out_of_order();
-    if (mm_port_is_low(port, 8) || (is_syn(f) && !may_open())) {
+    if (mm_port_is_low(port, 8) || acknowledges_the_unsent(f)) {
         mm_port_refuse(port, f->buffer);
         return;
     }
+    if (is_syn(f))
+        make_room();
     struct pbuf *p;
     if (f->behind >= PAD) {
         lent->buffer = f->buffer;

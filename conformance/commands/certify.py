@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matchmark.conformance.certification import ASSESSABLE, BY_NAME, levels_for, results_of
+from matchmark.conformance.certification import ASSESSABLE, levels_for, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target",
         required=True,
-        help="model, native, exchange, exchange-fsync, exchange-full, or the path of a target profile (FILE.toml)",
+        help="model, native, exchange, exchange-fsync, exchange-full, exchange-dpdk, or the path of a target profile (FILE.toml)",
     )
     parser.add_argument(
         "--level",
@@ -125,8 +125,6 @@ def _levels(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
         left_out = {}
         if "wire" in levels and (why := no_wire(args.target, args.set)):
             left_out["wire"] = f"This machine cannot: {why} (matchmark doctor)."
-        for level in set(levels) & set(BY_NAME):
-            left_out.setdefault(level, f"It is assessed only where it is named: --level {level}.")
         return [level for level in levels if level not in left_out], left_out
     levels = [word.strip() for word in args.level.split(",") if word.strip()]
     for level in levels:

@@ -71,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="wire mutants, each with an exchange of its own: all, and sound ones beside them; one for each clause (which, "
         "goes by the seed); those of the poll-mode port, which are asked for by name; or none",
     )
+    parser.add_argument(
+        "--wires-alone", action="store_true", help="leave out everything but wire mutants and sound wires"
+    )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
 
@@ -122,9 +125,9 @@ def _list() -> int:
 def _all(args: argparse.Namespace) -> int:
     wires = chosen_wires(args.wires, args.seed)
     plan = Plan(
-        mutants=tuple(MUTANTS),
-        processes=tuple(PROCESSES),
-        sound=() if args.no_false_alarms else SOUND_ENGINES,
+        mutants=() if args.wires_alone else tuple(MUTANTS),
+        processes=() if args.wires_alone else tuple(PROCESSES),
+        sound=() if args.no_false_alarms or args.wires_alone else SOUND_ENGINES,
         seed=args.seed,
         seeds=args.seeds,
         examples=args.examples or EXAMPLES_DEFAULT,

@@ -38,9 +38,10 @@ class Family:
     """Frames that are wrong in one way.
 
     `reason`: what soundness.reasons says of each, among other things; of those that are `sound` by themselves out_of_place
-    says it. `flood`: only their number is wrong. `moves`: counters of the target's that may move, besides those of received
-    frames and bytes. `answers`: what it may say. `needs_flow`: they are against a living connection. `bytes_max`: of a
-    frame.
+    says it. `flood`: only their number is wrong. `held`: a kernel below the port may keep them for the rest of a packet, as
+    it does below an AF_PACKET socket of a fanout group, so that the port never sees them. `moves`: counters of the target's
+    that may move, besides those of received frames and bytes. `answers`: what it may say. `needs_flow`: they are against a
+    living connection. `bytes_max`: of a frame.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Family:
     needs_flow: bool = False
     sound: bool = False
     flood: bool = False
+    held: bool = False
     bytes_max: int = 1514
 
     def row(self) -> str:
@@ -76,11 +78,12 @@ def _family(
     needs_flow: bool = False,
     sound: bool = False,
     flood: bool = False,
+    held: bool = False,
     bytes_max: int = 1514,
 ) -> Family:
     text = (make.__doc__ or make.__name__.replace("_", " ")).strip().rstrip(".")
     may, says = frozenset(moves), frozenset(answers)
-    return Family(make.__name__, text, make, reason, may, says, needs_flow, sound, flood, bytes_max)
+    return Family(make.__name__, text, make, reason, may, says, needs_flow, sound, flood, held, bytes_max)
 
 
 _ALL = (
@@ -106,10 +109,10 @@ _ALL = (
     _family(ip.ip_header_long, "IP header length"),
     _family(ip.ip_total_long, "IP total length beyond the frame"),
     _family(ip.ip_total_short, "IP total length below the headers"),
-    _family(ip.fragment_first, "a fragment", _LATER, ("icmp",)),
-    _family(ip.fragment_middle, "a fragment", _LATER),
-    _family(ip.fragment_tiny, "a fragment", _LATER, ("icmp",)),
-    _family(ip.fragment_overlap, "a fragment", _LATER, ("icmp",)),
+    _family(ip.fragment_first, "a fragment", _LATER, ("icmp",), held=True),
+    _family(ip.fragment_middle, "a fragment", _LATER, held=True),
+    _family(ip.fragment_tiny, "a fragment", _LATER, ("icmp",), held=True),
+    _family(ip.fragment_overlap, "a fragment", _LATER, ("icmp",), held=True),
     _family(ip.broadcast_source, "IP source", _LATER),
     _family(ip.multicast_source, "IP source", _LATER),
     _family(ip.loopback_source, "IP source", _LATER),

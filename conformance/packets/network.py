@@ -72,6 +72,14 @@ def _ip(*words: str) -> None:
     subprocess.run(("ip", *words), check=True, capture_output=True, text=True)
 
 
+def offloads_off(interface: str) -> None:
+    """Of this thread's namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for offload in _OFFLOADS:
+            value = ctypes.create_string_buffer(struct.pack("II", offload, 0))
+            fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP", interface.encode(), ctypes.addressof(value)))
+
+
 class Network:
     """`lossy`: cable 0 is the only one and in two pieces, and who holds them together loses, doubles and swaps frames.
 
@@ -154,10 +162,8 @@ class Network:
     def _cable(self, one: str, at: str, other: str, end: str) -> None:
         _ip("-n", one, "link", "add", at, "mtu", str(self.mtu), "type", "veth", "peer", "name", end, "netns", other)
         for namespace, name in ((one, at), (other, end)):
-            with inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-                for offload in _OFFLOADS:
-                    value = ctypes.create_string_buffer(struct.pack("II", offload, 0))
-                    fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP", name.encode(), ctypes.addressof(value)))
+            with inside(namespace):
+                offloads_off(name)
             _ip("-n", namespace, "link", "set", name, "mtu", str(self.mtu), "up")
 
     def close(self) -> None:

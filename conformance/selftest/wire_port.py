@@ -51,11 +51,6 @@ static bool is_tcp(const unsigned char *d, uint32_t length)
     return length >= 54 && d[12] == 8 && !d[13] && d[14] == 0x45 && d[23] == 6;
 }
 
-static uint32_t read32(const unsigned char *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 static void write32(unsigned char *at, uint32_t v)
 {
     at[0] = (unsigned char)(v >> 24), at[1] = (unsigned char)(v >> 16), at[2] = (unsigned char)(v >> 8), at[3] = (unsigned
@@ -161,6 +156,12 @@ port(
     Edit(PORT, "    return flags & (RTE_TCP_ACK_FLAG | RTE_TCP_RST_FLAG);\n", "    return true;\n"),
     breaks=("D12.X3",),
     story="A segment without the ACK flag was taken for one of the connection.",
+)
+port(
+    "data-with-a-false-acknowledgement-taken",
+    Edit(STACK, " || acknowledges_the_unsent(f)) {", ") {\n        (void)acknowledges_the_unsent;"),
+    breaks=("D12.X3",),
+    story="The stack passed over an acknowledgement of what was never sent, and took the data that came with it.",
 )
 port(
     "late-askers-get-no-address",
@@ -280,9 +281,9 @@ port(
     "filled-holes-acknowledged-and-lost",
     Edit(
         CARRIER,
-        "    if (e->n_unread == UNREAD_MAX ||",
+        "    if (e->n_unread && e->n_frames + frames",
         "    if (frames > 3) {\n        tcp_recved(pcb, p->tot_len);\n        pbuf_free(p);\n        return ERR_OK;\n    }\n"
-        "    if (e->n_unread == UNREAD_MAX ||",
+        "    if (e->n_unread && e->n_frames + frames",
     ),
     breaks=("D12.N5",),
     story="What had waited for a hole to be filled was acknowledged before there was room for it.",
@@ -379,7 +380,7 @@ port(
 )
 port(
     "half-open-connections-without-end",
-    Edit(STACK, "static bool may_open(void)\n{\n", "static bool may_open(void)\n{\n    return true;\n"),
+    Edit(STACK, "static void make_room(void)\n{\n", "static void make_room(void)\n{\n    return;\n"),
     breaks=("D12.X5",),
     story="Every SYN was kept until it was answered, and nobody counted them.",
 )

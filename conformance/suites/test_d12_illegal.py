@@ -91,7 +91,8 @@ def test_an_illegal_frame_is_no_order_and_nobody_notices(wire: WireVenue, family
 
 
 def _demand_counted(s: WireStage, family: Family, before: Counters, after: Counters, sent: int) -> None:
-    """Every frame is counted, and nothing is counted that such frames must not move. Without counters nothing is demanded."""
+    """Every frame that reaches the port is counted, and nothing is counted that such frames must not move. Without counters
+    nothing is demanded."""
     moved = unlike(before, after, before)
     moved.pop("buffers_in_use", None)
     if wrong := sorted(set(moved) - ALWAYS_MOVE - family.moves):
@@ -100,7 +101,7 @@ def _demand_counted(s: WireStage, family: Family, before: Counters, after: Count
             [", ".join(sorted(family.moves)) or "none but received and sent"],
             [f"{name} +{moved[name]}" for name in wrong],
         )
-    if "rx_frames" in before and moved.get("rx_frames", 0) < sent:
+    if "rx_frames" in before and not family.held and moved.get("rx_frames", 0) < sent:
         s.fail(f"{s.why}: not all were counted", [f"rx_frames +{sent}"], [f"rx_frames +{moved.get('rx_frames', 0)}"])
 
 

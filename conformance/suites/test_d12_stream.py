@@ -21,8 +21,8 @@ from matchmark.conformance.wire_venue import WireVenue
 
 pytestmark = pytest.mark.needs("fix", "raw_frames")
 
-EXAMPLES_MAX = 250
-"""An example waits for delayed acknowledgements and pauses of its plan, a tenth of a second and more."""
+EXAMPLES_MAX = 20
+"""An example waits for delayed acknowledgements and pauses of its plan: a second and more where a window was closed."""
 ORDERS_MAX = 6
 MANY = 40
 """Orders of some 170 bytes: together they are five segments of full size."""

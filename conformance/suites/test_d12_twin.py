@@ -175,7 +175,8 @@ def _say(s: WireStage, shape: Shape, plan: Callable[[int], Plan] | None) -> list
                 client.send("4", [(123, "Y"), (36, str(client.next_out))], seq=int(m.need(7)), poss_dup=True)
                 fence = _fence(s, client)
             if m.type == "5":
-                client.send("5", ())
+                with suppress(FixError):  # who cuts after its Logout may do so before ours is on its way
+                    client.send("5", ())
                 client.wait_closed(FENCE_S)
     ended = [] if client.connected else ["closed"]
     client.close()

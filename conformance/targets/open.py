@@ -12,7 +12,7 @@ from matchmark.conformance.targets.base import Target, TargetUnavailable
 from matchmark.conformance.targets.profile import Profile, ProfileError, load, variables
 from matchmark.reports.redact import Redactor
 
-BUILT_IN = ("model", "native", "exchange", "exchange-fsync", "exchange-full")
+BUILT_IN = ("model", "native", "exchange", "exchange-fsync", "exchange-full", "exchange-dpdk")
 PROFILES = {name: Path(str(files("matchmark.conformance.targets"))) / f"{name}.toml" for name in BUILT_IN[2:]}
 """Built-in targets that are profiles like anyone's: the reference exchange, in each durability mode, and with Kafka."""
 

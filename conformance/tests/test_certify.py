@@ -92,7 +92,7 @@ def test_a_dead_target_is_blocked_with_its_last_words(tmp_path, capsys):
     [
         (
             ["--target", "nonsense"],
-            "expected model, native, exchange, exchange-fsync, exchange-full or the path of a profile",
+            "expected model, native, exchange, exchange-fsync, exchange-full, exchange-dpdk or the path of a profile",
         ),
         (["--target", "none.toml"], "no such file"),
         (["--target", "native", "--level", "matchin"], "unknown; the levels are"),

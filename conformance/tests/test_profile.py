@@ -165,7 +165,8 @@ def test_an_instance_has_one_word_whenever_it_is_started(tmp_path):
 
 def test_an_unknown_target_word_says_what_is_expected(tmp_path):
     with pytest.raises(
-        UnknownTarget, match="expected model, native, exchange, exchange-fsync, exchange-full or the path of a profile"
+        UnknownTarget,
+        match="expected model, native, exchange, exchange-fsync, exchange-full, exchange-dpdk or the path of a profile",
     ):
         open_target("natve")
     with pytest.raises(UnknownTarget, match="matchmark init"):

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,14 @@ def on_processor(number: int) -> list[str]:
 
 
 @contextmanager
-def exchange(folder: Path, wait: str, more: str = "") -> Iterator[dict[str, Any]]:
-    """A fresh exchange, gateway and engine in one thread; its readiness line. `more`: tables beside CONFIG's."""
+def exchange(folder: Path, wait: str, more: str = "", words: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """A fresh exchange, gateway and engine in one thread; its readiness line. `more`: tables beside CONFIG's. `words`: flags of
+    serve's."""
     folder.mkdir()
     (folder / "serve.toml").write_text(CONFIG + more, encoding="utf-8")
-    words = [*PROGRAM, "serve", "--config", str(folder / "serve.toml"), "--data-dir", str(folder / "data")]
-    words += ["--fix-port", "0", "--admin-port", "0", "--placement", "together", "--wait", wait]
-    with subprocess.Popen([*on_processor(-1), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [*PROGRAM, "serve", "--config", str(folder / "serve.toml"), "--data-dir", str(folder / "data")]
+    command += ["--fix-port", "0", "--admin-port", "0", "--placement", "together", "--wait", wait, *words]
+    with subprocess.Popen([*on_processor(-1), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         line = process.stdout.readline()
         if not line:

@@ -22,6 +22,7 @@ PARTS = {
     "fix_bench": "FIX codec",
     "pipeline_run": "pipeline and audit log",
     "exchange_run": "the whole exchange",
+    "wire_run": "orders without a kernel",
     "cluster_run": "a primary and its standby",
     "direct_feed_run": "direct feed",
     "cold_start_run": "cold starts",
