@@ -72,6 +72,10 @@ HOOKS: dict[str, Key] = {
     "chaos_start": Key(
         list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
     ),
+    "load_start": Key(
+        list,
+        "starts an instance for `matchmark load`, if it is another than `start`: large rings, no limits of balances",
+    ),
     "cluster_start": Key(
         list, "starts the member {member} of the cluster in {shared}; the first one founds it and is primary"
     ),

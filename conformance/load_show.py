@@ -1,0 +1,67 @@
+"""What a load prints when it is over: tables of latency, of a search's steps, what was judged and what was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from matchmark.load import result
+from matchmark.load.report import HEADS, latency_rows, verdict
+from matchmark.load.run import Outcome
+from matchmark.load.stats import Slo
+
+
+def show_load(console: Console, said: dict[str, Any], outcomes: Sequence[Outcome], slo: Slo | None) -> bool:
+    """Prints the tables; whether the objective broke."""
+    runs = [run for run in said["runs"] if run["measured"]]
+    for n, one in enumerate(runs, 1):
+        m = one["measured"]
+        table = Table("", "orders", *HEADS, title=f"run {n}" if len(runs) > 1 else None)
+        for name, _, count, values in latency_rows(one):
+            table.add_row(name, f"{count:,}", *values)
+        console.print(table)
+        console.print(
+            f"offered {m['offered_per_s']:,.0f}/s, answered {m['answered_per_s']:,.0f}/s; {m['unanswered']:,} never answered, "
+            f"{m['rejected']:,} rejected, {m['held_by_target']:,} held up by the target's socket"
+        )
+        judged = one["judged"]
+        console.print(
+            f"judged: {judged['commands_against_the_model']:,} commands against the model, {judged['log_records']:,} log records"
+        )
+    if len(runs) > 1:
+        frame = result.comparison({"mean": said})
+        console.print(frame.to_string(float_format=lambda value: f"{value:,.1f}"), markup=False)
+    for text in said["warnings"]:
+        console.print(f"warning: {text}", markup=False, soft_wrap=True)
+    for one in said["runs"]:
+        for text in one["judged"]["left_out"]:
+            console.print(f"not judged: {text}", markup=False, soft_wrap=True)
+        for finding in one["findings"]:
+            names = f" ({', '.join(finding['names'])})" if finding["names"] else ""
+            console.print(f"{finding['kind']}: {finding['text']}{names}", markup=False, soft_wrap=True)
+    mark, words = verdict(said)
+    console.print(
+        words, markup=False, style={"fail": "red", "inconclusive": "yellow", "pass": "green"}[mark], soft_wrap=True
+    )
+    broken = [why for o in outcomes if slo and o.measured and (why := slo.broken(o.measured.histograms["response"]))]
+    for why in broken:
+        console.print(f"objective broken: {why}", markup=False, style="red")
+    return bool(broken)
+
+
+def show_knee(console: Console, said: dict[str, Any]) -> None:
+    for n, one in enumerate(said["searches"], 1):
+        table = Table("orders/s", "holds", "answered/s", "p99", "lateness p99", "why not", title=f"search {n}")
+        for s in one["steps"]:
+            late = f"{s['lateness_p99_ns'] / 1000:,.0f} us"
+            table.add_row(f"{s['rate']:,.0f}", f"{s['held']} of {s['trials']}", s["answered"], s["p99"], late, s["why"])
+        console.print(table)
+    console.print(f"floor (echo, same generator): p99 {said['floor_p99_ns'] / 1000:,.1f} us", markup=False)
+    for text in said["warnings"]:
+        console.print(f"warning: {text}", markup=False, soft_wrap=True)
+    console.print(
+        said["knee"]["words"], markup=False, soft_wrap=True, style="green" if said["knee"]["found"] else "yellow"
+    )
