@@ -108,9 +108,7 @@ def _shown(fills: Sequence[Half]) -> str:
     return ", ".join(f"{lots} at {px}" for _, lots, px in fills[:5]) or "nothing"
 
 
-def _fill(
-    t: Told, events: list[Event], fills: tuple[list[Half], list[Half]], n: int, numbers: dict[int, int]
-) -> None:
+def _fill(t: Told, events: list[Event], fills: tuple[list[Half], list[Half]], n: int, numbers: dict[int, int]) -> None:
     """A trade as soon as both its sides have been told."""
     incoming, resting = fills
     k = min(len(incoming), len(resting))

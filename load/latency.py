@@ -68,9 +68,12 @@ class Latencies:
         if not len(values):
             return
         self.negative += int((values < 0).sum())
-        lowest, counts = np.unique(lowest_equivalent(np.clip(values, 0, HIGHEST_NS)), return_counts=True)
-        for value, count in zip(lowest.tolist(), counts.tolist(), strict=True):
-            self.histogram.record_value(value, count)
+        self.add_counts(*np.unique(lowest_equivalent(np.clip(values, 0, HIGHEST_NS)), return_counts=True))
+
+    def add_counts(self, values_ns: Ints, counts: Ints) -> None:
+        """Each value so many times; shapes (n,) both."""
+        for value, count in zip(values_ns.tolist(), counts.tolist(), strict=True):
+            self.histogram.record_value(min(value, HIGHEST_NS), count)
 
     def merge(self, other: Latencies) -> None:
         self.histogram.add(other.histogram)

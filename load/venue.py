@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from matchmark.chaos.target import sessions_of, settings_of
 from matchmark.conformance.checks.audit_structure import AuditLog
@@ -134,6 +135,13 @@ class Venue:
 
     def remember(self, sessions: list[LoadSession], numbers: list[tuple[int, int]]) -> None:
         self._numbers.update({one.sender: pair for one, pair in zip(sessions, numbers, strict=True)})
+
+    def market_data(self, symbols: list[str]) -> dict[str, Any]:
+        """`url` (empty where it has no feed), `token` and `symbols`, for subscribers."""
+        table = self.profile.tables.get("market_data", {})
+        url = table.get("url") or (self._lab.ready.get("websocket") if self._lab is not None else "") or ""
+        token = table.get("token") or (self._clients.token(self._clients.accounts[0]) if url else "")
+        return {"url": url, "token": token or "", "symbols": symbols}
 
     # --- what it is and did ---
 

@@ -1,0 +1,93 @@
+"""What `matchmark load locust` gives to locust: the users, a load shape, and exact percentiles over all processes.
+
+Own users and shapes: a locustfile of one's own that imports them, `from matchmark.load.fix_user import OpenFixUser`, and this
+module for its listeners. Which users run is locust's to say: class names behind the flags, or --tags open, closed, market-data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from locust import LoadTestShape, events
+from locust.runners import MasterRunner, WorkerRunner
+
+from matchmark.load import fix_user, market_data_user, swarm
+from matchmark.load.latency import write_log
+from matchmark.load.swarm_stats import KEY, Union
+
+union = Union()
+_began = time.time()
+
+
+class ClosedFixUser(fix_user.ClosedFixUser):
+    weight = 1
+
+
+class OpenFixUser(fix_user.OpenFixUser):
+    weight = 1
+
+
+class MarketDataUser(market_data_user.MarketDataUser):
+    weight = 1
+
+
+if os.environ.get("MATCHMARK_SHAPE"):
+
+    class Stages(LoadTestShape):
+        """MATCHMARK_SHAPE="10:4,20:16,30:4": until second 10 with 4 users, until 20 with 16, until 30 with 4."""
+
+        stages = tuple(
+            (float(until), int(users))
+            for until, _, users in (part.partition(":") for part in os.environ["MATCHMARK_SHAPE"].split(","))
+        )
+
+        def tick(self) -> tuple[int, float] | None:
+            now = self.get_run_time()
+            return next(((users, float(max(users, 1))) for until, users in self.stages if now < until), None)
+
+
+@events.init_command_line_parser.add_listener
+def _flags(parser: Any) -> None:
+    parser.add_argument("--fix-rate", type=float, default=2_000.0, help="orders a second of an OpenFixUser")
+    parser.add_argument("--fix-window", type=int, default=64, help="orders of a ClosedFixUser without an answer")
+
+
+@events.init.add_listener
+def _init(environment: Any, **_: Any) -> None:
+    options = environment.parsed_options
+    if options is not None:
+        fix_user.FixUser.rate, fix_user.FixUser.window = options.fix_rate, options.fix_window
+
+    @events.quit.add_listener
+    def _quit(exit_code: int, **_: Any) -> None:
+        if isinstance(environment.runner, WorkerRunner):
+            return
+        union.add("local", swarm.recorder.take())
+        if not union.histograms:
+            return
+        print(union.table(), file=sys.stderr, flush=True)
+        if isinstance(environment.runner, MasterRunner):
+            print(f"merged from {len(union.reports) - 1} workers", file=sys.stderr, flush=True)
+        if out := os.environ.get("MATCHMARK_LATENCY_OUT"):
+            write_log(Path(out), union.histograms, _began, time.time() - _began)
+
+
+@events.test_start.add_listener
+def _start(environment: Any, **_: Any) -> None:
+    if not isinstance(environment.runner, MasterRunner):
+        swarm.pieces()  # drawn before anybody fires
+
+
+@events.report_to_master.add_listener
+def _report(client_id: str, data: dict[str, Any]) -> None:
+    data[KEY] = swarm.recorder.take()
+
+
+@events.worker_report.add_listener
+def _take(client_id: str, data: dict[str, Any]) -> None:
+    if said := data.pop(KEY, None):
+        union.add(client_id, said)
