@@ -87,7 +87,7 @@ def history_of(t: Told, most: int) -> tuple[History, list[Unpaired]]:
             continue
         if kind in "05":
             current = n
-        event = _event(t, kind, n, number_of.get(orig), order_id, cum, leaves)
+        event = _event(t, kind, n, number_of.get(orig), order_id, cum, leaves, px)
         if event is not None:
             events[n].append(event)
     history = History()
@@ -119,7 +119,8 @@ def _fill(t: Told, events: list[Event], fills: tuple[list[Half], list[Half]], n:
     events.append(Trade(t.symbol, px, lots, name, _cl(n)))
 
 
-def _event(t: Told, kind: str, n: int, orig: int | None, order_id: int, cum: int, leaves: int) -> Event | None:
+def _event(t: Told, kind: str, n: int, orig: int | None, order_id: int, cum: int, leaves: int, px: int) -> Event | None:
+    """`px`: Price of the report, 0 where it says none."""
     shot = t.shots[t.rows[n]]
     if kind == "0":
         return Accepted(_cl(n), str(order_id))
@@ -128,7 +129,7 @@ def _event(t: Told, kind: str, n: int, orig: int | None, order_id: int, cum: int
     if kind == "r":
         return CancelRejected(_cl(n), "refused")
     if kind == "5":
-        return Replaced(_cl(n), _cl(int(shot["orig"])), int(shot["price_ticks"]), leaves, cum)
+        return Replaced(_cl(n), _cl(int(shot["orig"])), px or int(shot["price_ticks"]), leaves, cum)
     if kind in "4C3":
         about = n if orig is None else orig
         total = int(t.shots["lots"][t.rows[about]])

@@ -175,9 +175,9 @@ class Cannon:
     def __exit__(self, *_: object) -> None:
         self.finish()
 
-    def connect(self, host: str, port: int, timeout_s: float = CONNECT_S) -> int:
+    def connect(self, host: str, port: int, timeout_s: float | None = None) -> int:
         """How many sessions are on; `ends` says why others are not."""
-        return int(_lib.mm_cannon_connect(self._cannon, host.encode(), port, int(timeout_s * 1000)))
+        return int(_lib.mm_cannon_connect(self._cannon, host.encode(), port, int((timeout_s or CONNECT_S) * 1000)))
 
     def start(self, delay_s: float = 0.05) -> None:
         """The schedule begins after `delay_s`: threads take a moment to be there."""

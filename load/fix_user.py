@@ -111,14 +111,13 @@ class FixUser(User):
         """One send of so many orders, due then (perf_counter_ns)."""
         writer, pieces, sent = self.writer, self.pieces, self.sent
         stamp, n = utc(time.time()), len(pieces)
-        out = []
-        for due in due_ns:
-            piece = pieces[writer.orders % n]
-            sent[writer.orders] = due, piece.kind
-            out.append(writer.order(piece, stamp))
+        first = writer.orders
+        batch = [pieces[number % n] for number in range(first, first + len(due_ns))]
+        for number, (due, piece) in enumerate(zip(due_ns, batch, strict=True), first):
+            sent[number] = due, piece.kind
         assert self.sock is not None
         try:
-            self.sock.sendall(b"".join(out))
+            self.sock.sendall(writer.orders_of(batch, stamp))
         except OSError as error:
             self._lost(f"the connection broke: {error}")
 
@@ -229,7 +228,8 @@ class OpenFixUser(FixUser):
     @tag("open")
     @task
     def trade(self) -> None:
-        gap, due = 1e9 / self.rate, []
+        gap = 1e9 / self.rate
+        due: list[int] = []
         now = time.perf_counter_ns()
         while self._due <= now and len(due) < BATCH:
             due.append(self._due)

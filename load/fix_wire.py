@@ -7,15 +7,18 @@ process; the native cannon speaks for itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from matchmark.load.shots import CANCEL, IMMEDIATE, MARKET, NEW, SELLS, Array
 
 SOH = b"\x01"
 _TRAILER = b"\x0110="
 _SUMS = tuple(b"10=%03d\x01" % n for n in range(256))
-TYPES = {"new": b"D", "cancel": b"F", "replace": b"G"}
+FEW = 4
+"""Fewer messages than these are added up one by one."""
 NAMES = {b"D": "new", b"F": "cancel", b"G": "replace"}
 
 
@@ -93,20 +96,32 @@ class Writer:
         self.next_out += 1
         return self._closed(body)
 
-    def order(self, piece: Piece, stamp: bytes) -> bytes:
-        """The next order, under the next number; `stamp` as `utc` makes it, the same for a batch."""
-        n, kind = self.orders, piece.kind
-        self.orders = n + 1
-        orig = b"\x0141=%s%010d" % (self.prefix, n - piece.back) if piece.back else b""
-        body = b"%b11=%b%010d%b%b%b60=%b\x01%b" % (
-            self._heads[kind] % (self.next_out, stamp), self.prefix, n, orig, self._symbol, piece.tail, stamp, self._last,
-        )  # fmt: skip
-        self.next_out += 1
-        return self._closed(body)
+    def orders_of(self, pieces: Sequence[Piece], stamp: bytes) -> bytes:
+        """The next orders, under the next numbers, as one piece of bytes; `stamp` as `utc` makes it."""
+        out, n, number = [], self.orders, self.next_out
+        heads, begin, prefix, symbol, last = self._heads, self._begin, self.prefix, self._symbol, self._last
+        for kind, back, tail in pieces:
+            orig = b"\x0141=%b%010d" % (prefix, n - back) if back else b""
+            head = heads[kind] % (number, stamp)
+            body = b"%b11=%b%010d%b%b%b60=%b\x01%b" % (head, prefix, n, orig, symbol, tail, stamp, last)
+            out.append(begin % len(body) + body)
+            n += 1
+            number += 1
+        self.orders, self.next_out = n, number
+        return b"".join([part for pair in zip(out, _trailers(out), strict=True) for part in pair])
 
     def _closed(self, body: bytes) -> bytes:
         message = self._begin % len(body) + body
         return message + _SUMS[sum(message) & 255]
+
+
+def _trailers(messages: Sequence[bytes]) -> list[bytes]:
+    """CheckSum fields. numpy adds the bytes of a batch in the time in which Python adds those of one message."""
+    if len(messages) < FEW:
+        return [_SUMS[sum(message) & 255] for message in messages]
+    starts = np.cumsum([0, *map(len, messages)])[:-1]
+    sums = np.add.reduceat(np.frombuffer(b"".join(messages), dtype=np.uint8), starts, dtype=np.uint64)
+    return [_SUMS[n] for n in (sums & 255).tolist()]
 
 
 class Reader:
@@ -117,32 +132,45 @@ class Reader:
 
     def take(self, data: bytes) -> Iterator[Answer]:
         """The messages that are whole by now. GarbageError."""
-        buffer, at = self._rest + data, 0
+        buffer, at, ends = self._rest + data, 0, []
         while True:
-            close = buffer.find(_TRAILER, at)
-            end = close + 8
-            if close < 0 or end > len(buffer):
+            at = buffer.find(_TRAILER, at) + 8
+            if at < 8 or at > len(buffer):
                 break
-            yield _answer(buffer[at:end])
-            at = end
-        self._rest = buffer[at:]
+            ends.append(at)
+        starts = [0, *ends[:-1]]
+        for start, end, total in zip(starts, ends, _sums(buffer, starts, ends), strict=False):
+            yield _answer(buffer[start:end], total)
+        self._rest = buffer[ends[-1] :] if ends else buffer
         if self._rest[:5] != b"8=FIX"[: len(self._rest)] or len(self._rest) > 1 << 16:
             raise GarbageError(repr(self._rest[:40]))
 
 
-def _answer(message: bytes) -> Answer:
+def _sums(buffer: bytes, starts: Sequence[int], ends: Sequence[int]) -> Sequence[int]:
+    """The sum of each message's bytes before its CheckSum."""
+    if len(ends) < FEW:
+        return [sum(buffer[start : end - 7]) for start, end in zip(starts, ends, strict=False)]
+    bounds = np.empty(2 * len(ends), dtype=np.int64)
+    bounds[0::2], bounds[1::2] = starts, np.asarray(ends) - 7
+    sums: Sequence[int] = np.add.reduceat(np.frombuffer(buffer, dtype=np.uint8), bounds, dtype=np.uint64)[0::2].tolist()
+    return sums
+
+
+def _answer(message: bytes, total: int) -> Answer:
     if message[:5] != b"8=FIX":
         raise GarbageError(repr(message[:40]))
-    garbled = b"%03d" % (sum(message[:-7]) & 255) != message[-4:-1]
+    garbled = message[-7:] != _SUMS[total & 255]
     at = message.find(b"\x0135=") + 4
     kind = message[at : message.find(SOH, at)]
-    number = int(field(message, b"\x0134=") or 0)
-    exec_type, refused = b"", ""
-    if kind == b"8":
+    at = message.find(b"\x0134=") + 4
+    number = int(message[at : message.find(SOH, at)] or 0) if at > 3 else 0
+    cl = exec_type = b""
+    refused = ""
+    if kind == b"8" or kind == b"9":
+        cl = field(message, b"\x0111=")
         exec_type = field(message, b"\x01150=")
-        if exec_type == b"8":
+        if exec_type == b"8" and kind == b"8":
             refused = field(message, b"\x0158=").decode("ascii", "replace") or "rejected"
-    cl = field(message, b"\x0111=") if kind in (b"8", b"9") else b""
     return Answer(kind, number, cl, exec_type, refused, garbled, len(message), message)
 
 
@@ -155,6 +183,6 @@ def field(message: bytes, tag: bytes) -> bytes:
     return message[at : message.find(SOH, at)]
 
 
-def fields_of(pairs: dict[int, str] | Sequence[tuple[int, str]]) -> str:
-    rows = pairs.items() if isinstance(pairs, dict) else pairs
-    return "".join(f"{tag}={value}\x01" for tag, value in rows)
+def fields_of(fields: Mapping[int, str] | Mapping[str, str]) -> str:
+    """By tag, as they go out."""
+    return "".join(f"{tag}={value}\x01" for tag, value in fields.items())

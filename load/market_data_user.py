@@ -1,7 +1,7 @@
 """A locust user that subscribes to market data over WebSocket and checks its sequence. Only for the process of locust.
 
-Latency is from when the engine had made an update to when it was read here, where the feed says so (`made_ns`, the monotonic clock
-of its machine): true on one machine only. A gap, a message that cannot be read, a subscription that is refused: failures.
+Latency is from when the engine had made an update to when it was read here, where the feed says so (`made_ns`, the monotonic
+clock of its machine): true on one machine only. A gap, a message that cannot be read, a subscription that is refused: failures.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ static void note(mm_cannon *c, cannon_session *s, const load_message *m, uint64_
         .last_lots = lots_of(c, m->last_lots),
         .cum_lots = lots_of(c, m->cum),
         .leaves_lots = lots_of(c, m->leaves),
-        .price_ticks = (int32_t)(load_price_e8(m->last_price) / (int64_t)c->config.tick_e8),
+        .price_ticks = (int32_t)(load_price_e8(m->last_price.n ? m->last_price : m->price) / (int64_t)c->config.tick_e8),
         .session = (uint16_t)s->index,
         .kind = m->type == '9'   ? 'r'
                 : m->exec_type.n ? (uint8_t)m->exec_type.at[0]

@@ -20,7 +20,7 @@ typedef struct load_message {
     char type;
     bool poss_dup, poss_resend, gap_fill;
     uint64_t number, begin, end, new_number, about;
-    load_text cl, orig, exec_id, order_id, exec_type, last_lots, last_price, cum, leaves, lots, test_id, sender, target, words;
+    load_text cl, orig, exec_id, order_id, exec_type, last_lots, last_price, price, cum, leaves, lots, test_id, sender, target, words;
 } load_message;
 
 static inline uint64_t load_number_of(load_text t)
@@ -112,6 +112,9 @@ static inline void load_take_field(load_message *m, uint32_t tag, load_text v)
         break;
     case 31:
         m->last_price = v;
+        break;
+    case 44:
+        m->price = v;
         break;
     case 14:
         m->cum = v;
