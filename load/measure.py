@@ -20,6 +20,7 @@ from matchmark.load.cannon import Cannon
 from matchmark.load.latency import Latencies, show_ns
 from matchmark.load.shots import CANCEL, NEW, REPLACE, Array
 
+SLACK_NS_MAX = 50_000_000
 LATE_P99_NS = 1_000_000
 LATE_SHARE = 0.2
 """A generator is late when its p99 is above a millisecond, or this share of the response's p99 and above LATE_LEAST_NS."""
@@ -103,7 +104,7 @@ def measured(cannon: Cannon, warm_s: float, end_ns: int) -> Measured:
 
 def _slack(response: Array) -> int:
     """The last orders are answered after the last one was due, by as much as an ordinary answer takes."""
-    return int(np.median(response)) if len(response) else 0
+    return min(int(np.median(response)), SLACK_NS_MAX) if len(response) else 0
 
 
 def _timeline(due: Array, response: Array, told: Array, told_at: Array, seconds: float) -> dict[str, list[float]]:

@@ -190,7 +190,7 @@ def _cell(figure: str, values: list[float]) -> str:
     if not values:
         return "–"
     mean = mean_of(values)
-    if figure.endswith("a second"):
+    if figure.endswith(("a second", " mb", " descriptors")):
         return mean.words()
     return show_ns(mean.value) + ("" if mean.half is None else f" ± {show_ns(mean.half)}")
 

@@ -57,6 +57,7 @@ def run_document(o: Outcome) -> dict[str, Any]:
             "left_out": o.judgement.left_out,
         },
         "notes": o.notes,
+        "resources": o.resources,
         "counts": counts,
     }
 
@@ -145,6 +146,7 @@ def figures(said: Mapping[str, Any]) -> dict[str, list[float]]:
             "lateness p99": m["latency"]["lateness"]["p99_ns"],
             **({"floor p50": run["floor"]["p50_ns"], "floor p99": run["floor"]["p99_ns"]} if run["floor"] else {}),
         }
+        row |= {name.replace("_", " "): value for name, value in run["resources"].items()}
         for name, value in row.items():
             out.setdefault(name, []).append(float(value))
     return out

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from matchmark.load.arrivals import Arrivals, Times, constant
+from matchmark.load import resources
+from matchmark.load.arrivals import Arrivals, constant
 from matchmark.load.cannon import Cannon, CannonCounts, CannonSettings, Echo
 from matchmark.load.fix_load import LoadSession
 from matchmark.load.flow import Place, bitstamp_shots, shots_of
@@ -74,7 +75,8 @@ class Outcome:
     trouble: Trouble | None = None
     counts: CannonCounts | None = None
     notes: list[str] = field(default_factory=list)
-    times: Times | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+    """Memory and descriptors at its end."""
 
     @property
     def right(self) -> bool:
@@ -142,6 +144,7 @@ def _run(
     outcome = _fired(cannon, entry.host, entry.port, plan, progress)
     venue.remember(entry.sessions, cannon.numbers)
     outcome.floor, outcome.notes = floor, notes
+    outcome.resources = resources.document(venue.processes())
     if outcome.counts is not None and outcome.counts.sent:
         progress("judge", {"what": "the answers"})
         whole = outcome.trouble is None
@@ -155,7 +158,7 @@ def _threads(settings: CannonSettings, plan: Plan) -> CannonSettings:
 
 
 def _fired(cannon: Cannon, host: str, port: int, plan: Plan, progress: Progress) -> Outcome:
-    outcome = Outcome(plan, times=cannon.shots["at_ns"])
+    outcome = Outcome(plan)
     with cannon:
         cannon.connect(host, port)
         outcome.trouble = at_logon(cannon.ends(), len(cannon.sessions))
