@@ -1,4 +1,4 @@
-"""Memory and descriptors of the target and of ourselves, at the end of each run: over the repetitions of a soak they must be flat."""
+"""Memory and descriptors of the target and of ourselves at the end of each run: over a soak they must be flat."""
 
 from __future__ import annotations
 
