@@ -212,9 +212,6 @@ class ClosedFixUser(FixUser):
             self._lost(f"nothing was answered for {SILENT_S:g} s, with {len(self.sent)} orders out")
         self.read_now() if self.sock is not None else None
 
-    def wait(self) -> None:
-        """None between tasks; the other users have their turn when this one waits for answers."""
-
 
 class OpenFixUser(FixUser):
     """`rate` orders a second on the average, whatever comes back."""
@@ -244,6 +241,3 @@ class OpenFixUser(FixUser):
             self._lost(f"nothing was answered for {SILENT_S:g} s, with {len(self.sent)} orders out")
         left_s = (self._due - time.perf_counter_ns()) / 1e9
         gevent.sleep(0 if left_s < SPIN_S else min(left_s - SPIN_S, 0.001))
-
-    def wait(self) -> None:
-        """The schedule waits, not the user."""

@@ -91,6 +91,3 @@ class MarketDataUser(User):
     def _fail(self, name: str, why: str) -> None:
         self.environment.stats.log_request(METHOD, name, 0.0, 0)
         self.environment.stats.log_error(METHOD, name, Exception(why))
-
-    def wait(self) -> None:
-        """None: it reads as it comes."""
