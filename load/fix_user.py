@@ -39,6 +39,8 @@ class FixUser(User):
     """One session. `window`: orders without an answer at any time; `rate`: orders a second of this user."""
 
     abstract = True
+    scheduled = False
+    """Orders are due at times of their own, and may be late."""
     window = 64
     rate = 2_000.0
 
@@ -116,8 +118,13 @@ class FixUser(User):
         for number, (due, piece) in enumerate(zip(due_ns, batch, strict=True), first):
             sent[number] = due, piece.kind
         assert self.sock is not None
+        data = writer.orders_of(batch, stamp)
+        if self.scheduled:
+            now, record = time.perf_counter_ns(), swarm.recorder.record
+            for due in due_ns:
+                record(LATENESS, now - due)
         try:
-            self.sock.sendall(writer.orders_of(batch, stamp))
+            self.sock.sendall(data)
         except OSError as error:
             self._lost(f"the connection broke: {error}")
 
@@ -216,6 +223,8 @@ class ClosedFixUser(FixUser):
 class OpenFixUser(FixUser):
     """`rate` orders a second on the average, whatever comes back."""
 
+    scheduled = True
+
     def on_start(self) -> None:
         super().on_start()
         self._chance = random.Random(f"{swarm.seed()} {self.seat and self.seat.number}")
@@ -232,8 +241,6 @@ class OpenFixUser(FixUser):
             due.append(self._due)
             self._due += int(self._chance.expovariate(1.0) * gap)
         if due:
-            for one in due:
-                swarm.recorder.record(LATENESS, now - one)
             self.fire(due)
         if self.read_now() or not self.sent:
             self._heard_s = time.monotonic()

@@ -6,6 +6,7 @@ module for its listeners. Which users run is locust's to say: class names behind
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -80,6 +81,7 @@ def _init(environment: Any, **_: Any) -> None:
 def _start(environment: Any, **_: Any) -> None:
     if not isinstance(environment.runner, MasterRunner):
         swarm.pieces()  # drawn before anybody fires
+        gc.freeze()  # the collector would look through them again and again, for milliseconds
 
 
 @events.report_to_master.add_listener
