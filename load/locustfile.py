@@ -20,7 +20,11 @@ from matchmark.load import fix_user, market_data_user, swarm
 from matchmark.load.latency import write_log
 from matchmark.load.swarm_stats import KEY, Union
 
+FORKED = "MATCHMARK_SWARM_FORKED"
+"""Environment variable: workers are processes of this machine (--processes), and the file is the master's alone."""
 union = Union()
+_own: list[dict[str, Any]] = []
+"""What this worker has sent to its master, kept where its own latencies are asked for too."""
 _began = time.time()
 
 
@@ -65,7 +69,12 @@ def _init(environment: Any, **_: Any) -> None:
 
     @events.quit.add_listener
     def _quit(exit_code: int, **_: Any) -> None:
+        out = os.environ.get("MATCHMARK_LATENCY_OUT")
         if isinstance(environment.runner, WorkerRunner):
+            if out and not os.environ.get(FORKED):
+                for said in _own:
+                    union.add("own", said)
+                write_log(Path(out), union.histograms, _began, time.time() - _began)
             return
         union.add("local", swarm.recorder.take())
         if not union.histograms:
@@ -73,7 +82,7 @@ def _init(environment: Any, **_: Any) -> None:
         print(union.table(), file=sys.stderr, flush=True)
         if isinstance(environment.runner, MasterRunner):
             print(f"merged from {len(union.reports) - 1} workers", file=sys.stderr, flush=True)
-        if out := os.environ.get("MATCHMARK_LATENCY_OUT"):
+        if out:
             write_log(Path(out), union.histograms, _began, time.time() - _began)
 
 
@@ -86,7 +95,9 @@ def _start(environment: Any, **_: Any) -> None:
 
 @events.report_to_master.add_listener
 def _report(client_id: str, data: dict[str, Any]) -> None:
-    data[KEY] = swarm.recorder.take()
+    data[KEY] = said = swarm.recorder.take()
+    if os.environ.get("MATCHMARK_LATENCY_OUT") and not os.environ.get(FORKED):
+        _own.append(said)
 
 
 @events.worker_report.add_listener

@@ -134,6 +134,8 @@ def run_locust(words: Sequence[str]) -> int:
         env = {**os.environ, FOLDER: folder}
         if args.latency_out:
             env["MATCHMARK_LATENCY_OUT"] = str(args.latency_out.resolve())
+        if "--processes" in more:
+            env["MATCHMARK_SWARM_FORKED"] = "1"
         locustfile = Path(__file__).with_name("locustfile.py")
         process = subprocess.Popen([sys.executable, "-m", "locust", "-f", str(locustfile), *more], env=env)
         try:

@@ -66,6 +66,7 @@ class Scripted:
     habits: Habits = field(default_factory=Habits)
     port: int = 0
     orders: int = 0
+    host: str = "127.0.0.1"
 
     def __enter__(self) -> Scripted:
         self.engine = ModelEngine(self.symbols)
@@ -74,7 +75,7 @@ class Scripted:
         self.lock = threading.Lock()
         self.executions = 0
         self.stopping = False
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((self.host, 0))
         self.port = self.listener.getsockname()[1]
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
         self.threads[0].start()
@@ -224,7 +225,9 @@ class Scripted:
         }  # fmt: skip
 
 
-def profile(port: int, accounts: int = 8, symbols: tuple[str, ...] = ("SYM1", "SYM2", "SYM3", "SYM4")) -> str:
+def profile(
+    port: int, accounts: int = 8, symbols: tuple[str, ...] = ("SYM1", "SYM2", "SYM3", "SYM4"), host: str = "127.0.0.1"
+) -> str:
     """The profile of a Scripted, as TOML."""
     names = ", ".join(f'"ACC{n}"' for n in range(1, accounts + 1))
     return f"""
@@ -234,7 +237,7 @@ version = "1"
 adapter = "fix"
 capabilities = ["limit", "market", "ioc", "cancel", "replace", "replace_priority", "replace_above_cum", "fix", "validation"]
 [order_entry]
-host = "127.0.0.1"
+host = "{host}"
 port = {port}
 target_comp_id = "SCRIPTED"
 accounts = [{names}]
