@@ -61,11 +61,16 @@ def _flags(parser: Any) -> None:
     parser.add_argument("--fix-window", type=int, default=64, help="orders of a ClosedFixUser without an answer")
 
 
-@events.init.add_listener
-def _init(environment: Any, **_: Any) -> None:
+def _take_options(environment: Any) -> None:
+    """A worker has its master's when the test starts."""
     options = environment.parsed_options
     if options is not None:
         fix_user.FixUser.rate, fix_user.FixUser.window = options.fix_rate, options.fix_window
+
+
+@events.init.add_listener
+def _init(environment: Any, **_: Any) -> None:
+    _take_options(environment)
 
     @events.quit.add_listener
     def _quit(exit_code: int, **_: Any) -> None:
@@ -88,6 +93,7 @@ def _init(environment: Any, **_: Any) -> None:
 
 @events.test_start.add_listener
 def _start(environment: Any, **_: Any) -> None:
+    _take_options(environment)
     if not isinstance(environment.runner, MasterRunner):
         swarm.pieces()  # drawn before anybody fires
         gc.freeze()  # the collector would look through them again and again, for milliseconds

@@ -21,18 +21,8 @@ LOCUST = [sys.executable, "-m", "matchmark.conformance.cli", "load", "locust"]
 def swarm(tmp_path: Path, exchange: Scripted, *words: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "target.toml"
     path.write_text(profile(exchange.port), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "matchmark.conformance.cli",
-        "load",
-        "locust",
-        "--target",
-        str(path),
-        "--sessions",
-        "4",
-    ]
-    command += ["--latency-out", str(tmp_path / "exact.hlog"), "--headless", "--only-summary", *words]
+    command = [*LOCUST, "--target", str(path), "--sessions", "4", "--latency-out", str(tmp_path / "exact.hlog")]
+    command += ["--headless", "--only-summary", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
 
 
