@@ -28,6 +28,8 @@ LOOK_S = 0.05
 FLOOR_S = 2.0
 DRAIN_S = 10.0
 """After the last order answers are waited for so long; a target that answers nothing for STALL_S ends it before."""
+FORGOTTEN_SHARE = 0.02
+"""So few orders without an answer when all were sent, and silence: they were forgotten, which is a finding; more: a stall."""
 CLOSED_ORDERS_PER_S, CLOSED_ORDERS_MAX = 400_000, 4_000_000
 """A closed loop is given so many shots a second, and so many at most; one that has fired them all ends."""
 
@@ -186,7 +188,9 @@ def _watched(cannon: Cannon, plan: Plan, progress: Progress) -> Trouble | None:
             progress("load", {"counts": counts, "seconds": max(0.0, now - cannon.start_ns / 1e9), "of": last_s})
             words = cannon.session(0).words if counts.rejected or counts.refused_messages else ""
             if trouble := watch.look(counts, cannon.ends() if counts.down else (), now, words):
-                return trouble
+                left = counts.sent - counts.told
+                forgotten = trouble.kind == "stalled" and counts.done and left <= FORGOTTEN_SHARE * counts.sent
+                return None if forgotten else trouble
             if now > until and plan.window:
                 cannon.cease()
             over = bool(counts.done or plan.window)

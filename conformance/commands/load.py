@@ -164,6 +164,8 @@ def _plan(args: argparse.Namespace) -> Plan:
     if args.warm >= arrivals.seconds:
         raise Refused(f"--warm {args.warm:g} leaves nothing of {arrivals.seconds:g} s to measure")
     seed = args.seed if args.seed is not None else secrets.randbelow(1 << 31)
+    if args.mix != mix.BITSTAMP:
+        arrivals.times(seed)  # what is no schedule is said before anything is started
     return Plan(
         args.mix, arrivals, seed, args.sessions, args.symbols == "own", warm_s=args.warm, window=getattr(args, "window", 0),
         threads=args.threads, speed=args.speed, events=args.events, floor=not args.no_floor, judge=args.judge,
