@@ -82,6 +82,8 @@ def play(plan: EpisodePlan, target: Target, load: FixLoad, rate: int, watch: Wat
                 time.sleep(step.delay_us / 1e6)
                 watch("fault", {"step": step})
                 outcome.faults.append(target.strike(step, load))
+                if outcome.faults[-1].wrongs:
+                    break  # enough is known of it, and what would follow may only be what comes of that
                 if not _trades_again(load, outcome.faults[-1]):
                     trouble.append(f"after {step.words} nobody could trade for {TRADES_AGAIN_S:g} s")
                     break

@@ -14,6 +14,7 @@ from matchmark.chaos.controls import Caught, planted
 from matchmark.chaos.episode import Outcome, Watch, play
 from matchmark.chaos.faults.disk import DiskFailed
 from matchmark.chaos.faults.machine import MachineFailed
+from matchmark.chaos.faults.partition import PartitionFailed
 from matchmark.chaos.live_controls import LIVE, Live
 from matchmark.chaos.pair import PairOfMembers
 from matchmark.chaos.readers.kills import ROLES
@@ -33,7 +34,9 @@ SESSIONS = 4
 WINDOW = 512
 PATIENCE = 0.5
 """Heartbeats that a client of a pair waits for an answer before it tries the other address."""
-FAULTS = ("kill", "failover", "cut", "disk", "pause", "zombie", "lonely")
+CONTROL_LOAD_S = 12
+"""Of a control's episode: so long its ledger has room at the full rate."""
+FAULTS = ("kill", "failover", "cut", "disk", "pause", "zombie", "lonely", "partition")
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ def run(day: Day, plans: Sequence[EpisodePlan], watch: Watch, keep: Callable[[Ou
         if control.reference_only and not day.built_in:
             continue
         watch("control", {"name": control.name})
-        result.controls.append(_live(day, control, watch, len(plans) + n))
+        result.controls.append(play_control(day, control, len(plans) + n))
         watch("caught", {"caught": result.controls[-1]})
     result.seconds = time.monotonic() - began
     return result
@@ -217,7 +220,7 @@ def _episode(day: Day, plan: EpisodePlan, rate: int, watch: Watch, n: int, kafka
             outcome = _played(day, plan, target, target.lab, rate, watch, n)
             outcome.controls = target.caught if isinstance(target, ReadExchange) else []
             return outcome
-    except (DiskFailed, MachineFailed, ServiceError) as error:
+    except (DiskFailed, MachineFailed, PartitionFailed, ServiceError) as error:
         return Outcome(plan, blocked=str(error))
 
 
@@ -243,7 +246,9 @@ def _played(day: Day, plan: EpisodePlan, target: Target, lab: Lab, rate: int, wa
     try:
         target.start()
         run_number = (day.seed * 1009 + n) % 1_000_000
-        seconds = BY_NAME[plan.scenario].load_s_max * (len(plan.steps) if plan.readers else 1)
+        scenario = BY_NAME.get(plan.scenario)
+        seconds = scenario.load_s_max if scenario else CONTROL_LOAD_S
+        seconds *= len(plan.steps) if plan.readers else 1
         capacity = rate * seconds // SESSIONS
         patience_ms = int(PATIENCE * day.heartbeat_s * 1000) if plan.pair else 0
         settings = replace(settings_of(lab, plan.seed, run_number, capacity, WINDOW), patience_ms=patience_ms)
@@ -259,28 +264,37 @@ def _short(error: Exception) -> str:
     return lines[0] if len(lines) < 3 else f"{lines[0][:200]} ... {lines[-1][:300]}"
 
 
-def _live(day: Day, control: Live, watch: Watch, n: int) -> Caught:
+def play_control(day: Day, control: Live, n: int = 0) -> Caught:
+    """The broken target under load, as often as the control says: whether the checks catch it. `n` makes its names its own."""
     if reason := control.needs():
         return Caught(control.name, control.story, None, reason)
-    modes = [(n, p) for n, p in day.profiles.items() if p.tables["audit_log"]["durability"] != "replicated"]
+    for attempt in range(control.tries):
+        caught = _play_control(day, control, n, attempt)
+        if caught.caught is not False:
+            break
+    return caught
+
+
+def _play_control(day: Day, control: Live, n: int, attempt: int) -> Caught:
+    modes = [(name, p) for name, p in day.profiles.items() if p.tables["audit_log"]["durability"] != "replicated"]
     name, profile = (modes or list(day.profiles.items()))[-1]
     quiet: Watch = lambda kind, values: None  # noqa: E731
     with (
         tempfile.TemporaryDirectory(prefix="matchmark-chaos-") as folder,
         control.target(profile, Path(folder)) as target,
     ):
-        assert isinstance(target, OneMember)
-        plan = control.plan(name, day.seed)
+        plan = control.plan(name, day.seed + attempt)
         try:
             outcome = _played(day, plan, target, target.lab, control.rate or day.rate, quiet, n)
-        except HookFailed as error:
+        except (HookFailed, MachineFailed, PartitionFailed) as error:
             return Caught(control.name, control.story, None, _short(error))
     hits = [finding for finding in outcome.found if finding.kind in control.kinds]
     if hits:
         return Caught(control.name, control.story, True, str(hits[0]))
     if outcome.blocked:
         return Caught(control.name, control.story, None, outcome.blocked)
-    return Caught(control.name, control.story, False, f"not found; the checks say {outcome.found or 'clean'}")
+    said = f"not found in {attempt + 1} tries; the checks say {outcome.found or 'clean'}"
+    return Caught(control.name, control.story, False, said)
 
 
 def document(result: Result) -> dict[str, Any]:

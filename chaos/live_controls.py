@@ -17,6 +17,8 @@ from pathlib import Path
 from matchmark.chaos.evidence import Injected
 from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
+from matchmark.chaos.faults.partition import cannot_part
+from matchmark.chaos.pair import PairOfMembers
 from matchmark.chaos.schedule import ALL, EpisodePlan, Step
 from matchmark.chaos.target import OneMember, Target
 from matchmark.conformance.selftest.shims import compiled, compiler
@@ -53,9 +55,12 @@ class Live:
     needs: Callable[[], str | None]
     reference_only: bool = True
     rate: int = 0
+    pair: bool = False
+    tries: int = 1
+    """A cut strikes where it will, and what was not flushed may have got to the disk before it by others' flushes."""
 
     def plan(self, target: str, seed: int) -> EpisodePlan:
-        return EpisodePlan(f"control: {self.name}", target, self.storage, seed, (self.step,))
+        return EpisodePlan(f"control: {self.name}", target, self.storage, seed, (self.step,), pair=self.pair)
 
     @contextmanager
     def target(self, profile: Profile, folder: Path) -> Iterator[Target]:
@@ -96,6 +101,17 @@ def _mutant(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
     return make
 
 
+def _broken_pair(name: str) -> Callable[[Profile, Path], Iterator[Target]]:
+    def make(_: Profile, folder: Path) -> Iterator[Target]:
+        target = PairOfMembers(wire_profile(name), folder, "plain")
+        try:
+            yield target
+        finally:
+            target.close()
+
+    return make
+
+
 def _shim_on(cannot: Callable[[], str | None]) -> Callable[[], str | None]:
     return lambda: cannot() or (None if compiler() else "there is no C compiler on this machine")
 
@@ -107,15 +123,19 @@ def _nothing() -> str | None:
 CUT = Step("cut", ALL, 5_000, 0)
 LIVE = (
     Live("lying disk", "the power goes on a disk that confirmed flushes without doing them", ("lost", "trouble"), "l0",
-         CUT, _lying, cannot_mount, reference_only=False),
+         CUT, _lying, cannot_mount, reference_only=False, tries=3),
     Live("flush left out", "an audit writer acknowledges without flushing, and the power goes", ("lost", "trouble"), "l0",
-         CUT, _shimmed("no_flush", "l0"), _shim_on(cannot_mount)),
+         CUT, _shimmed("no_flush", "l0"), _shim_on(cannot_mount), tries=3),
     Live("flush left out, XFS", "the same on a machine with XFS", ("lost", "trouble"), "l1-xfs",
-         CUT, _shimmed("no_flush", "l1-xfs"), _shim_on(partial(cannot_have, "xfs"))),
+         CUT, _shimmed("no_flush", "l1-xfs"), _shim_on(partial(cannot_have, "xfs")), tries=3),
     Live("written and not flushed, ext4", "an audit writer has its data written (sync_file_range) and not the metadata that it "
-         "needs", ("lost", "trouble"), "l1-ext4", CUT, _shimmed("range", "l1-ext4"), _shim_on(partial(cannot_have, "ext4"))),
+         "needs", ("lost", "trouble"), "l1-ext4", CUT, _shimmed("range", "l1-ext4"), _shim_on(partial(cannot_have, "ext4")),
+         tries=5),
     Live("acknowledged, not logged", "a gateway acknowledges every fourth order and loses it", ("lost", "hole"), "plain",
          Step("kill", "gateway", ORDERS, 0), _mutant("wire-unlogged-order-acknowledged"), _nothing, rate=SLOW_RATE),
     Live("fill reported twice", "a fill is reported again under another number", ("doubled",), "plain",
          Step("kill", "gateway", ORDERS, 0), _mutant("wire-fill-reported-twice"), _nothing, rate=SLOW_RATE),
+    Live("two primaries", "a standby that does not hear its primary takes over, and nobody looks whether another is primary",
+         ("trouble", "lost", "doubled"), "plain", Step("partition", "primary", ORDERS, 0, for_ms=8000),
+         _broken_pair("wire-pair-nobody-is-fenced"), cannot_part, rate=SLOW_RATE, pair=True),
 )  # fmt: skip

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from matchmark.chaos.evidence import Injected
+from matchmark.chaos.faults.fault import injected
 from matchmark.chaos.faults.kill import Kill
 from matchmark.chaos.faults.machine import Machine
+from matchmark.chaos.faults.partition import Partition, PartitionFailed
 from matchmark.chaos.faults.pause import Pause
 from matchmark.chaos.schedule import Step
 from matchmark.chaos.target import ASYNC_WINDOW_NS, DRAIN_S
@@ -60,6 +62,8 @@ class PairOfMembers:
             raise
         self.primary = NAMES[0]
         self._witnesses = 0
+        self._left_out = ""
+        """A member that did what nobody may do, and cannot follow any more."""
 
     def _member(self, name: str, folder: Path, storage: str, heartbeat_s: float) -> Lab:
         more = {"member": name, "shared": str(self.shared), "heartbeat_s": f"{heartbeat_s:g}"}
@@ -97,6 +101,7 @@ class PairOfMembers:
     def strike(self, step: Step, load: FixLoad) -> Injected:
         faults: Mapping[str, Callable[[Step, FixLoad], Injected]] = {
             "failover": self._failover, "zombie": self._zombie, "cut": self._cut, "lonely": self._lonely,
+            "partition": self._partition,
         }  # fmt: skip
         return faults[step.fault](step, load)
 
@@ -161,6 +166,50 @@ class PairOfMembers:
             self.standby) else ()  # fmt: skip
         return Injected("lonely", self.standby, at_ns, at_ns, time.time_ns(), detail=f"{step.for_ms} ms", wrongs=wrongs)
 
+    def _partition(self, step: Step, load: FixLoad) -> Injected:
+        """One member's words to the other are lost, while both reach their shared storage. Whether the standby takes over is its
+        own affair: if it does, the old primary must say nothing more, and if not, it must not do so later."""
+        partition = Partition(self._line_port(), step.role)
+        witness = self._witness()
+        wrongs: tuple[str, ...] = ()
+        at_ns = time.time_ns()
+        with injected(partition):
+            taken = waited(lambda: self._is_primary(self.standby), step.for_ms / 1000, 0.01)
+            if taken:
+                old, self.primary = self.primary, self.standby
+                with contextlib.suppress(FixError, OSError):
+                    flow = Flow(self.members[old], witness_account(self.lab), f"witness{self._witnesses}-", "witness")
+                    witness.send(*flow.next())
+                wrongs = self._heard(witness)
+        if not partition.lost:
+            raise PartitionFailed("the members said nothing to each other on their line: the partition parted nobody")
+        detail = f"the {step.role} mute, {partition.lost} packets lost, "
+        detail += "the standby took over" if taken else f"nobody took over in {step.for_ms} ms"
+        if taken:
+            waited(lambda: self.members[old].instance.ended, ENDS_S, 0.01)
+            if self._is_primary(old):
+                wrongs += (f"{old}, which had been replaced while it was not heard, still says that it is primary",)
+            self.members[old].instance.kill_all()
+            if wrongs:
+                self._left_out = old  # its log is another than the new primary's
+            else:
+                self._come_back(load)
+        else:
+            witness.close()
+            time.sleep(WAKES_S)
+            if self._is_primary(self.standby):
+                wrongs = ("a standby that hears its primary again took over from it",)
+        return Injected("partition", self.standby, at_ns, at_ns, time.time_ns(), detail=detail, wrongs=wrongs)
+
+    def _line_port(self) -> int:
+        """Where the primary takes its standbys."""
+        try:
+            return int(self.lab.ready["replication"]["port"])
+        except (KeyError, TypeError, ValueError):
+            raise PartitionFailed(
+                "the primary's readiness line does not say where it takes standbys: replication"
+            ) from None
+
     def _witness(self) -> FixClient:
         """A session beside the load that stays with the old primary."""
         self._witnesses += 1
@@ -215,6 +264,8 @@ class PairOfMembers:
         waited(self._all_on_disk, DRAIN_S, 0.02)
         wrongs = []
         for name in (self.standby, self.primary):
+            if name == self._left_out:
+                continue
             code = self.members[name].stop()
             if code != 0:
                 words = self.members[name].instance.last_words()

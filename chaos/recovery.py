@@ -1,4 +1,5 @@
-"""How long nobody could trade: from the last acknowledgement before a fault to the first of an order that was sent after it."""
+"""How long nobody could trade: from the last acknowledgement before a fault to the first of an order that was sent after it; of a
+partition, during which trading goes on somewhere, the longest time between two acknowledgements."""
 
 from __future__ import annotations
 
@@ -24,10 +25,19 @@ def recoveries(e: Evidence) -> list[Recovery]:
     sent, told = _acknowledged(e)
     out = []
     for fault in e.faults:
+        if fault.fault == "partition":
+            out.append(Recovery(fault, _longest(told, fault)))
+            continue
         before, after = told[told <= fault.over_ns], told[(sent > fault.at_ns) & (told > fault.over_ns)]
         whole = len(before) > 0 and len(after) > 0
         out.append(Recovery(fault, int(after.min() - before.max()) if whole else None))
     return out
+
+
+def _longest(told: Ints, fault: Injected) -> int | None:
+    """Between two acknowledgements, while the fault held and what it caused was put right."""
+    within = np.sort(told[(told >= fault.at_ns) & (told <= fault.ended_ns)])
+    return int(np.diff(within).max()) if len(within) > 1 else None
 
 
 def _acknowledged(e: Evidence) -> tuple[Ints, Ints]:

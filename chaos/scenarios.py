@@ -8,6 +8,7 @@ from functools import partial
 
 from matchmark.chaos.faults.machine import cannot_have
 from matchmark.chaos.faults.mounting import cannot_mount
+from matchmark.chaos.faults.partition import cannot_part
 from matchmark.chaos.readers.kills import ROLES as READERS
 from matchmark.chaos.readers.services import cannot_read
 from matchmark.chaos.schedule import ALL, KEEPS, STEPS_MAX, Kind
@@ -128,6 +129,16 @@ SCENARIOS = (
         others=4,
         pair=True,
         load_s_max=40,
+    ),
+    Scenario(
+        "partition",
+        "what the primary says to its standby is lost, or what the standby says to it; never two who acknowledge (root, nft)",
+        "partitions",
+        (Kind("partition", ("primary", "standby"), for_ms=(4500, 7000)),),
+        (("plain", cannot_part),),
+        others=2,
+        pair=True,
+        load_s_max=60,
     ),
     Scenario(
         "readers",

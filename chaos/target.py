@@ -48,6 +48,10 @@ class Target(Protocol):
 
     others: bytes
 
+    @property
+    def lab(self) -> Lab:
+        """Who is asked about it, and who its clients are."""
+
     def start(self) -> None:
         """Takes orders when it returns. HookFailed when it would not."""
 

@@ -6,10 +6,11 @@ import os
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from matchmark.conformance.clauses import Clause, Register, load
@@ -32,8 +33,10 @@ from matchmark.reports.results import (
     waived_clauses,
 )
 
-ASSESSABLE = ("matching", "order-entry", "market-data", "durability", "safety", "availability")
+ASSESSABLE = ("matching", "order-entry", "market-data", "durability", "safety", "availability", "wire")
 """The levels that this version has suites for."""
+BY_NAME = ("wire",)
+"""Of these, those that a run assesses only where it names them: not all of their checks have been run on the reference."""
 LEVEL_NEEDS = {
     "matching": CORE_CAPABILITIES,
     "order-entry": (*CORE_CAPABILITIES, "fix"),
@@ -41,6 +44,7 @@ LEVEL_NEEDS = {
     "durability": ("fix", "audit_log"),
     "safety": ("fix", "breaker"),
     "availability": ("fix", "audit_log", "standby"),
+    "wire": ("fix", "audit_log", "raw_frames"),
 }
 """What a target must declare for each of them."""
 EVIDENCE_MAX = 3
@@ -56,8 +60,10 @@ def results_of(
     invocation: str,
     waivers: Iterable[Waiver] = (),
     exploratory: bool = False,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Results:
-    """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so."""
+    """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so. `left_out`:
+    levels that a run which names none does not assess, and why, a sentence."""
     ended = datetime.now(UTC)
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()
@@ -73,6 +79,8 @@ def results_of(
     for level in LEVELS:
         status, reason = _judge(level, levels, pairs, capabilities, run, waived_clauses(settled), exploratory, request)
         statuses[level] = status
+        if level in left_out and level not in levels:
+            reason = left_out[level]
         if reason:
             reasons[level] = reason
     return Results(

@@ -109,7 +109,7 @@ class Instance:
                     stderr=err,
                     env=environment,
                     start_new_session=True,
-                    preexec_fn=_ends_with(os.getpid()) if self._with_kit else None,
+                    preexec_fn=ends_with(os.getpid()) if self._with_kit else None,
                 )
             except OSError as error:
                 raise HookFailed(f"[hooks] start: cannot start {words[0]!r}: {error.strerror or error}") from None
@@ -359,7 +359,7 @@ def _listens(address: tuple[str, int]) -> bool:
     return False
 
 
-def _ends_with(parent: int) -> Callable[[], None]:
+def ends_with(parent: int) -> Callable[[], None]:
     """Runs in the child: SIGTERM when the process `parent` ends, however it does."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 

@@ -37,7 +37,7 @@ from matchmark.conformance.verdict import ClauseViolation, Verdict, violations_i
 from matchmark.reports import allure
 from matchmark.reports.records import Evidence
 
-pytest_plugins = ("matchmark.conformance.lab_fixtures",)
+pytest_plugins = ("matchmark.conformance.lab_fixtures", "matchmark.conformance.wire_fixtures")
 
 EXAMPLES_DEFAULT = 1000
 EXAMPLES_JUDGED_MIN = 100

@@ -32,6 +32,7 @@ GRADED = {
     "D10.P1": "D10.2",
     "D10.P2": "D10.P2",
     "D10.P3": "D10.7",
+    "D12.8": "D12.8",
 }
 """Performance clauses and the step whose stage they are about; met when the p99 is within the clause's budget, or where it has
 none within the row's: what a disk can do is known only when it was tried."""
@@ -57,6 +58,16 @@ def _until_written_again(path: Path) -> None:
         time.sleep(0.05)
 
 
+def _matchmark_way(log: Path) -> list[dict[str, Any]]:
+    from matchmark.reference.stage_counts import FILE
+    from matchmark.reference.stages import way_rows as rows
+
+    _until_written_again(log / FILE)
+    return rows(log)
+
+
+WAY_READERS: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {"matchmark": _matchmark_way}
+"""The same of the way from the frame to the order queue."""
 READERS: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {"matchmark": _matchmark}
 """Readers of stage times, by the profile's [audit_log] format."""
 
@@ -75,18 +86,24 @@ class Measured:
 
     def __init__(self) -> None:
         self._times: dict[tuple[str, int], list[int]] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
 
     def add(self, stage: tuple[str, int], times_ns: Iterable[int]) -> None:
         """Times of another clock are left out."""
         kept = [t for t in times_ns if 0 <= t < OTHER_CLOCK_NS]
         self._times.setdefault(stage, []).extend(kept)
 
+    def add_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Stages that the target counted itself. Of one that was measured several times the last holds."""
+        self._rows.update({row["stage"]: row for row in rows})
+
     def rows(self) -> list[dict[str, Any]]:
-        return [
+        ours = [
             {"stage": name, **evidence.latency(times), "budget_ns": budget_ns}
             for (name, budget_ns), times in self._times.items()
             if times
         ]
+        return [*ours, *self._rows.values()]
 
 
 def now_ns() -> int:
@@ -105,6 +122,12 @@ def stage_rows(target: Target) -> list[dict[str, Any]]:
         return []
     reader = READERS[venue.profile.tables.get("audit_log", {}).get("format", "matchmark")]
     return reader(venue.log_dir)
+
+
+def way_rows(venue: Venue) -> list[dict[str, Any]]:
+    """Stages of new orders from the frame in memory to the order queue, of a running venue at the end of a cable."""
+    reader = WAY_READERS.get(venue.profile.tables.get("audit_log", {}).get("format", "matchmark"))
+    return reader(venue.log_dir) if reader and venue.log_dir else []
 
 
 def grade(clauses: Iterable[ClauseResult], rows: Iterable[LatencyRow], budgets: Mapping[str, int | None]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from matchmark.conformance.fix.business import Instrument
+from matchmark.conformance.fix.carrier import Carrier, Connection
 from matchmark.conformance.fix.client import Endpoint, FixClient
 from matchmark.conformance.fix.message import FixError, Line
 from matchmark.conformance.fix.numbers import Numbers
@@ -69,6 +70,9 @@ class Limits:
 
 class Venue:
     """A FIX engine: started by the profile's hooks, or running where the profile says."""
+
+    dial: Callable[[str, int], Connection] = staticmethod(Carrier)
+    """How its clients connect."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -237,7 +241,7 @@ class Venue:
         """A client under that SenderCompID, not connected; its numbers are those that the name had before."""
         given = token or (self.token_of(account) if self._asks_token() else None)
         numbers = self._numbers.setdefault(sender, Numbers())
-        client = FixClient(self.endpoint, sender, given, persisted=numbers)
+        client = FixClient(self.endpoint, sender, given, persisted=numbers, dial=self.dial)
         self._own_clients.append(client)
         name = sender
         for again in itertools.count(2):

@@ -42,6 +42,9 @@ typedef struct mm_audit_reader {
     uint64_t file, at;               /* next record */
     uint64_t sequence, running_hash; /* of the last one read */
     uint32_t epoch;
+    uint64_t
+        known_good; /* up to this record somebody has checked all, and who reads compares it with what it must be: only its
+                            place is looked at */
     const char *wrong; /* why the next record is not valid; NULL when that is not why it stopped */
 } mm_audit_reader;
 
@@ -52,13 +55,15 @@ int mm_audit_reader_open_after(mm_audit_reader *reader, const char *directory, u
                                uint32_t epoch, mm_fault *fault);
 /* The next record, valid until the next call. NULL with fault->text empty at the end, or else with what is wrong. */
 const mm_audit_record *mm_audit_reader_next(mm_audit_reader *reader, mm_fault *fault);
+/* As many of the next as are good and lie behind each other, *n of them; NULL as above. */
+const mm_audit_record *mm_audit_reader_some(mm_audit_reader *reader, uint64_t *n, mm_fault *fault);
 void mm_audit_reader_close(mm_audit_reader *reader);
 
 /* Why a record cannot follow one of this sequence, hash and epoch; NULL when it can. */
 const char *mm_audit_record_error(const mm_audit_record *r, uint64_t sequence, uint64_t running_hash, uint32_t epoch);
 
 /* mm_audit_recover from where the reader stands; `extent` says what is in front of it. Closes the reader. */
-int mm_audit_recover_rest(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault);
+int mm_audit_recover_rest(mm_audit_reader *reader, int64_t last, int cut, mm_audit_extent *extent, mm_fault *fault);
 
 /* Zeroes a file from `offset` to the end of its data and makes that durable. 0 or an errno. */
 int mm_audit_cut(int descriptor, uint64_t offset, uint64_t bytes);

@@ -112,15 +112,47 @@ static void note_record(mm_audit_extent *extent, const mm_audit_record *r)
         extent->next_order_position = r->command.tag + 1;
 }
 
+/* Up to `last`, or as far as they are good; `stop` says why no further. */
+static void read_records(mm_audit_reader *reader, uint64_t last, mm_audit_extent *extent, mm_fault *stop)
+{
+    const mm_audit_record *r;
+    uint64_t n;
+    stop->text[0] = 0;
+    while (extent->sequence < last && (r = mm_audit_reader_some(reader, &n, stop)) != NULL) {
+        if (!extent->header.magic)
+            extent->header = *reader->map.header;
+        for (uint64_t i = 0; i < n && extent->sequence < last; i++)
+            note_record(extent, &r[i]);
+    }
+}
+
+static int read_known(mm_audit_reader *reader, uint64_t last, mm_audit_extent *extent, mm_fault *fault)
+{
+    mm_fault stop;
+    mm_audit_map first;
+    read_records(reader, last, extent, &stop);
+    if (extent->sequence >= last && !extent->header.magic &&
+        reader->files.n) { /* nothing was read: none was committed */
+        if (mm_audit_map_open(&first, &reader->files, 0, fault))
+            return -1;
+        extent->header = *first.header;
+        mm_audit_map_close(&first);
+    }
+    if (extent->sequence >= last)
+        return 0;
+    if (stop.text[0])
+        return mm_fault_set(fault, 0, "%.350s. It was committed, so this is damage: restore the file from a copy",
+                            stop.text);
+    return mm_fault_set(fault, 0,
+                        "audit log %.200s ends at record %llu, but shared memory says that %llu is on the disk: it "
+                        "was damaged, or files were removed; restore them from a copy",
+                        reader->files.directory, (unsigned long long)extent->sequence, (unsigned long long)last);
+}
+
 static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault)
 {
     mm_fault stop;
-    const mm_audit_record *r;
-    while ((r = mm_audit_reader_next(reader, &stop)) != NULL) {
-        if (!extent->header.magic)
-            extent->header = *reader->map.header;
-        note_record(extent, r);
-    }
+    read_records(reader, UINT64_MAX, extent, &stop);
     bool followed = reader->file + 1 < reader->files.n;
     if (stop.text[0] && !reader->wrong)
         return mm_fault_set(fault, 0, "%s", stop.text);
@@ -142,21 +174,21 @@ static int read_all(mm_audit_reader *reader, int cut, mm_audit_extent *extent, m
     return cut && from ? cut_file(&reader->map, from, from + extent->bytes_cut, fault) : 0;
 }
 
-int mm_audit_recover(const char *directory, int cut, mm_audit_extent *extent, mm_fault *fault)
+int mm_audit_recover(const char *directory, int64_t last, int cut, mm_audit_extent *extent, mm_fault *fault)
 {
     memset(extent, 0, sizeof *extent);
     mm_audit_reader reader;
     if (mm_audit_reader_open(&reader, directory, fault))
         return -1;
-    return mm_audit_recover_rest(&reader, cut, extent, fault);
+    return mm_audit_recover_rest(&reader, last, cut, extent, fault);
 }
 
-int mm_audit_recover_rest(mm_audit_reader *reader, int cut, mm_audit_extent *extent, mm_fault *fault)
+int mm_audit_recover_rest(mm_audit_reader *reader, int64_t last, int cut, mm_audit_extent *extent, mm_fault *fault)
 {
     extent->files = reader->files.n;
     if (reader->map.memory)
         extent->header = *reader->map.header;
-    int result = read_all(reader, cut, extent, fault);
+    int result = last >= 0 ? read_known(reader, (uint64_t)last, extent, fault) : read_all(reader, cut, extent, fault);
     mm_audit_reader_close(reader);
     return result;
 }

@@ -322,8 +322,13 @@ static int write_batch(mm_writer *w, uint64_t n)
     struct iovec parts[2] = {{&ring->slots[at], head * sizeof(mm_audit_record)},
                              {&ring->slots[0], (n - head) * sizeof(mm_audit_record)}};
     ssize_t bytes = pwritev(w->file, parts, n > head ? 2 : 1, (off_t)file_bytes(first - w->file_first));
-    if (bytes != (ssize_t)(n * sizeof(mm_audit_record)))
-        return fail(w, bytes < 0 ? errno : ENOSPC, "write failed");
+    if (bytes != (ssize_t)(n * sizeof(mm_audit_record))) {
+        int error = bytes < 0 ? errno : ENOSPC;
+        if (bytes > 0) /* a part of a record is no torn batch to who reads the log without our memory */
+            mm_audit_cut(w->file, file_bytes(first - w->file_first),
+                         file_bytes(first - w->file_first) + (uint64_t)bytes);
+        return fail(w, error, "write failed");
+    }
     count_runs(w, MM_STAGE_WRITTEN);
     if (fdatasync(w->file))
         return fail(w, errno, "fdatasync failed");

@@ -1,11 +1,14 @@
 """The gateway's carrier over DPDK and lwIP from Python: whether it is there, and how it is opened.
 
 Nothing of DPDK is loaded before somebody asks. Bytes and counters: native/include/matchmark/dpdk.h and docs/dpdk.md.
+
+`python -m matchmark.native.dpdk` prints its version; or why there is none, and ends with 3.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from ipaddress import IPv4Address, IPv4Interface
@@ -120,3 +123,8 @@ class Port:
 
     def close(self) -> None:
         self._lib.mm_dpdk_close(self._carrier)
+
+
+if __name__ == "__main__":
+    print(missing() or version(), file=sys.stderr if missing() else sys.stdout)
+    sys.exit(3 if missing() else 0)

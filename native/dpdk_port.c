@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DESCRIPTORS 1024
@@ -51,6 +52,13 @@ static void add(uint64_t *counter, uint64_t n)
 static uint64_t now(const uint64_t *counter)
 {
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static uint64_t raw_clock_ns(void) /* mm_now_ns(), which is in another library */
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
 /* --- start --- */
@@ -222,11 +230,19 @@ void mm_port_address(const mm_port *p, uint8_t mac[6], uint32_t *mtu)
 
 enum verdict { SOUND, BAD, IGNORED };
 
+/* lwIP takes data without the ACK flag, and is not asked to make sense of SYN with an end in it. */
+static bool flags_are_sane(uint8_t flags)
+{
+    if (flags & RTE_TCP_SYN_FLAG)
+        return !(flags & (RTE_TCP_FIN_FLAG | RTE_TCP_RST_FLAG));
+    return flags & (RTE_TCP_ACK_FLAG | RTE_TCP_RST_FLAG);
+}
+
 static enum verdict check_tcp(const struct rte_ipv4_hdr *ip, const char *l4, uint32_t length)
 {
     const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)l4;
     uint32_t header = length < sizeof *tcp ? 0 : (tcp->data_off >> 4) * 4u;
-    if (header < sizeof *tcp || header > length)
+    if (header < sizeof *tcp || header > length || !flags_are_sane(tcp->tcp_flags))
         return BAD;
     uint32_t sum = rte_raw_cksum(l4, length) + (uint32_t)rte_ipv4_phdr_cksum(ip, 0);
     return (uint16_t)((sum & 0xffff) + (sum >> 16)) == 0xffff ? SOUND : BAD;
@@ -237,9 +253,10 @@ static enum verdict check(const mm_port *p, const char *data, uint32_t length)
     const struct rte_ether_hdr *ether = (const struct rte_ether_hdr *)data;
     if (length < sizeof *ether)
         return BAD;
-    if (memcmp(&ether->dst_addr, p->mac, 6) != 0 && !rte_is_broadcast_ether_addr(&ether->dst_addr))
+    bool arp = ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP), ours = !memcmp(&ether->dst_addr, p->mac, 6);
+    if (!ours && !(arp && rte_is_broadcast_ether_addr(&ether->dst_addr))) /* TCP has no business in a broadcast frame */
         return IGNORED;
-    if (ether->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_ARP))
+    if (arp)
         return length >= sizeof *ether + 28 ? SOUND : BAD;
     if (ether->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4))
         return IGNORED;
@@ -250,9 +267,11 @@ static enum verdict check(const mm_port *p, const char *data, uint32_t length)
     uint32_t header = (ip->version_ihl & 15) * 4u, total = rte_be_to_cpu_16(ip->total_length);
     if (header < sizeof *ip || total < header || total > length || rte_raw_cksum(ip, header) != 0xffff)
         return BAD;
-    bool fragment = ip->fragment_offset & rte_cpu_to_be_16(0x3fff);
-    return ip->next_proto_id == IPPROTO_TCP && !fragment ? check_tcp(ip, (const char *)ip + header, total - header)
-                                                         : SOUND;
+    if (ip->fragment_offset & rte_cpu_to_be_16(0x3fff))
+        return BAD;
+    if (ip->src_addr == ip->dst_addr || (rte_be_to_cpu_32(ip->src_addr) >> 24) == 127)
+        return BAD; /* lwIP would answer to itself, and wants a thread of its own for that */
+    return ip->next_proto_id == IPPROTO_TCP ? check_tcp(ip, (const char *)ip + header, total - header) : SOUND;
 }
 
 uint32_t mm_port_receive(mm_port *p, mm_frame *frames, bool *any)
@@ -262,6 +281,7 @@ uint32_t mm_port_receive(mm_port *p, mm_frame *frames, bool *any)
     if (!n)
         return 0;
     *any = true;
+    uint64_t at_ns = raw_clock_ns();
     for (uint32_t i = 0; i < n; i++)
         rte_prefetch0(rte_pktmbuf_mtod(burst[i], void *));
     for (uint32_t i = 0; i < n; i++) {
@@ -270,8 +290,8 @@ uint32_t mm_port_receive(mm_port *p, mm_frame *frames, bool *any)
         const char *data = rte_pktmbuf_mtod(m, char *);
         enum verdict is = m->nb_segs > 1 || m->data_len > MM_FRAME_MAX ? BAD : check(p, data, m->data_len);
         if (is == SOUND) {
-            frames[sound++] =
-                (mm_frame){m, rte_pktmbuf_mtod(m, char *), m->data_len, rte_pktmbuf_tailroom(m), rte_mbuf_to_priv(m)};
+            frames[sound++] = (mm_frame){
+                m, rte_pktmbuf_mtod(m, char *), m->data_len, rte_pktmbuf_tailroom(m), rte_mbuf_to_priv(m), at_ns};
             continue;
         }
         add(is == BAD ? &p->rx_bad : &p->rx_ignored, 1);

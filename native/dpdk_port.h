@@ -17,6 +17,7 @@ typedef struct mm_frame {
     char *data;
     uint32_t length, behind; /* behind: readable bytes after the data */
     void *beside;            /* MM_FRAME_PRIVATE bytes */
+    uint64_t at_ns;          /* mm_now_ns() when its burst was taken off the port */
 } mm_frame;
 
 typedef struct mm_port mm_port;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MM_LOOP_BATCH  64  /* orders a batch: what one reading of the clock stamps */
+#define MM_LOOP_MADE   32  /* records of a replay that are compared with the log's together */
 #define MM_LOOP_STAGED 128 /* records made in the cache before they go to the ring */
 #define MM_LOOP_EVENTS 255 /* events a submit; one more is held back until it is known whether it is the last */
 
@@ -63,11 +64,12 @@ struct mm_engine_loop {
     bool broken; /* an inconsistency or a dead writer: nothing more is taken */
     uint32_t epoch;
 
-    uint64_t sequence, running_hash; /* of the last record made, visible or not */
-    uint32_t log_epoch;              /* of the snapshot's last record, for a replay that begins behind it */
-    uint64_t position;               /* next order position */
-    uint64_t dequeued_ns;            /* the batch began */
-    uint64_t stuck_since_ns;         /* first look at a claim that stays open, 0 for none */
+    uint64_t sequence,
+        running_hash;        /* of the last record made, visible or not; the hash of the last one staged or compared */
+    uint32_t log_epoch;      /* of the snapshot's last record, for a replay that begins behind it */
+    uint64_t position;       /* next order position */
+    uint64_t dequeued_ns;    /* the batch began */
+    uint64_t stuck_since_ns; /* first look at a claim that stays open, 0 for none */
     uint32_t idle_polls;
     bool shared; /* its thread is a gateway's too */
 
@@ -82,16 +84,21 @@ struct mm_engine_loop {
     const mm_audit_record *(*expected)(struct mm_engine_loop *);
     void *source;
     mm_fault *fault;
+    uint32_t n_made;
+    uint64_t wanted[MM_LOOP_MADE];      /* running hashes that the records made must have */
     uint64_t reported[MM_GATEWAYS_MAX]; /* last key put into each report ring */
 
     uint64_t pending[MM_GATEWAYS_MAX]; /* reports written behind each ring's tail, not visible yet */
-    uint32_t n_staged, n_hashed;       /* of those staged, the first so many have their running hash */
+    uint32_t n_staged;
     mm_event events[MM_LOOP_EVENTS + 1];
     _Alignas(64) mm_audit_record staged[MM_LOOP_STAGED];
+    _Alignas(64) mm_audit_record made[MM_LOOP_MADE];
 };
 
 /* engine_loop_record.c: one order through the engine, its records and reports. False when the loop is broken. */
 bool mm_loop_execute(mm_engine_loop *loop, const mm_order_message *order, uint64_t position);
+/* Compares what a replay has made with the log. False, with the loop broken and `fault` set, when it is something else. */
+bool mm_loop_compare(mm_engine_loop *loop);
 
 /* engine_loop_publish.c: makes what is staged visible, records first, then reports. False when the writer is gone. */
 bool mm_loop_publish(mm_engine_loop *loop);

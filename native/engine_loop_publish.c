@@ -74,8 +74,7 @@ bool mm_loop_publish(mm_engine_loop *loop)
             mm_audit_record *r = &loop->staged[at + i];
             if (r->kind == MM_RECORD_EVENT)
                 r->stage_b_ns = matched_ns;
-            if (at + i >= loop->n_hashed)
-                loop->running_hash = r->running_hash = mm_record_hash(loop->running_hash, r);
+            loop->running_hash = r->running_hash = mm_record_hash(loop->running_hash, r);
             mm_copy_past_cache(&ring->slots[r->sequence & (ring->head.slots - 1)], r, sizeof *r);
         }
         mm_copies_done();
@@ -83,7 +82,7 @@ bool mm_loop_publish(mm_engine_loop *loop)
         at += (uint32_t)n;
         mm_store(&ring->tail.word, tail);
     }
-    loop->n_staged = loop->n_hashed = 0;
+    loop->n_staged = 0;
     publish_reports(loop, matched_ns);
     return true;
 }

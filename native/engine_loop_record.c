@@ -11,8 +11,31 @@ static void add_notional(uint64_t notional[2], int64_t price_ticks, uint32_t lot
     notional[1] = (uint64_t)(sum >> 64);
 }
 
+/* --- records --- */
+
+bool mm_loop_compare(mm_engine_loop *loop)
+{
+    for (uint32_t i = 0; i < loop->n_made; i++) {
+        loop->running_hash = loop->made[i].running_hash = mm_record_hash(loop->running_hash, &loop->made[i]);
+        if (loop->running_hash == loop->wanted[i])
+            continue;
+        mm_fault_set(loop->fault, 0,
+                     "audit log: replaying its commands does not give record %llu: it was written with another engine "
+                     "configuration or another version, or is damaged",
+                     (unsigned long long)loop->made[i].sequence);
+        loop->broken = true;
+        loop->n_made = 0;
+        return false;
+    }
+    loop->n_made = 0;
+    return true;
+}
+
+/* In replay what was made before and is another than the log's is the reason for all that comes of it. */
 static bool broken(mm_engine_loop *loop, const char *text)
 {
+    if (loop->replaying && !mm_loop_compare(loop))
+        return false;
     loop->broken = true;
     if (loop->replaying)
         mm_fault_set(loop->fault, 0, "%s", text);
@@ -21,10 +44,8 @@ static bool broken(mm_engine_loop *loop, const char *text)
     return false;
 }
 
-/* --- records --- */
-
-/* Numbers the record, which is hashed when it is published, for what was just written in small pieces is slow to read in large ones.
- * In replay hashes it and compares it with the log's instead of keeping it. */
+/* Numbers the record, which is hashed when it is published, or compared with the log's: some at a time, for what was just written in
+ * small pieces is slow to read in large ones. */
 static bool finish_record(mm_engine_loop *loop, mm_audit_record *r)
 {
     r->sequence = ++loop->sequence;
@@ -32,32 +53,24 @@ static bool finish_record(mm_engine_loop *loop, mm_audit_record *r)
     if (!loop->replaying)
         return true;
     const mm_audit_record *was = loop->expected(loop);
-    if (was)
-        r->epoch = was->epoch;
-    loop->running_hash = r->running_hash = mm_record_hash(loop->running_hash, r);
-    if (was && r->running_hash == was->running_hash)
-        return true;
     if (was) {
-        mm_fault_set(loop->fault, 0,
-                     "audit log: replaying its commands does not give record %llu: it was written with another engine "
-                     "configuration or another version, or is damaged",
-                     (unsigned long long)r->sequence);
-        loop->broken = true;
+        r->epoch = was->epoch;
+        loop->wanted[loop->n_made++] = was->running_hash;
+        return loop->n_made < MM_LOOP_MADE || mm_loop_compare(loop);
     }
-    if (loop->broken)
+    if (!mm_loop_compare(loop) || loop->broken)
         return false;
     /* The log ends within this command: from here on the records are new. */
     loop->replaying = false;
     loop->staged[loop->n_staged++] = *r;
-    loop->n_hashed = loop->n_staged;
     return true;
 }
 
 /* Where the next record is made. */
-static mm_audit_record *next_record(mm_engine_loop *loop, mm_audit_record *scratch)
+static mm_audit_record *next_record(mm_engine_loop *loop)
 {
     if (loop->replaying)
-        return scratch;
+        return &loop->made[loop->n_made];
     if (loop->n_staged == MM_LOOP_STAGED && !mm_loop_publish(loop))
         return NULL;
     return &loop->staged[loop->n_staged++];
@@ -66,7 +79,7 @@ static mm_audit_record *next_record(mm_engine_loop *loop, mm_audit_record *scrat
 static bool record_command(mm_engine_loop *loop)
 {
     const mm_order_message *o = &loop->order;
-    mm_audit_record scratch, *r = next_record(loop, &scratch);
+    mm_audit_record *r = next_record(loop);
     if (!r)
         return false;
     bool only = o->command.op == MM_RESET; /* the one command that causes no event */
@@ -286,7 +299,7 @@ static bool fill_event(mm_engine_loop *loop, const mm_event *e, mm_audit_record 
 
 static bool record_event(mm_engine_loop *loop, const mm_event *e, bool last)
 {
-    mm_audit_record scratch, *r = next_record(loop, &scratch);
+    mm_audit_record *r = next_record(loop);
     if (!r)
         return false;
     *r = (mm_audit_record){

@@ -9,11 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD 6  /* commands that the engine is told of before they come */
+#define SIGHT 48 /* records that these are looked for in */
+
 typedef struct source {
     mm_audit_reader reader;
     uint64_t durable, tail;
-    mm_audit_record record;
-    bool again; /* `record` is to be given once more */
+    uint64_t sequence;              /* of the last record given */
+    const mm_audit_record *record;  /* that one, which stays where it is until another is read */
+    bool again;                     /* `record` is to be given once more */
+    uint64_t ahead[AHEAD], n_ahead; /* places of commands in the reader's file */
+    uint64_t seen, seen_in;         /* up to where, and in which file, they were looked for */
 } source;
 
 static const mm_audit_record *from_file(mm_engine_loop *loop, source *s, uint64_t sequence)
@@ -40,9 +46,9 @@ static const mm_audit_record *next_expected(mm_engine_loop *loop)
     source *s = loop->source;
     if (s->again) {
         s->again = false;
-        return &s->record;
+        return s->record;
     }
-    uint64_t sequence = s->record.sequence + 1;
+    uint64_t sequence = s->sequence + 1;
     if (sequence > s->tail)
         return NULL;
     const mm_audit_record *r = NULL;
@@ -57,10 +63,37 @@ static const mm_audit_record *next_expected(mm_engine_loop *loop)
             return NULL;
         }
     }
-    if (!r)
-        return NULL;
-    s->record = *r;
-    return &s->record;
+    if (r) {
+        s->record = r;
+        s->sequence = sequence;
+    }
+    return r;
+}
+
+/* Tells the engine which commands come, as for those in the order ring: its tables are larger than the caches. */
+static void expect_ahead(mm_engine_loop *loop, source *s)
+{
+    const mm_audit_map *map = &s->reader.map;
+    uint64_t next = s->reader.at, n = 0;
+    if (!map->memory || s->reader.known_good < map->header->first_sequence)
+        return;
+    uint64_t good = s->reader.known_good - map->header->first_sequence + 1;
+    good = good < map->capacity ? good : map->capacity;
+    if (s->seen_in != s->reader.file || s->seen < next) {
+        s->seen_in = s->reader.file;
+        s->seen = next;
+        s->n_ahead = 0;
+    }
+    while (n < s->n_ahead && s->ahead[n] < next)
+        n++;
+    memmove(s->ahead, s->ahead + n, (s->n_ahead -= n) * sizeof *s->ahead);
+    for (; s->n_ahead < AHEAD && s->seen < good && s->seen < next + SIGHT; s->seen++)
+        if (map->records[s->seen].kind == MM_RECORD_COMMAND)
+            s->ahead[s->n_ahead++] = s->seen;
+    const mm_command *commands[AHEAD] = {0};
+    for (n = 0; n < s->n_ahead; n++)
+        commands[n] = &map->records[s->ahead[n]].command;
+    mm_engine_expect(loop->engine, commands[AHEAD - 5], commands[AHEAD - 3], commands[AHEAD - 1]);
 }
 
 void mm_order_of_record(const mm_audit_record *r, mm_order_message *o)
@@ -78,25 +111,31 @@ void mm_order_of_record(const mm_audit_record *r, mm_order_message *o)
     memcpy(o->notional, r->notional, sizeof o->notional);
 }
 
+/* What was wrong with a record, unless an earlier one was not the log's. */
+static int wrong(mm_engine_loop *loop, const char *format, const mm_audit_record *r)
+{
+    return mm_loop_compare(loop) ? mm_fault_set(loop->fault, 0, format, (unsigned long long)r->sequence,
+                                                (unsigned long long)r->command.tag)
+                                 : -1;
+}
+
 static int replay_commands(mm_engine_loop *loop, source *s)
 {
     const mm_audit_record *r;
     while (loop->replaying && (r = next_expected(loop)) != NULL) {
         if (r->kind != MM_RECORD_COMMAND)
-            return mm_fault_set(loop->fault, 0, "audit log: record %llu is an event that no command of the log causes",
-                                (unsigned long long)r->sequence);
+            return wrong(loop, "audit log: record %llu is an event that no command of the log causes", r);
+        if (r->command.tag < loop->position)
+            return wrong(loop, "audit log: record %llu takes order position %llu again", r);
         mm_order_message order;
         mm_order_of_record(r, &order);
-        uint64_t position = r->command.tag;
-        if (position < loop->position)
-            return mm_fault_set(loop->fault, 0, "audit log: record %llu takes order position %llu again",
-                                (unsigned long long)r->sequence, (unsigned long long)position);
-        loop->position = position + 1;
+        loop->position = r->command.tag + 1;
         s->again = true;
-        if (!mm_loop_execute(loop, &order, position))
+        expect_ahead(loop, s);
+        if (!mm_loop_execute(loop, &order, loop->position - 1))
             return -1;
     }
-    return loop->broken ? -1 : 0;
+    return loop->broken || !mm_loop_compare(loop) ? -1 : 0;
 }
 
 static void note_reported(mm_engine_loop *loop)
@@ -145,11 +184,13 @@ static int replay(mm_engine_loop *loop, source *s, const char *log_directory, co
 {
     s->durable = mm_load(&loop->p->audit->durable.word);
     s->tail = mm_load(&loop->p->audit->tail.word);
-    s->record.sequence = loop->sequence;
+    s->sequence = loop->sequence;
     if (loop->sequence ? mm_audit_reader_open_after(&s->reader, log_directory, loop->sequence, loop->running_hash,
                                                     loop->log_epoch, fault)
                        : mm_audit_reader_open(&s->reader, log_directory, fault))
         return -1;
+    /* Whoever made the shared memory has checked the log so far, and each record is compared with the one made here. */
+    s->reader.known_good = loop->p->control->config.base_sequence;
     int result = check_config(s, config, fault);
     loop->replaying = true;
     loop->expected = next_expected;

@@ -175,8 +175,11 @@ mm_gateway *mm_gateway_make(mm_pipeline *p, const mm_gateway_config *config, mm_
         g->local_exec_id = UINT64_C(1) << 62 | mm_wall_ns(); /* above every key, and rising over restarts */
     }
     bool made = g && name_accounts(g, account_names) && map_symbols(g) && make_rooms(g);
-    if (made && !g->carrier)
-        g->carrier = mm_tcp_carrier(config->listen_fd);
+    if (made) {
+        g->way_stage = g->carrier ? MM_STAGE_PORT_READY : MM_STAGE_KERNEL_READY;
+        if (!g->carrier)
+            g->carrier = mm_tcp_carrier(config->listen_fd);
+    }
     if (!made || !g->carrier) {
         fail(fault, ENOMEM, "no memory for the gateway: lower max_connections or output_bytes", NULL);
         mm_gateway_leave(p, config->gateway);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MM_CARRIER_VERSION 1 /* of this struct: a library that was built for another one is refused */
+#define MM_CARRIER_VERSION 2 /* of this struct: a library that was built for another one is refused */
 #define MM_CARRIER_BACKLOG 1024
 
 /* Of an event. GONE is told by receive. WRITABLE comes only to who wants to write. */
@@ -37,6 +37,9 @@ struct mm_carrier {
      * carrier can only copy. */
     uint32_t (*lend)(mm_carrier *self, int32_t fd, const char **at);
     void (*taken)(mm_carrier *self, int32_t fd, uint32_t n);
+    /* mm_now_ns() when the frame that brought the last of the bytes received or lent last was in memory: found by the poll, or seen by
+     * the kernel. 0: not known. */
+    uint64_t (*arrived)(mm_carrier *self, int32_t fd);
     /* Bytes taken, 0: no room now, -1: the connection is over. */
     int64_t (*send)(mm_carrier *self, int32_t fd, const char *from, uint32_t n);
     /* What was sent is still delivered; the number may be another newcomer's from now on. */

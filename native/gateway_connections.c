@@ -164,6 +164,7 @@ static bool receive_in_place(mm_gateway *g, mm_connection *c)
     if (!n)
         return false;
     c->received_ns = mm_now_ns();
+    c->arrived_ns = g->stages ? g->carrier->arrived(g->carrier, c->fd) : 0;
     g->counters.bytes_in += n;
     mm_session_borrow(&c->fix, at, n);
     mm_gateway_process(g, c);
@@ -189,6 +190,7 @@ static void receive(mm_gateway *g, mm_connection *c)
     int64_t n = g->carrier->receive(g->carrier, c->fd, at, room);
     if (n > 0) {
         c->received_ns = mm_now_ns();
+        c->arrived_ns = g->stages ? g->carrier->arrived(g->carrier, c->fd) : 0;
         g->counters.bytes_in += (uint64_t)n;
         mm_session_received(&c->fix, (uint32_t)n);
         mm_gateway_process(g, c);
@@ -248,8 +250,10 @@ static uint32_t network(mm_gateway *g, const mm_idle *idle)
 {
     mm_carrier_event events[EVENTS];
     uint32_t n = g->carrier->poll(g->carrier, events, EVENTS, mm_idle_nap_ns(idle));
-    if (n)
+    if (n) {
         g->now_ns = mm_wall_ns();
+        g->ready_ns = g->stages ? mm_now_ns() : 0;
+    }
     for (uint32_t i = 0; i < n; i++) {
         if (events[i].what & MM_CARRIER_NEWCOMERS) {
             accept_some(g);

@@ -40,6 +40,7 @@ typedef struct dpdk_carrier {
     uint32_t *ready, n_ready, turn;
     uint32_t newcomers[MM_CARRIER_BACKLOG], first_newcomer, n_newcomers;
     uint64_t bytes_in_place, bytes_copied, connections, refused;
+    uint64_t arrived_ns; /* of the frame of what was lent or received last */
 } dpdk_carrier;
 
 static dpdk_carrier *of(mm_carrier *self)
@@ -283,6 +284,7 @@ static uint32_t lend(mm_carrier *self, int32_t fd, const char **at)
     if (!p || !p->len || !(p->flags & PBUF_FLAG_IS_CUSTOM))
         return 0;
     *at = p->payload;
+    of(self)->arrived_ns = mm_netif_arrived(p);
     return p->len;
 }
 
@@ -291,6 +293,14 @@ static void taken(mm_carrier *self, int32_t fd, uint32_t n)
     dpdk_carrier *d = of(self);
     add(&d->bytes_in_place, n);
     consume(&d->ends[fd], n);
+}
+
+/* The frame that byte `n` of a chain is in. */
+static uint64_t arrived_with(const struct pbuf *p, uint32_t n)
+{
+    for (; p->next && n > p->len; p = p->next)
+        n -= p->len;
+    return mm_netif_arrived(p);
 }
 
 static int64_t receive(mm_carrier *self, int32_t fd, char *at, uint32_t room)
@@ -302,10 +312,17 @@ static int64_t receive(mm_carrier *self, int32_t fd, char *at, uint32_t room)
         u16_t want = room - got < UINT16_MAX ? (u16_t)(room - got) : UINT16_MAX;
         u16_t n = pbuf_copy_partial(e->unread[e->first], at + got, want, 0);
         got += n;
+        d->arrived_ns = arrived_with(e->unread[e->first], n);
         consume(e, n);
     }
     add(&d->bytes_copied, got);
     return got ? (int64_t)got : e->over ? -1 : 0;
+}
+
+static uint64_t arrived(mm_carrier *self, int32_t fd)
+{
+    (void)fd;
+    return of(self)->arrived_ns;
 }
 
 static int64_t put(mm_carrier *self, int32_t fd, const char *from, uint32_t n)
@@ -404,6 +421,7 @@ void *mm_dpdk_open(const mm_dpdk_config *config, char *why)
                                       .receive = receive,
                                       .lend = lend,
                                       .taken = taken,
+                                      .arrived = arrived,
                                       .send = put,
                                       .close = shut,
                                       .flush = flush,

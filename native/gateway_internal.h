@@ -57,6 +57,8 @@ struct mm_connection {
     uint64_t serial;       /* no two connections of a process have the same */
     uint64_t cut_ns;       /* when to close whatever is unsent; 0: not cut */
     uint64_t received_ns;  /* mm_now_ns() when its last bytes were there */
+    uint64_t
+        arrived_ns; /* when the frame that brought them was in memory; 0: not known, or an order of them was measured */
     mm_session fix;
 };
 
@@ -97,6 +99,9 @@ struct mm_gateway {
     uint8_t log_open;
     mm_stages *stages;    /* NULL: not measured */
     uint64_t measured_ns; /* matched_ns of the engine's batch that was measured last */
+    uint64_t ready_ns;    /* when the carrier's last poll was over */
+    uint64_t parsed_ns;   /* when the message in hand was parsed; 0: it is not measured */
+    uint32_t way_stage;   /* of the carrier: the row of READY, others follow */
     mm_on_its_way sending[MM_REPORTS_AT_ONCE];
     uint32_t n_sending;
     uint64_t resume_key;     /* reports before it must be read from the log first; 0: none lost */

@@ -1,6 +1,7 @@
 /* Application messages to orders: what FIX says, checked, and put into the order ring; or the answer it deserves. docs/fix.md. */
 #define _DEFAULT_SOURCE
 #include "gateway_internal.h"
+#include "stages.h"
 
 #include <stdio.h>
 
@@ -111,6 +112,19 @@ static int read_numbers(request *q)
     return MM_RISK_OK;
 }
 
+/* How the order came from its frame into the ring. */
+static void measure_way(request *q)
+{
+    mm_gateway *g = q->g;
+    mm_connection *c = q->c;
+    if (!g->parsed_ns || q->order.command.op != MM_NEW)
+        return;
+    uint64_t at[] = {g->ready_ns, c->received_ns, g->parsed_ns, q->order.validated_ns, mm_now_ns()};
+    for (uint32_t i = 0; i < sizeof at / sizeof *at; i++)
+        mm_stage_span(&g->stages->rows[g->way_stage + i], c->arrived_ns, at[i], 1);
+    c->arrived_ns = 0;
+}
+
 /* Into the ring. False: it is full, and nothing was done. */
 static bool put(request *q, bool reserved)
 {
@@ -120,6 +134,7 @@ static bool put(request *q, bool reserved)
     if (result == MM_PUT_OK) {
         g->counters.orders++;
         q->was_put = true;
+        measure_way(q);
         return true;
     }
     if (reserved)
@@ -314,6 +329,7 @@ static bool by_type(request *q, char type)
 bool mm_gateway_application(mm_gateway *g, mm_connection *c, const mm_fix_message *m)
 {
     char type = m->bytes[m->fields[2].at];
+    g->parsed_ns = c->arrived_ns ? mm_now_ns() : 0;
     if (type == 'j') {
         return true; /* they did not like something of ours: nothing to do */
     }

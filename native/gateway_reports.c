@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#define EXPECT_AHEAD 6 /* records of the log: what their reports need is asked for so much earlier */
+
 static const char *const reasons[] = {
     "",
     "unknown symbol",
@@ -183,13 +185,16 @@ static void tell(mm_gateway *g, const mm_report *r)
         mm_gateway_mark_dirty(g, id->connection);
 }
 
-static void take(mm_gateway *g, const mm_report *r)
+/* `last_key`: up to which reports are taken now. */
+static void take(mm_gateway *g, const mm_report *r, uint64_t last_key)
 {
     if (r->key <= g->applied_key)
         return; /* read from the log already */
     g->applied_key = r->key;
     mm_risk_apply(g->risk, r);
-    mm_copy_past_cache(&g->recent[(r->key >> 1) & (g->config.recent_reports - 1)], r, sizeof *r);
+    if ((last_key >> 1) - (r->key >> 1) <
+        g->config.recent_reports) /* else it has no place among the recent ones at the end */
+        mm_copy_past_cache(&g->recent[(r->key >> 1) & (g->config.recent_reports - 1)], r, sizeof *r);
     if (!mm_gateway_take_trading(g, r))
         tell(g, r);
 }
@@ -281,6 +286,17 @@ static const mm_audit_record *command_of(mm_gateway *g, uint64_t sequence, mm_au
     return NULL;
 }
 
+/* Of a record that will be read soon: what its report needs of the balances. */
+static void expect_record(const mm_gateway *g, uint64_t sequence)
+{
+    const mm_audit_record *r = in_map(g, sequence);
+    if (!r || r->kind != MM_RECORD_EVENT)
+        return;
+    mm_risk_expect(g->risk, r->event.cl_ord_id);
+    if (r->event.kind == MM_EV_TRADE)
+        mm_risk_expect(g->risk, r->event.other_cl_ord_id);
+}
+
 /* Takes the reports after applied_key up to to_key from the log. Their records must be durable. */
 int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
 {
@@ -289,6 +305,7 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
     for (uint64_t sequence = g->applied_key / 2 + 1; sequence <= to_key / 2; sequence++) {
         const mm_audit_record *r = read_record(g, sequence, fault);
         mm_report report;
+        expect_record(g, sequence + EXPECT_AHEAD);
         if (!r) {
             snprintf(fault->text, sizeof fault->text,
                      "audit log %s has no record %llu: the gateway cannot know what its sessions were owed",
@@ -300,7 +317,7 @@ int mm_gateway_catch_up(mm_gateway *g, uint64_t to_key, mm_fault *fault)
         for (int resting = 0; resting < 2; resting++)
             if (mm_report_of_record(r, command.sequence ? &command : NULL, resting, &report) &&
                 (report.gateway == g->config.gateway || report.kind == MM_EV_STATE)) {
-                take(g, &report);
+                take(g, &report, to_key);
                 g->counters.lost_reports_recovered++;
             }
     }
@@ -375,7 +392,7 @@ uint32_t mm_gateway_take_reports(mm_gateway *g)
     for (uint64_t i = 0; i < n; i++) {
         bool fresh = first[i].key > g->applied_key;
         mm_risk_expect(g->risk, first[i + 6 < n ? i + 6 : i].cl_ord_id);
-        take(g, &first[i]);
+        take(g, &first[i], first[i].key);
         if (fresh && g->stages)
             measure(g, &first[i]);
     }

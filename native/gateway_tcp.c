@@ -1,11 +1,13 @@
 /* The kernel's TCP as a carrier: non-blocking sockets, and epoll to wait for them. */
 #define _GNU_SOURCE
 #include "gateway_carrier.h"
+#include "matchmark/pipeline.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -17,6 +19,8 @@
 typedef struct tcp_carrier {
     mm_carrier carrier;
     int epoll, listen_fd;
+    struct timespec
+        stamp; /* of what was received last: when the kernel had its last segment, by the wall clock; zeros: it did not say */
 } tcp_carrier;
 
 static tcp_carrier *of(mm_carrier *self)
@@ -61,6 +65,8 @@ static int32_t next_newcomer(mm_carrier *self)
         return -1; /* nobody there, or no descriptors: they wait in the backlog */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one,
+               sizeof one); /* where it is not to be had, the way is not measured */
     return fd;
 }
 
@@ -81,9 +87,33 @@ static bool not_now(void)
 
 static int64_t receive(mm_carrier *self, int32_t fd, char *at, uint32_t room)
 {
-    (void)self;
-    ssize_t n = recv(fd, at, room, MSG_DONTWAIT);
+    tcp_carrier *t = of(self);
+    union {
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+        struct cmsghdr first;
+    } control;
+    struct iovec to = {at, room};
+    struct msghdr m = {
+        .msg_iov = &to, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+    ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
+    const struct cmsghdr *said = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    t->stamp = (struct timespec){0};
+    if (said && said->cmsg_level == SOL_SOCKET && said->cmsg_type == SCM_TIMESTAMPNS)
+        memcpy(&t->stamp, CMSG_DATA(said), sizeof t->stamp);
     return n > 0 ? n : n < 0 && not_now() ? 0 : -1;
+}
+
+/* The kernel stamps by the wall clock, so what is measured is how long ago that was. A clock that was set meanwhile spoils one time. */
+static uint64_t arrived(mm_carrier *self, int32_t fd)
+{
+    const struct timespec *stamp = &of(self)->stamp;
+    struct timespec now;
+    (void)fd;
+    if (!stamp->tv_sec)
+        return 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t ago = (int64_t)(now.tv_sec - stamp->tv_sec) * 1000000000 + (now.tv_nsec - stamp->tv_nsec);
+    return ago >= 0 ? mm_now_ns() - (uint64_t)ago : 0;
 }
 
 static int64_t put(mm_carrier *self, int32_t fd, const char *from, uint32_t n)
@@ -123,6 +153,7 @@ mm_carrier *mm_tcp_carrier(int32_t listen_fd)
                     .watch = watch,
                     .want_write = want_write,
                     .receive = receive,
+                    .arrived = arrived,
                     .send = put,
                     .close = shut,
                     .free = release},

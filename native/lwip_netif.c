@@ -35,6 +35,7 @@
 typedef struct lent_frame {
     struct pbuf_custom pbuf; /* first: lwIP gives it back as a pbuf */
     void *buffer;
+    uint64_t at_ns;
 } lent_frame;
 
 _Static_assert(sizeof(lent_frame) <= MM_FRAME_PRIVATE, "the pbuf of a frame lies beside it in the buffer");
@@ -48,6 +49,11 @@ static uint32_t syn_room, syn_looked_ms, swept_ms, released_ms;
 static void let_go(struct pbuf *p)
 {
     mm_port_give_back(port, ((lent_frame *)p)->buffer);
+}
+
+uint64_t mm_netif_arrived(const struct pbuf *p)
+{
+    return p->flags & PBUF_FLAG_IS_CUSTOM ? ((const lent_frame *)p)->at_ns : 0;
 }
 
 static void release_out_of_order(void)
@@ -100,6 +106,7 @@ void mm_netif_input(const mm_frame *f)
     struct pbuf *p;
     if (f->behind >= PAD) {
         lent->buffer = f->buffer;
+        lent->at_ns = f->at_ns;
         lent->pbuf.custom_free_function = let_go;
         p = pbuf_alloced_custom(PBUF_RAW, (u16_t)f->length, PBUF_REF, &lent->pbuf, f->data, (u16_t)f->length);
     } else { /* a frame of full size has no room behind it for a parser in wide steps */

@@ -8,6 +8,9 @@
 bool mm_netif_open(mm_port *port, const mm_dpdk_config *config, char *why);
 /* Takes the frame: it is given back when nobody holds it any more. */
 void mm_netif_input(const mm_frame *frame);
+struct pbuf;
+/* When the frame of a received pbuf was taken off the port; 0: it is not in a frame any more. */
+uint64_t mm_netif_arrived(const struct pbuf *p);
 /* Due timers: retransmissions, delayed acknowledgements, ARP. As often as there is time for it. */
 void mm_netif_timers(void);
 /* All that was sent on closed connections has arrived. */

@@ -143,14 +143,15 @@ class Snapshot:
         self.close()
 
 
-def recover(directory: Path | str, cut: bool = True, snapshot: Snapshot | None = None) -> Extent:
+def recover(directory: Path | str, cut: bool = True, snapshot: Snapshot | None = None, last: int = -1) -> Extent:
     """Checks every record of a log, or every one behind the snapshot, and cuts a torn tail. PipelineError: damage to committed
-    records, which is never cut."""
+    records, which is never cut. `last`: the last one that was committed (0: none), where shared memory says so; what lies behind
+    it is not looked at, for the writer writes that again."""
     fault, extent = _ffi.new("mm_fault *"), _ffi.new("mm_audit_extent *")
     if snapshot:
-        result = _lib.mm_audit_recover_from(_path(directory), snapshot.native, int(cut), extent, fault)
+        result = _lib.mm_audit_recover_from(_path(directory), snapshot.native, last, int(cut), extent, fault)
     else:
-        result = _lib.mm_audit_recover(_path(directory), int(cut), extent, fault)
+        result = _lib.mm_audit_recover(_path(directory), last, int(cut), extent, fault)
     _raise_if(result, fault)
     header = extent.header
     return Extent(

@@ -467,7 +467,7 @@ int mm_snapshot_fits(const mm_snapshot *s, const char *directory, mm_fault *faul
     return result;
 }
 
-int mm_audit_recover_from(const char *directory, const mm_snapshot *s, int cut, mm_audit_extent *extent,
+int mm_audit_recover_from(const char *directory, const mm_snapshot *s, int64_t last, int cut, mm_audit_extent *extent,
                           mm_fault *fault)
 {
     const mm_snapshot_head *h = s->head;
@@ -478,5 +478,5 @@ int mm_audit_recover_from(const char *directory, const mm_snapshot *s, int cut, 
     mm_audit_reader reader;
     if (mm_audit_reader_open_after(&reader, directory, h->sequence, h->running_hash, h->epoch, fault))
         return -1;
-    return mm_audit_recover_rest(&reader, cut, extent, fault);
+    return mm_audit_recover_rest(&reader, last, cut, extent, fault);
 }

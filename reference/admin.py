@@ -43,6 +43,7 @@ def status(pipeline: Pipeline, board: Board, supervisor: int, side_roles: Sequen
         "restarts": board.restarts(),
         "counters": board.counters(),
         **({"port": port} if (port := board.port()) else {}),
+        "stages": board.stages.summary(),
         **{role: board.side(role) for role in side_roles},
     }
 

@@ -31,7 +31,8 @@ FIELDS = np.dtype(
         "itemsize": 272,
     }
 )  # fmt: skip
-CHUNK = 1 << 16
+CHUNK = 1 << 12
+"""Records at once: few enough that they are in the cache when the next of their fields is looked at."""
 STATES = tuple(Trading)
 
 

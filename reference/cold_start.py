@@ -8,6 +8,7 @@ said, never hidden.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,14 +119,28 @@ def _engine(config: ServeConfig, written: EngineConfig | None, written_hash: int
     return written
 
 
-def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], cut: bool) -> Extent:
-    """What the log holds, read from the newest snapshot on. PipelineError: committed damage."""
+def log_extent(config: ServeConfig, data: DataDir, log: Callable[[str], None], cut: bool, durable: int = -1) -> Extent:
+    """What the log holds, read from the newest snapshot on. `durable`: the last record that is on the disk, where memory says so.
+    PipelineError: committed damage."""
     begin = snapshots.newest(config, data.path, data.log, log, check=False)
     try:
-        return recover(data.log, cut, begin)
+        return recover(data.log, cut, begin, durable)
     finally:
         if begin:
             begin.close()
+
+
+def last_epoch(config: ServeConfig, data: DataDir, log: Callable[[str], None]) -> int:
+    """That of the log's last record, 0 for none, before anything is made. StartError: committed damage."""
+    last, shm, durable = data.last_run(), config.shm_dir or data.shm_dir(), -1
+    try:
+        if last and not last.clean and (shm / "control").exists():
+            with contextlib.suppress(PipelineError), Pipeline(shm) as pipeline:
+                if pipeline.status().generation == last.generation:
+                    durable = pipeline.durable_sequence
+        return log_extent(config, data, log, cut=False, durable=durable).epoch
+    except PipelineError as error:
+        raise start_error(error) from None
 
 
 def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log: Callable[[str], None]) -> Start:
@@ -139,8 +154,8 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
         log(f"the last run had stopped: {now.failure}; starting it again says that this was repaired")
         pipeline.clear_failure()
     pipeline.state = ExchangeState.STARTING
-    # Never cut here: behind the durable mark there may be a batch whose confirmation was missed, and the writer knows.
-    header = log_extent(config, data, log, cut=False)
+    # Behind the durable mark there may be a batch whose confirmation was missed, or a part of one: the writer writes it again.
+    header = log_extent(config, data, log, cut=False, durable=now.durable_sequence)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     return Start(pipeline, engine, shm, True, now.sequence, 0, None, False)
 
@@ -148,7 +163,7 @@ def _warm(config: ServeConfig, pipeline: Pipeline, shm: Path, data: DataDir, log
 def _into_the_log(config: ServeConfig, pipeline: Pipeline, data: DataDir, log: Callable[[str], None]) -> None:
     """What the last run made and did not write is written. Orders that it had not executed are dropped: nobody knows of them."""
     pipeline.retire()
-    header = log_extent(config, data, log, cut=False)
+    header = log_extent(config, data, log, cut=False, durable=pipeline.durable_sequence)
     engine = _engine(config, header.config, header.instruments_hash, data.log)
     writer = AuditWriter(
         pipeline, data.log, engine, instruments_hash=instruments_hash(config.symbols),

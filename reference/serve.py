@@ -65,8 +65,7 @@ def _serve(config: ServeConfig, data: DataDir) -> int:
     direct_feed_socket = direct_feed.bind(config.direct_feed) if config.direct_feed else None
     role, epoch, replication_socket = Role.PRIMARY, 0, None
     if config.cluster:
-        last_epoch = cold_start.log_extent(config, data, _say, cut=False).epoch
-        role, epoch = role_at_start(config, data, last_epoch, _say)
+        role, epoch = role_at_start(config, data, cold_start.last_epoch(config, data, _say), _say)
         replication_socket = bind(config.replication_host, config.replication_port)
         if role == Role.PRIMARY and fix_socket:
             fix_socket.listen(BACKLOG)

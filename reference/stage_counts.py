@@ -47,6 +47,16 @@ def no_counts() -> npt.NDArray[np.void]:
     return np.zeros(len(STAGES), dtype=ROW)
 
 
+def quantiles(row: np.void) -> dict[str, int]:
+    """{p50_ns, p99_ns, p999_ns, max_ns} of a ROW that has counts."""
+    so_far, longest = np.cumsum(row["counts"]), int(row["max_ns"])
+    out = {}
+    for name, share in (("p50_ns", 0.5), ("p99_ns", 0.99), ("p999_ns", 0.999)):
+        rank = max(1, int(np.ceil(share * float(so_far[-1]))))
+        out[name] = min(longest, int(BUCKET_TOPS_NS[np.searchsorted(so_far, rank)]))
+    return {**out, "max_ns": longest}
+
+
 def read(log: Path) -> npt.NDArray[np.void]:
     """The counts beside a log; zeros when there is no copy, or one torn by a power cut."""
     rows = no_counts()
@@ -81,6 +91,11 @@ class StageCounts:
         total["counts"] += self._before["counts"]
         total["max_ns"] = np.maximum(total["max_ns"], self._before["max_ns"])
         return total
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """{count, p50_ns, p99_ns, p999_ns, max_ns} by name, of the stages that happened."""
+        rows = zip(STAGES, self.rows(), strict=True)
+        return {name: {"count": n, **quantiles(row)} for name, row in rows if (n := int(row["counts"].sum()))}
 
     def save(self, log: Path) -> None:
         """Replaces the copy. Not flushed: nothing depends on it."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from matchmark.native import _native
 from matchmark.native.pipeline_records import OP_SHIFT, RecordKind
 from matchmark.reference.audit_log import log_files, open_file
-from matchmark.reference.stage_counts import BUCKET_TOPS_NS, ROW, STAGES, read
+from matchmark.reference.stage_counts import ROW, STAGES, quantiles, read
 
 _ffi: Any = _native.ffi
 _lib: Any = _native.lib
@@ -68,12 +68,40 @@ BUDGETS = (
     Budget("D10.7 records on disk", "durable", 3 * _MS),
 )
 
+WAY = (
+    Budget("D12.3 frame through the poll-mode port's TCP", "port_ready", 1 * _US),
+    Budget("D12.4 its bytes read in place", "port_read", 1_500),
+    Budget("D12.5 its order parsed", "port_parsed", 3 * _US),
+    Budget("D12.6 its order checked", "port_checked", 5 * _US),
+    Budget("D12.8 from frame in memory to order queue", "port_enqueued", 5_500),
+    Budget("D12.A3 kernel: segment until its bytes can be read", "kernel_ready", 10 * _US),
+    Budget("D12.A4 kernel: its bytes in the gateway's buffer", "kernel_read", 15 * _US),
+    Budget("D12.A5 kernel: its order parsed", "kernel_parsed", 20 * _US),
+    Budget("D12.A6 kernel: from segment to order queue", "kernel_enqueued", 20 * _US),
+)
+
 _ORDERS = ("rests", "crosses", "market", "sweeps", "ioc", "cancel")
 _NEW, _CANCEL = int(_lib.MM_NEW), int(_lib.MM_CANCEL)
 _LIMIT, _MARKET = int(_lib.MM_LIMIT), int(_lib.MM_MARKET)
 _DAY, _IOC = int(_lib.MM_DAY), int(_lib.MM_IOC)
 _TRADE = int(_lib.MM_EV_TRADE)
 _REFUSALS = (int(_lib.MM_EV_REJECTED), int(_lib.MM_EV_CANCEL_REJECTED))
+
+
+def way_rows(log: Path) -> list[dict[str, Any]]:
+    """As `rows`, of new orders on their way from the frame to the order queue, over whatever carried them (WAY)."""
+    counted = read(log)
+    found = ((budget, counted[STAGES.index(str(budget.of))]) for budget in WAY)
+    return [_row(budget, row) for budget, row in found if row["counts"].any()]
+
+
+def _row(budget: Budget, row: np.void) -> dict[str, Any]:
+    return {
+        "stage": budget.stage,
+        "count": int(row["counts"].sum()),
+        **quantiles(row),
+        "budget_ns": budget.budget_ns,
+    }
 
 
 def rows(log: Path) -> list[dict[str, Any]]:
@@ -86,18 +114,9 @@ def rows(log: Path) -> list[dict[str, Any]]:
     out = []
     for budget in BUDGETS:
         row = counted[STAGES.index(budget.of)] if isinstance(budget.of, str) else stamped[budget.of][0]
-        if n := int(row["counts"].sum()):
-            out.append({"stage": budget.stage, "count": n, **_quantiles(row), "budget_ns": budget.budget_ns})
+        if row["counts"].any():
+            out.append(_row(budget, row))
     return out
-
-
-def _quantiles(row: np.void) -> dict[str, int]:
-    so_far, longest = np.cumsum(row["counts"]), int(row["max_ns"])
-    out = {}
-    for name, share in (("p50_ns", 0.5), ("p99_ns", 0.99), ("p999_ns", 0.999)):
-        rank = max(1, int(np.ceil(share * float(so_far[-1]))))
-        out[name] = min(longest, int(BUCKET_TOPS_NS[np.searchsorted(so_far, rank)]))
-    return {**out, "max_ns": longest}
 
 
 def _count(row: Records, times: Times) -> None:

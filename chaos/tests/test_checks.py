@@ -176,6 +176,15 @@ def test_recovery_is_from_the_last_answer_before_to_the_first_of_an_order_sent_a
     assert spread([found.gap_ns or 0]) is not None and spread([]) is None
 
 
+def test_of_a_partition_the_longest_silence_while_it_held_is_told() -> None:
+    """Trading goes on at the one or the other: when it stood still lies somewhere within."""
+    e = evidence([Injected("partition", "a", T0 + 5 * MS, T0 + 5 * MS, T0 + 400 * MS)])
+    for orders in e.orders:
+        orders["acknowledged_ns"][10:] += 100 * MS
+    (found,) = recoveries(e)
+    assert found.gap_ns == 101 * MS
+
+
 def test_a_refusal_is_no_recovery() -> None:
     at = T0 + 10 * MS
     e = evidence([Injected("disk", "full", at, at, at)])

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from matchmark.chaos.game_day import Day, play_control
+from matchmark.chaos.live_controls import LIVE
 from matchmark.conformance.cli import main
 from matchmark.conformance.targets.open import PROFILES
+from matchmark.conformance.targets.profile import load
 
 
 def test_a_short_day_ends_clean_with_its_pictures_and_can_be_had_again(
@@ -26,6 +29,16 @@ def test_a_short_day_ends_clean_with_its_pictures_and_can_be_had_again(
     assert [line["role"] for line in lines if line.get("fault") == "kill"] == ["engine", "all"]
     schedule = json.loads((folder / "schedule.json").read_text(encoding="utf-8"))
     assert schedule["seed"] == 5 and len(schedule["episodes"]) == 1
+
+
+@pytest.mark.parametrize("name", ["acknowledged, not logged", pytest.param("two primaries", marks=pytest.mark.soak)])
+def test_a_control_is_caught_under_load(name: str) -> None:
+    control = next(control for control in LIVE if control.name == name)
+    if reason := control.needs():
+        pytest.skip(reason)
+    day = Day({"exchange": load(PROFILES["exchange"])}, ("kill",), seed=1, kills=0, cuts=0, rate=2000, built_in=True)
+    caught = play_control(day, control)
+    assert caught.caught, caught.words
 
 
 def test_a_target_that_is_not_expendable_is_refused_with_what_to_do(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matchmark.conformance.certification import ASSESSABLE, levels_for, results_of
+from matchmark.conformance.certification import ASSESSABLE, BY_NAME, levels_for, results_of
 from matchmark.conformance.clauses import UnknownClause, load
 from matchmark.conformance.clauses.vocabulary import LEVELS
 from matchmark.conformance.plugin import EXAMPLES_DEFAULT
@@ -32,7 +32,7 @@ from matchmark.conformance.runner import (
 )
 from matchmark.conformance.shards import run as run_suites
 from matchmark.conformance.targets.base import TargetError
-from matchmark.conformance.targets.open import UnknownTarget, capabilities_of, in_process, redactor_for
+from matchmark.conformance.targets.open import UnknownTarget, capabilities_of, in_process, no_wire, redactor_for
 from matchmark.conformance.targets.profile import ProfileError
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
@@ -103,11 +103,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         _known_clauses(args.clause)
         waivers = _waivers(args.waivers)
-        levels = _levels(args)
+        levels, left_out = _levels(args)
+        for level, why in left_out.items():
+            print(f"level {level} is left out. {why}", file=sys.stderr)
         request = replace(_request(args), levels=() if args.clause else tuple(levels))
         if args.dry_run:
             return _dry_run(request, levels)
-        return _certify(args, request, levels, waivers, console)
+        return _certify(args, request, levels, left_out, waivers, console)
     except (Refused, UsageError, UnknownClause) as error:
         print(f"matchmark certify: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -116,9 +118,16 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_BLOCKED
 
 
-def _levels(args: argparse.Namespace) -> list[str]:
+def _levels(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
+    """Those to certify; and those of the target's that are left out of a run that names none, each with why, a sentence."""
     if args.level is None:
-        return list(levels_for(_declared(args)))
+        levels = list(levels_for(_declared(args)))
+        left_out = {}
+        if "wire" in levels and (why := no_wire(args.target, args.set)):
+            left_out["wire"] = f"This machine cannot: {why} (matchmark doctor)."
+        for level in set(levels) & set(BY_NAME):
+            left_out.setdefault(level, f"It is assessed only where it is named: --level {level}.")
+        return [level for level in levels if level not in left_out], left_out
     levels = [word.strip() for word in args.level.split(",") if word.strip()]
     for level in levels:
         if level not in LEVELS:
@@ -129,7 +138,7 @@ def _levels(args: argparse.Namespace) -> list[str]:
             )
     if not levels:
         raise Refused(f"--level: name at least one of {', '.join(ASSESSABLE)}")
-    return levels
+    return levels, {}
 
 
 def _declared(args: argparse.Namespace) -> frozenset[str]:
@@ -202,7 +211,12 @@ def _dry_run(request: Request, levels: Sequence[str]) -> int:
 
 
 def _certify(
-    args: argparse.Namespace, request: Request, levels: list[str], waivers: list[Waiver], console: Console
+    args: argparse.Namespace,
+    request: Request,
+    levels: list[str],
+    left_out: dict[str, str],
+    waivers: list[Waiver],
+    console: Console,
 ) -> int:
     assert request.out is not None
     _clear(request.out)
@@ -216,8 +230,9 @@ def _certify(
     with RunProgress(_slug(request.target), args.quiet) as progress:
         outcome = run_suites(request, _shards(args), progress)
     results = results_of(
-        outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory
-    )
+        outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory,
+        left_out=left_out,
+    )  # fmt: skip
     redactor = redactor_for(request.target)
     _take_secrets_out(request.out, redactor)
     write_environment(request.out / "allure-results", results)

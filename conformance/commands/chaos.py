@@ -246,7 +246,11 @@ def _table(result: game_day.Result) -> Table:
     rows = [
         ("kills", f"{result.kills}"),
         ("power cuts", f"{result.count('cut')}"),
-        *((f"{fault}s", f"{n}") for fault in ("failover", "disk", "pause", "zombie") if (n := result.count(fault))),
+        *(
+            (f"{fault}s", f"{n}")
+            for fault in ("failover", "disk", "pause", "zombie", "partition")
+            if (n := result.count(fault))
+        ),
         ("orders", f"{result.orders:,}"),
         ("acknowledged", f"{result.acknowledged:,}"),
         ("lost", f"{result.lost}{excused}"),

@@ -7,6 +7,10 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matchmark.reference.doctor import Finding
 
 NAME = "doctor"
 HELP = "what this machine has and lacks for each part, and how to get it"
@@ -22,6 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="findings as JSON")
 
 
+def _frames() -> Finding:
+    """Whether the kit can make a cable and put frames on it; DPDK, which the reference's port needs, has a finding of its own."""
+    from matchmark.conformance.packets import network, raw_port
+    from matchmark.reference.doctor import Finding
+
+    why = network.impossible() or raw_port.why_not()
+    advice = (
+        "run the kit as root (in a container: --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_ADMIN)" if why else ""
+    )
+    found = why or "network namespaces can be made, and frames sent"
+    return Finding("raw frames", "certify --level wire", "lacks" if why else "ok", found, advice, required=False)
+
+
 def run(args: argparse.Namespace) -> int:
     """3 when something that `serve` or `certify` cannot do without is missing."""
     from matchmark.reference.doctor import examine
@@ -31,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             f"matchmark doctor: {args.data_dir} is no directory; give one on the disk to be measured", file=sys.stderr
         )
         return 2
-    findings = examine(args.data_dir)
+    findings = [*examine(args.data_dir), _frames()]
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -106,6 +106,17 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "receiver": '"my_package.my_module:MyReceiver"',
         "roles": '["market_data", "writer"]',
     },
+    "wire": {
+        "interface": '"eth1"',
+        "address": '"10.0.0.5"',
+        "mac": '"02:00:00:00:00:05"',
+        "addresses": '["10.0.0.200", "10.0.0.201", "10.0.0.202", "10.0.0.203"]',
+        "poll_mode": "true",
+        "port": "9878",
+        "status": '"http://127.0.0.1:9879/status"',
+        "counters": '{ rx_frames = "port.rx_frames", tx_frames = "port.tx_frames" }',
+        "rest_s": "5",
+    },
     "hooks": {
         "start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
@@ -121,6 +132,10 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "token_outage": '["my-engine-ctl", "stop-tokens"]',
         "operator": '["my-engine-ctl", "{command}", "{symbol}", "--token", "{token}", "--reason", "{reason}"]',
         "clock": '["my-engine-ctl", "clock", "--advance", "{advance}", "--jump", "{jump}"]',
+        "wire_start": '["ip", "netns", "exec", "{namespace}", "my-engine", "--listen", "{address}:{port}", "--data", "{folder}"]',
+        "wire_dpdk_start": '["ip", "netns", "exec", "{namespace}", "my-engine", "--port", "{interface}", "--data", "{folder}"]',
+        "wire_other_start": '["ip", "netns", "exec", "{namespace}", "my-engine", "--tap", "{interface}", "--data", "{folder}"]',
+        "wire_check": '["my-engine-ctl", "check-dpdk"]',
         "ready_timeout_s": "60",
         "env": '{ LOG_LEVEL = "warn" }',
     },
@@ -131,7 +146,7 @@ WRITTEN = {
     "so": {"library", "abi"},
     "order_entry": {"host", "port", "target_comp_id", "accounts", "reset_on_logon"},
 }
-OPTIONAL = ("audit_log", "breaker", "market_data", "direct_feed")
+OPTIONAL = ("audit_log", "breaker", "market_data", "direct_feed", "wire")
 TABLES = {
     "subprocess": ("target", "subprocess", "instruments", "timing"),
     "so": ("target", "so", "instruments", "timing"),
@@ -144,6 +159,7 @@ TABLES = {
         "breaker",
         "market_data",
         "direct_feed",
+        "wire",
         "timing",
         "hooks",
     ),

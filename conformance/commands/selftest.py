@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -17,14 +18,15 @@ from matchmark.conformance.clauses import load
 from matchmark.conformance.history import history_of
 from matchmark.conformance.progress import PLAIN_EVERY_S
 from matchmark.conformance.runner import EXIT_FAILED, EXIT_OK, EXIT_USAGE, Request, Run, UsageError, Violation
-from matchmark.conformance.selftest import report
+from matchmark.conformance.selftest import carrier_build, report
 from matchmark.conformance.selftest.broken_process import PROCESSES
-from matchmark.conformance.selftest.campaign import SOUND_ENGINES, Plan, Result, carry_out
+from matchmark.conformance.selftest.campaign import PORT, SOUND_ENGINES, Plan, Result, carry_out
 from matchmark.conformance.selftest.matrix import Matrix, Row, judge_mutant, judge_process
 from matchmark.conformance.selftest.mutant import MUTANTS, mutant_target
 from matchmark.conformance.selftest.shims import compiler
 from matchmark.conformance.selftest.wire_declare import WireMutant
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
+from matchmark.conformance.selftest.wire_port import BrokenPort
 from matchmark.conformance.targets.open import UnknownTarget
 from matchmark.conformance.verdict import transcript
 
@@ -36,7 +38,7 @@ EXAMPLES_DEFAULT = 40
 EXAMPLES_SHOWN = 300
 """With --mutant: more examples and shrinking, for the shortest transcript."""
 WIRE_EXAMPLES_SHOWN = 20
-WIRE_CHOICES = ("all", "clauses", "none")
+WIRE_CHOICES = ("all", "clauses", "ports", "none")
 SEEDS_DEFAULT = 20
 
 
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=WIRE_CHOICES,
         default="all",
         help="wire mutants, each with an exchange of its own: all, and sound ones beside them; one for each clause (which, "
-        "goes by the seed); or none",
+        "goes by the seed); those of the poll-mode port, which are asked for by name; or none",
     )
     parser.add_argument("--no-false-alarms", action="store_true", help="leave the sound engines out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write selftest.json and selftest.html there")
@@ -129,7 +131,7 @@ def _all(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         full=args.full,
         wires=wires,
-        sound_wires=tuple(SOUND_WIRES) if args.wires == "all" and not args.no_false_alarms else (),
+        sound_wires=_sound_wires(args.wires) if not args.no_false_alarms else (),
     )
     for lacking, names in (
         ()
@@ -147,11 +149,17 @@ def _all(args: argparse.Namespace) -> int:
     return _conclude(matrix, args.out)
 
 
+def _sound_wires(choice: str) -> tuple[str, ...]:
+    if choice == "ports":
+        return () if no_port() else (PORT,)
+    return tuple(name for name in SOUND_WIRES if name != PORT) if choice == "all" else ()
+
+
 def chosen_wires(choice: str, seed: int) -> tuple[str, ...]:
     """Those of the wire mutants that can be judged here."""
-    able = [wire for wire in WIRES.values() if not _lacking(wire)]
+    able = [w for w in WIRES.values() if issubclass(w.wire, BrokenPort) is (choice == "ports") and not _lacking(w)]
     if choice != "clauses":
-        return tuple(wire.name for wire in able) if choice == "all" else ()
+        return tuple(wire.name for wire in able) if choice != "none" else ()
     by_clause: dict[str, list[str]] = {}
     for wire in able:
         by_clause.setdefault(wire.breaks[0], []).append(wire.name)
@@ -162,7 +170,14 @@ def _lacking(wire: WireMutant) -> str:
     """Why it cannot be judged here; empty when it can."""
     if load()[wire.breaks[0]].untested:
         return f"{wire.breaks[0]} has no check yet"
+    if issubclass(wire.wire, BrokenPort):
+        return no_port()
     return "there is no C compiler on this machine" if wire.needs_compiler and compiler() is None else ""
+
+
+@cache
+def no_port() -> str:
+    return carrier_build.lacking()
 
 
 def _conclude(matrix: Matrix, out: Path | None) -> int:

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from typing import Protocol
 
 READ_BYTES = 1 << 18
 CONNECT_TIMEOUT_S = 10.0
@@ -24,7 +25,26 @@ class Unread(Exception):
     """The other side does not read."""
 
 
+class Connection(Protocol):
+    """What a FIX client needs of whoever carries its bytes. CutOff and Unread come from `write`."""
+
+    @property
+    def ended(self) -> bool:
+        """The other side closed; what it said before has been read."""
+
+    @property
+    def unread(self) -> bool:
+        """Something has come, and `read` did not give it yet."""
+
+    def fileno(self) -> int: ...
+    def close(self, reset: bool = False) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def read(self, wait_s: float) -> list[Chunk]: ...
+
+
 class Carrier:
+    """Over a socket of the kernel's."""
+
     def __init__(self, host: str, port: int) -> None:
         self._socket = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

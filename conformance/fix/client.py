@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
-from matchmark.conformance.fix.carrier import Carrier, CutOff, Unread
+from matchmark.conformance.fix.carrier import Carrier, Connection, CutOff, Unread
 from matchmark.conformance.fix.message import Field, FixError, FixFault, FixMessage, Line, number
 from matchmark.conformance.fix.numbers import GAP_FILLED, Numbers, Sent
 from matchmark.conformance.fix.sequence import Incoming
@@ -79,7 +79,8 @@ class FixClient:
     """`poll` and `expect` give what arrived in sequence, each number once; `stream` has everything, both ways.
 
     With auto=False nothing is sent that was not asked for, and everything that arrives is given as it comes. `persisted`
-    are the numbers of an earlier client of the session, to go on with after a reconnect.
+    are the numbers of an earlier client of the session, to go on with after a reconnect. `dial` connects to a host and port: over
+    the kernel's TCP unless told otherwise.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class FixClient:
         *,
         persisted: Numbers | None = None,
         auto: bool = True,
+        dial: Callable[[str, int], Connection] = Carrier,
     ) -> None:
         self.endpoint = endpoint
         self.sender_comp_id = sender_comp_id
@@ -103,7 +105,8 @@ class FixClient:
         self.heartbeat_s = endpoint.heartbeat_s
         """Of this connection, as its Logon asked."""
         self._inbox: deque[FixMessage] = deque()
-        self._carrier: Carrier | None = None
+        self._dial = dial
+        self._carrier: Connection | None = None
         self._corked: list[bytes] | None = None
         self._fresh()
 
@@ -144,7 +147,7 @@ class FixClient:
     def connect(self) -> FixClient:
         self.close()
         self._fresh()
-        self._carrier = Carrier(self.endpoint.host, self.endpoint.port)
+        self._carrier = self._dial(self.endpoint.host, self.endpoint.port)
         return self
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from matchmark.reference import gateway
 from matchmark.reference.alerts import Alerts
 from matchmark.reference.board import Board
 from matchmark.reference.cluster import link, member, standby, switch, takeover
-from matchmark.reference.control import monitor, promotion
+from matchmark.reference.control import lease, monitor, promotion
 from matchmark.reference.control.epoch import EpochError
 from matchmark.reference.control.storage import EpochStore
 from matchmark.reference.operators import OK
@@ -67,6 +67,10 @@ def _not_told_in_memory() -> None:
     story="A primary that came to itself renewed its lease and went on: it never looked who was primary meanwhile.",
 )
 def _goes_on(start: Start) -> None:
+    _not_told_of_others()
+
+
+def _not_told_of_others() -> None:
     _not_told_in_memory()
     around(member.Keeper, "_notice", lambda sound, self, epoch: None)
 
@@ -78,6 +82,16 @@ def _goes_on(start: Start) -> None:
         return True
 
     around(member.Keeper, "renew", renew)
+
+
+@broken_pair(
+    "nobody-is-fenced",
+    breaks=("D06.X1", "D06.X7"),
+    story="Leases were written by everybody and read by nobody: the old primary went on, and the new one did not wait for it.",
+)
+def _nobody_is_fenced(start: Start) -> None:
+    _not_told_of_others()
+    around(lease.LeaseWatch, "expired", lambda sound, self, now: True)
 
 
 @broken_pair(

@@ -13,6 +13,7 @@ from matchmark.conformance.selftest import (  # noqa: F401 (read for what they d
     wire_limits,
     wire_logon,
     wire_outage,
+    wire_port,
     wire_reports,
     wire_resend,
     wire_self_match,
@@ -26,8 +27,10 @@ WIRES: dict[str, WireMutant] = dict(sorted(DECLARED_WIRES.items()))
 SOUND_WIRES: dict[str, type[BrokenWire]] = {
     "wire-sound": wire_feed.Sound,
     "wire-sound-balances": Balances,
+    "wire-sound-port": wire_port.SoundPort,
 }
-"""Proxies that alter nothing, and one that keeps the balances in place of the exchange, and rightly."""
+"""A proxy that alters nothing, one that keeps the balances in place of the exchange, and rightly, and a carrier built as its
+mutants are."""
 
 BALANCE_CLAUSES = frozenset({"D01.3", "D01.X39", "D02.2", "D04.N1"})
 """What the second is asked."""

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from matchmark.conformance.selftest.wire_declare import BrokenWire
 from matchmark.conformance.selftest.wire_mutants import SOUND_WIRES, WIRES
+from matchmark.conformance.selftest.wire_port import BrokenPort
 from matchmark.conformance.targets.base import Target
 from matchmark.conformance.targets.open import PROFILES, UnknownTarget, from_profile
 from matchmark.conformance.targets.profile import Profile, load
@@ -48,6 +50,10 @@ def wire_profile(name: str, profile: str = "") -> Profile:
     )
     config = Path(str(files("matchmark.conformance.selftest"))) / "wire-serve.toml"
     hooks = dict(base.tables["hooks"])
+    for hook in {"wire_start", "wire_dpdk_start", "wire_other_start"} & hooks.keys():
+        hooks[hook] = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
+    if issubclass(wire_class(name), BrokenPort):
+        return _with_port(name, base, hooks, config)
     # The lab's instances too: what they are started with in place of `start` is as broken.
     for hook in {"start", "lab_start", "ledger_start"} & hooks.keys():
         words = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
@@ -65,5 +71,18 @@ def wire_profile(name: str, profile: str = "") -> Profile:
         "{ttl}",
         "{role}",
     ]
+    return _named(name, base, hooks)
+
+
+def _with_port(name: str, base: Profile, hooks: dict[str, Any], config: Path) -> Profile:
+    """Only what is started on a poll-mode port is broken."""
+    for hook in {"start", "lab_start", "ledger_start"} & hooks.keys():
+        hooks[hook] = [str(config) if word.endswith("exchange-serve.toml") else word for word in hooks[hook]]
+    for hook in {"wire_dpdk_start", "wire_other_start"} & hooks.keys():
+        hooks[hook] = ["{python}", "-m", "matchmark.conformance.selftest.frame_serve", name, "--", *hooks[hook]]
+    return _named(name, base, hooks)
+
+
+def _named(name: str, base: Profile, hooks: dict[str, Any]) -> Profile:
     info = replace(base.info, name=f"mutant:{name}")
     return replace(base, info=info, tables={**base.tables, "hooks": hooks}, answer_timeout_s=ANSWER_TIMEOUT_S)

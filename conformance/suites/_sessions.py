@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Protocol, TypedDict, Unpack
+from typing import NoReturn, Protocol, Self, TypedDict, Unpack
 
 from matchmark.conformance.checks.fix_faults import judge_faults
 from matchmark.conformance.fix.business import Instrument, cancel, new_order
@@ -42,8 +42,10 @@ class SessionVenue(Protocol):
     order_fields: dict[int, str]
     cancel_on_disconnect: dict[int, str]
     """Fields of a Logon that ask for it."""
-    engine: Engine | None
-    """The engine, if it was started here."""
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, if it was started here."""
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -82,7 +84,7 @@ class Stage:
         self._clients: list[FixClient] = []
         self._marks = itertools.count(1)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -28,6 +28,8 @@ EXAMPLES_PER_FAILOVER = 100
 """Of the run's examples, beyond the first three."""
 BETWEEN = 60
 """Orders of the load."""
+LATE = 0.75
+"""Of a heartbeat: so late it may be without being missed."""
 S = 1_000_000_000
 
 
@@ -109,15 +111,15 @@ def test_death_is_noticed_after_the_timeout_and_told(pair: PairLab, request: pyt
         for _ in range(3):
             began = time.monotonic()
             with pair.paused(pair.primary):
-                time.sleep(pair.heartbeat_s / 2)
+                time.sleep(LATE * pair.heartbeat_s)
             took_s = time.monotonic() - began
             time.sleep(pair.heartbeat_s)
             if pair.role("b") == "primary":
-                if took_s > 0.8 * pair.heartbeat_s:
-                    reason = f"a pause of half a heartbeat took {took_s:.2f} s here: this machine has too much to do"
+                if took_s > 0.95 * pair.heartbeat_s:
+                    reason = f"a pause of {LATE:g} heartbeats took {took_s:.2f} s here: this machine has too much to do"
                     request.config.stash[CERTIFICATION].note(request.node, Verdict.INCONCLUSIVE, reason)
                     pytest.skip(reason)
-                text = "the primary stood still for half a heartbeat, and the standby took over"
+                text = f"the primary stood still for {took_s:.2f} s, and the standby took over"
                 violate(pair, Breach("D11.6", text))
         load.stop()
         load.settle()

@@ -51,6 +51,14 @@ def capabilities_of(spec: str, overrides: Sequence[str] = ()) -> frozenset[str]:
     return open_target(spec, overrides).info.capabilities
 
 
+def no_wire(spec: str, overrides: Sequence[str] = ()) -> str | None:
+    """Why this machine cannot put frames on the target's port, for the level `wire`; None: it can. Errors as of `open_target`."""
+    from matchmark.conformance.wire_cable import unable
+
+    path = PROFILES.get(spec) or Path(spec)
+    return unable(load(path, overrides)) if path.suffix == ".toml" else None
+
+
 def in_process(spec: str) -> bool:
     """Whether each process that opens the target has one of its own that shares nothing with another's."""
     return spec in BUILT_IN and spec != "exchange-full"  # one set of brokers, which a test may kill

@@ -62,7 +62,7 @@ def _environment(requires: list[str]) -> Path:
             place,
         )
 
-    _once(folder, make)
+    once(folder, make)
     return folder / "bin" / "python"
 
 
@@ -77,11 +77,11 @@ def _build(profile: Profile, commands: list[list[str]], places: dict[str, str]) 
         for command in commands:
             _run([_fill(str(word), {**places, "BUILD": str(place)}) for word in command], profile.folder)
 
-    _once(folder, make)
+    once(folder, make)
     return folder
 
 
-def _once(folder: Path, make: Callable[[Path], None]) -> None:
+def once(folder: Path, make: Callable[[Path], None]) -> None:
     """Make the folder under its final name (venvs cannot be moved) and mark it whole; an unfinished one is made anew."""
     done = folder / ".complete"
     if done.exists():

@@ -30,6 +30,7 @@ from matchmark.conformance.targets.profile_fix import AUDIT_LOG, CLUSTER, HOOKS,
 from matchmark.conformance.targets.profile_key import Key
 from matchmark.conformance.targets.profile_ledger import LEDGER, check_ledger
 from matchmark.conformance.targets.profile_market_data import MARKET_DATA, check_market_data
+from matchmark.conformance.targets.profile_wire import WIRE, check_wire
 
 SPEC_VERSION = "1.0"
 ADAPTERS = ("fix", "subprocess", "so")
@@ -79,6 +80,7 @@ KEYS: dict[str, dict[str, Key]] = {
     "market_data": MARKET_DATA,
     "services": SERVICES,
     "direct_feed": DIRECT_FEED,
+    "wire": WIRE,
     "instruments": {
         "symbols": Key(list, "the symbols that it trades"),
         "pattern": Key(str, 'or their pattern, such as "S{n}" with `count` of them'),
@@ -165,6 +167,7 @@ class _Reader:
         check_market_data(self.tables, info.capabilities, self.fail)
         check_services(self.tables, self.fail)
         check_direct_feed(self.tables, info.capabilities, self.fail)
+        check_wire(self.tables, info.capabilities, self.fail)
         timing = self.tables.get("timing", {})
         if timing.get("grade", "none") not in GRADES:
             self.fail("timing", "grade", f"must be one of {', '.join(GRADES)}, not {timing['grade']!r}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from matchmark.conformance.targets import profile_breaker
+from matchmark.conformance.targets import profile_breaker, profile_wire
 from matchmark.conformance.targets.profile_key import Fail, Key, Tables
 
 ACCOUNTS_MIN = 5
@@ -86,6 +86,7 @@ HOOKS: dict[str, Key] = {
     "token": Key(list, "prints a token of {account} that lives for {ttl} s, for role {role}"),
     "token_outage": Key(list, "takes whatever issues or verifies tokens out of reach of the engine on {folder}"),
     **profile_breaker.HOOKS,
+    **profile_wire.HOOKS,
     "ready_timeout_s": Key((int, float), "seconds until `start` must be ready (default 60)"),
     "env": Key(dict, "environment variables for the hooks"),
 }
@@ -103,6 +104,7 @@ COMMANDS = (
     "token_outage",
     "operator",
     "clock",
+    *profile_wire.HOOKS,
 )
 STARTING = {"folder", "port", "disk", "memory", "kafka", "instance"}
 PLACES = {
@@ -118,6 +120,10 @@ PLACES = {
     "token": {"folder", "account", "ttl", "role"},
     "token_outage": {"folder", "pid"},
     **profile_breaker.PLACES,
+    "wire_start": STARTING | profile_wire.CABLE,
+    "wire_dpdk_start": STARTING | profile_wire.CABLE,
+    "wire_other_start": STARTING | profile_wire.CABLE,
+    "wire_check": set(),
 }
 ANYWHERE = {"python", "profile"}
 """Placeholders of every hook: the interpreter that runs the kit, and the folder of the profile."""

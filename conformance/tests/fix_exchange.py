@@ -14,8 +14,8 @@ from matchmark.conformance.fix import Endpoint, utc
 class Exchange:
     """Accepts one connection and answers each message as `answers` says; its bytes are made by simplefix."""
 
-    def __init__(self, answers: Callable[[Exchange, dict[int, str]], None]) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, answers: Callable[[Exchange, dict[int, str]], None], host: str = "127.0.0.1") -> None:
+        self.listener = socket.create_server((host, 0))
         self.got: list[dict[int, str]] = []
         self.seq = 1
         self._answers = answers
@@ -24,8 +24,8 @@ class Exchange:
 
     @property
     def endpoint(self) -> Endpoint:
-        port = self.listener.getsockname()[1]
-        return Endpoint("127.0.0.1", port, target_comp_id="EX", logon_fields={554: "${TOKEN}"}, order_fields={1: "A"})
+        host, port = self.listener.getsockname()
+        return Endpoint(host, port, target_comp_id="EX", logon_fields={554: "${TOKEN}"}, order_fields={1: "A"})
 
     def say(self, kind: str, *fields: tuple[int, object], seq: int | None = None) -> None:
         number = self.seq if seq is None else seq

@@ -96,7 +96,6 @@ def test_a_dead_target_is_blocked_with_its_last_words(tmp_path, capsys):
         ),
         (["--target", "none.toml"], "no such file"),
         (["--target", "native", "--level", "matchin"], "unknown; the levels are"),
-        (["--target", "native", "--level", "wire"], "no suites for it yet"),
         (["--target", "native", "--level", ","], "name at least one"),
         (["--target", "native", "--clause", "D4.7x"], "no clause 'D4.7x'"),
         (["--target", "native", "--examples", "10"], "--exploratory"),

@@ -92,13 +92,13 @@ def test_a_run_that_is_stopped_takes_the_exchange_with_it(tmp_path, own, how):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-ALL_SO_FAR = ("matching", "order-entry", "market-data", "durability", "safety", "availability")
+ALL_SO_FAR = ("matching", "order-entry", "market-data", "durability", "safety", "availability", "wire")
 
 
 def test_the_levels_are_those_that_the_target_declares_enough_for():
     assert levels_for(capabilities_of("native")) == ("matching",)
     assert levels_for(capabilities_of("exchange")) == ALL_SO_FAR
-    without = tuple(level for level in ALL_SO_FAR if level != "market-data")
+    without = tuple(level for level in ALL_SO_FAR if level not in ("market-data", "wire"))
     assert levels_for(capabilities_of("exchange-fsync")) == without
     assert "market-data" in levels_for(capabilities_of("exchange-full")) and "kafka" in capabilities_of("exchange-full")
     assert levels_for({"limit", "market", "ioc", "cancel", "fix"}) == ("matching", "order-entry")
@@ -142,7 +142,16 @@ def test_levels_that_were_not_asked_for_say_so():
     results = judged(run_of(*CORE, "fix", "audit_log", level="order-entry"), "order-entry")
     assert results.level_reasons["matching"] == "Not asked for."
     assert results.level_reasons["durability"] == "Not asked for."
-    assert results.level_reasons["wire"] == "This version has no suites for it."
+    assert results.level_reasons["wire"] == "The target does not declare raw_frames."
+
+
+def test_a_level_that_this_machine_cannot_certify_says_why():
+    run = run_of(*CORE, "fix", "audit_log", "raw_frames", level="order-entry")
+    request = Request("x", 1, 1000, levels=("order-entry",))
+    left_out = {"wire": "This machine cannot: network namespaces need root."}
+    results = results_of(run, request, ("order-entry",), datetime.now(UTC), invocation="", left_out=left_out)
+    assert results.levels["wire"] == "NOT_ASSESSED"
+    assert results.level_reasons["wire"] == "This machine cannot: network namespaces need root."
 
 
 @pytest.mark.parametrize(("grade", "p99_ns", "verdict"), [

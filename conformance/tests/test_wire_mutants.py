@@ -18,7 +18,8 @@ from matchmark.conformance.selftest.wire_audit import Shimmed, end_of
 from matchmark.conformance.selftest.wire_balance import Balances
 from matchmark.conformance.selftest.wire_declare import PREFIX, BrokenWire, Start, wire_mutant
 from matchmark.conformance.selftest.wire_mutants import BALANCE_CLAUSES, SOUND_WIRES, WIRES
-from matchmark.conformance.selftest.wire_target import SYMBOLS, wire_profile
+from matchmark.conformance.selftest.wire_port import BrokenPort
+from matchmark.conformance.selftest.wire_target import SYMBOLS, wire_class, wire_profile
 from matchmark.conformance.targets.open import UnknownTarget, open_target, redactor_for
 from matchmark.reference.tokens import Keys
 
@@ -38,7 +39,7 @@ def test_each_breaks_clauses_that_are_judged_over_the_wire() -> None:
     for wire in WIRES.values():
         assert wire.breaks and len(set(wire.breaks)) == len(wire.breaks)
         for clause in wire.breaks:
-            assert {"order-entry", "market-data", "durability", "safety", "availability"} & set(
+            assert {"order-entry", "market-data", "durability", "safety", "availability", "wire"} & set(
                 register[clause].levels
             ), f"{wire.name}: {clause}"
 
@@ -59,7 +60,8 @@ def test_a_wire_is_the_built_in_profile_started_otherwise(name: str) -> None:
     profile = wire_profile(name)
     assert profile.info.name == f"mutant:{name}"
     hooks = profile.tables["hooks"]
-    assert name in hooks["start"] and name in hooks["lab_start"] and len(profile.symbols) == SYMBOLS
+    broken = ("wire_dpdk_start",) if issubclass(wire_class(name), BrokenPort) else ("start", "lab_start")
+    assert all(name in hooks[hook] for hook in broken) and len(profile.symbols) == SYMBOLS
     mode = WIRES[name].profile if name in WIRES else "exchange"
     assert profile.tables["audit_log"]["durability"] == ("fsync" if mode.endswith("fsync") else "async")
     assert redactor_for(f"mutant:{name}").text("35=D") == "35=D"

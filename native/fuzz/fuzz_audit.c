@@ -96,8 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     close(fd);
     mm_audit_extent first, again;
     mm_fault fault;
-    if (mm_audit_recover(directory, 1, &first, &fault) == 0) {
-        if (mm_audit_recover(directory, 0, &again, &fault) || again.bytes_cut || again.sequence != first.sequence ||
+    if (mm_audit_recover(directory, -1, 1, &first, &fault) == 0) {
+        if (mm_audit_recover(directory, -1, 0, &again, &fault) || again.bytes_cut || again.sequence != first.sequence ||
             again.running_hash != first.running_hash)
             abort(); /* what was cut must be clean */
     } else if (!fault.text[0]) {

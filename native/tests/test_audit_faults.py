@@ -197,6 +197,8 @@ def test_the_first_disk_error_stops_the_exchange_and_is_never_tried_again(
     with pytest.raises(PipelineError, match="repair the cause"):
         AuditWriter(p, log, CONFIG)
     engine.close()
+    # A write that was done in part has left nothing that would look like damage to who has the log alone.
+    assert recover(log, cut=False).sequence >= status.durable_sequence
 
     p.clear_failure()  # the operator has repaired the disk
     again = AuditWriter(p, log, CONFIG, file_records=1000, linger_ns=0)
@@ -378,3 +380,31 @@ def test_a_gateway_that_never_reads_holds_nobody_up_and_can_come_back(shared: Pa
         assert later["key"][0] >= resumed
         engine.close()
         writer.close()
+
+
+def test_a_part_of_a_record_behind_the_durable_mark_is_the_writers_affair(shared: Path, tmp_path: Path) -> None:
+    """Memory says how far the log was committed: what lies behind is written again, whatever it is."""
+    log = tmp_path / "log"
+    create(shared)
+    with Pipeline(shared) as p:
+        writer = AuditWriter(p, log, CONFIG, file_records=1 << 17, linger_ns=0)
+        engine, gateway = EngineLoop(p, log, CONFIG), Gateway(p, 0)
+        p.state = ExchangeState.RUNNING
+        assert gateway.put_all(buy(101, 1)) == 101
+        while p.status().orders_waiting or p.durable_sequence < p.status().sequence:
+            engine.poll()
+            writer.poll()
+        committed = p.durable_sequence
+        engine.close()
+        writer.close()
+    with max(log.glob("audit-*.log")).open("r+b") as out:
+        out.seek(AUDIT_HEADER_BYTES + committed * 272)
+        out.write(b"\x01" * 100)
+    for last, said in ((-1, "damage"), (committed + 1, "damage")):
+        with pytest.raises(PipelineError, match=said):
+            recover(log, cut=False, last=last)
+    assert recover(log, cut=False, last=committed).sequence == committed
+    assert recover(log, cut=False, last=committed - 1).sequence == committed - 1
+    assert recover(log, cut=False, last=0).config is not None
+    with pytest.raises(PipelineError, match="shared memory says that"):
+        recover(tmp_path / "none", cut=False, last=5)

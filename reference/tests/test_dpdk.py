@@ -22,6 +22,7 @@ from matchmark.reference.config_text import ConfigError
 
 from .dpdk_network import CLIENTS, EXCHANGES, Network, impossible, inside
 from .serving import SMALL, Serve, Trader
+from .test_stages import demand_way
 
 PORT = 9878
 WORDS = "--no-pci --no-huge --no-shconf -m 128"
@@ -127,6 +128,18 @@ def test_two_clients_trade_over_the_port_and_nothing_is_copied_before_it_is_pars
     seller.close()
     exchange.wait_for(lambda s: s["port"]["connections"] == before["connections"])
     exchange.rests()
+
+
+@needs_a_port
+def test_the_way_from_the_frame_to_the_queue_is_measured(porting: Make) -> None:
+    x = porting()
+    x.start()
+    trader = x.client("ACC3")
+    for n in range(20):
+        trader.new(f"w{n}", 1, 1, "90.00")
+        trader.next()
+    demand_way(x.status(), "port", 20)
+    trader.close()
 
 
 @needs_a_port
@@ -323,7 +336,7 @@ def test_lost_doubled_and_swapped_frames_cost_time_and_nothing_else(tmp_path: Pa
             trader.new(f"o{n}", 1, 1, "99.00")
         assert trader.read_until(lambda: len(trader.reports) == 150, 30), len(trader.reports)
         assert [report[11] for report in trader.reports] == [f"o{n}" for n in range(150)]
-        assert lossy._relay and lossy._relay.lost and lossy._relay.swapped and lossy._relay.doubled
+        assert lossy.relay and lossy.relay.lost and lossy.relay.swapped and lossy.relay.doubled
         trader.close()
         x.rests()
     finally:

@@ -50,7 +50,7 @@ def test_what_is_longer_than_the_last_bucket_is_counted_in_it() -> None:
 
 def test_quantiles_are_those_of_the_times_within_a_bucket() -> None:
     times = np.random.default_rng(2).lognormal(10, 1, 50_000).astype(np.uint64)
-    got = stages._quantiles(counted(times))
+    got = stage_counts.quantiles(counted(times))
     for name, share in (("p50_ns", 0.5), ("p99_ns", 0.99), ("p999_ns", 0.999)):
         exact = int(np.quantile(times, share, method="inverted_cdf"))
         assert exact <= got[name] <= exact * 65 / 64 + 1
@@ -125,6 +125,43 @@ def test_each_kind_of_order_is_in_its_diagram_s_rows_and_a_restart_adds_to_them(
     assert client.read_until(lambda: len(client.reports) == 2)
     assert x.stop() == 0
     assert by_step(log)["D01.8"]["count"] == COUNTS["D01.8"] + 1
+
+
+WAY = ("ready", "read", "parsed", "checked", "enqueued")
+
+
+def demand_way(status: dict[str, Any], carrier: str, orders: int) -> None:
+    """All five stages of that many orders, each later than the one before, and none of the other carrier's."""
+    rows = [status["stages"][f"{carrier}_{name}"] for name in WAY]
+    assert [row["count"] for row in rows] == [orders] * 5
+    assert [row["p50_ns"] for row in rows] == sorted(row["p50_ns"] for row in rows) and rows[0]["p50_ns"] > 0
+    other = "kernel" if carrier == "port" else "port"
+    assert not any(name.startswith(f"{other}_") for name in status["stages"])
+
+
+def test_the_way_from_the_segment_to_the_queue_is_measured_once_a_read(serving: Make) -> None:
+    x = serving()
+    x.start()
+    client = x.client()
+    for n in range(20):
+        client.new(f"w{n}", 1, 1, "90.00")
+        client.next()
+    demand_way(x.status(), "kernel", 20)
+    assert client.socket
+    both = b"".join(client._message("D", client_order(n), client.next_out + n) for n in range(2))
+    client.next_out += 2
+    client.socket.sendall(both)
+    assert client.read_until(lambda: len(client.reports) == 22)
+    demand_way(x.status(), "kernel", 21)  # the second order of a segment waits for the first
+    assert x.stop() == 0
+    steps = [row["stage"].split()[0] for row in stages.way_rows(x.data / "log")]
+    assert steps == ["D12.A3", "D12.A4", "D12.A5", "D12.A6"]
+
+
+def client_order(n: int) -> tuple[tuple[int, object], ...]:
+    return (
+        (11, f"both{n}"), (55, "SYM2"), (54, 1), (60, "20260101-00:00:00.000"), (38, 1), (40, 2), (44, "90.00"), (59, 0),
+    )  # fmt: skip
 
 
 def test_counts_are_there_while_it_runs_and_a_killed_role_loses_none(serving: Make) -> None:

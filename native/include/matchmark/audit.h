@@ -119,8 +119,11 @@ typedef struct mm_audit_extent {
 
 /* Reads the log in `directory`, checking every record. With `cut` a torn tail is zeroed on disk, else only counted. Damage to
  * records that were committed is refused and never cut: -1 and `fault`. No log at all is an extent of zeros. Before a pipeline is
- * made anew (cold start). Nobody may be writing. */
-int mm_audit_recover(const char *directory, int cut, mm_audit_extent *extent, mm_fault *fault);
+ * made anew (cold start). Nobody may be writing.
+ *
+ * `last` -1: how far the log was committed is not known but by itself. Else it is (shared memory is there): every record up to `last`
+ * must be good, and what lies behind it is not looked at, for the writer will write that again. */
+int mm_audit_recover(const char *directory, int64_t last, int cut, mm_audit_extent *extent, mm_fault *fault);
 
 /* CRC32C (Castagnoli, as in RFC 3720) of `n` bytes, going on from `crc` (0 at first). */
 uint32_t mm_crc32c(uint32_t crc, const void *data, size_t n);

@@ -40,7 +40,7 @@ void mm_snapshot_close(mm_snapshot *s);
 /* The log in `directory` has the snapshot's last record, by its running hash, and what follows it may follow it. 0, or -1 and `fault`. */
 int mm_snapshot_fits(const mm_snapshot *s, const char *directory, mm_fault *fault);
 /* Like mm_audit_recover, of the records behind the snapshot; those in front are not looked at. */
-int mm_audit_recover_from(const char *directory, const mm_snapshot *s, int cut, mm_audit_extent *extent,
+int mm_audit_recover_from(const char *directory, const mm_snapshot *s, int64_t last, int cut, mm_audit_extent *extent,
                           mm_fault *fault);
 /* Like mm_engine_loop_open (which is this without a snapshot); one that says more than the durable mark is passed over. */
 mm_engine_loop *mm_engine_loop_open_from(mm_pipeline *p, const char *log_directory, const mm_config *config,

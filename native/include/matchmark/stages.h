@@ -33,7 +33,19 @@ enum mm_stage {
     MM_STAGE_ON_DISK = 13, /* of a new order's command, from its receipt to the end of the fdatasync */
     MM_STAGE_REPLICATED =
         14, /* of a record, from its batch being matched to the standby's word that it has executed it */
-    MM_STAGES = 15
+    /* From the frame being in memory, of a new order that is the first to be complete in its bytes (those behind it wait for it), to: the
+     * carrier has it ready, the gateway reads it, parsed, checked, in the order ring. By carrier. */
+    MM_STAGE_PORT_READY = 15,
+    MM_STAGE_PORT_READ = 16,
+    MM_STAGE_PORT_PARSED = 17,
+    MM_STAGE_PORT_CHECKED = 18,
+    MM_STAGE_PORT_ENQUEUED = 19,
+    MM_STAGE_KERNEL_READY = 20,
+    MM_STAGE_KERNEL_READ = 21,
+    MM_STAGE_KERNEL_PARSED = 22,
+    MM_STAGE_KERNEL_CHECKED = 23,
+    MM_STAGE_KERNEL_ENQUEUED = 24,
+    MM_STAGES = 25
 };
 
 typedef struct mm_stage_row {
@@ -42,7 +54,7 @@ typedef struct mm_stage_row {
 } mm_stage_row;
 
 typedef struct mm_stages {
-    mm_stage_row rows[15];
+    mm_stage_row rows[25];
 } mm_stages;
 
 /* The longest time that the bucket holds. */
