@@ -76,7 +76,8 @@ class Latencies:
             self.histogram.record_value(min(value, HIGHEST_NS), count)
 
     def merge(self, other: Latencies) -> None:
-        self.histogram.add(other.histogram)
+        if other.count:  # an empty one would bring 0 as its least value
+            self.histogram.add(other.histogram)
         self.negative += other.negative
 
     @property

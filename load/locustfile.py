@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import LoadTestShape, events
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -22,10 +23,17 @@ from matchmark.load.swarm_stats import KEY, Union
 
 FORKED = "MATCHMARK_SWARM_FORKED"
 """Environment variable: workers are processes of this machine (--processes), and the file is the master's alone."""
+LAST_CALL, LAST = "matchmark_last_call", "matchmark_last"
+LAST_S = 30.0
+"""The master waits so long for the last reports."""
 union = Union()
 _own: list[dict[str, Any]] = []
 """What this worker has sent to its master, kept where its own latencies are asked for too."""
 _began = time.time()
+_last: set[str] = set()
+"""Workers whose last report has come."""
+if swarm.here():
+    swarm.pieces()  # before the clock of --run-time goes, and before --processes forks: it takes a second
 
 
 class ClosedFixUser(fix_user.ClosedFixUser):
@@ -71,6 +79,11 @@ def _take_options(environment: Any) -> None:
 @events.init.add_listener
 def _init(environment: Any, **_: Any) -> None:
     _take_options(environment)
+    runner = environment.runner
+    if isinstance(runner, MasterRunner):
+        runner.register_message(LAST, lambda environment, msg: _last.add(msg.node_id))
+    elif isinstance(runner, WorkerRunner):
+        runner.register_message(LAST_CALL, _say_last)
 
     @events.quit.add_listener
     def _quit(exit_code: int, **_: Any) -> None:
@@ -97,6 +110,39 @@ def _start(environment: Any, **_: Any) -> None:
     if not isinstance(environment.runner, MasterRunner):
         swarm.pieces()  # drawn before anybody fires
         gc.freeze()  # the collector would look through them again and again, for milliseconds
+
+
+def _say_last(environment: Any, msg: Any) -> None:
+    """In a worker: stops its users, and reports what they measured to their end."""
+    runner = environment.runner
+    runner.stop()
+    data: dict[str, Any] = {}
+    environment.events.report_to_master.fire(client_id=runner.client_id, data=data)
+    runner.send_message("stats", data)
+    runner.send_message(LAST)
+
+
+@events.test_stop.add_listener
+def _stop(environment: Any, **_: Any) -> None:
+    """In the master: locust's own waits half a second for last reports, and a user may drain its answers for two."""
+    runner = environment.runner
+    if not isinstance(runner, MasterRunner):
+        return
+    _last.clear()
+    runner.send_message(LAST_CALL)
+    until = time.monotonic() + LAST_S
+    while (left := {client.id for client in runner.clients.all} - _last) and time.monotonic() < until:
+        gevent.sleep(0.02)
+    if left:
+        print(f"warning: {len(left)} workers sent no last report: what they measured last is missing", file=sys.stderr)
+
+
+@events.quitting.add_listener
+def _quitting(environment: Any, **_: Any) -> None:
+    runner = environment.runner
+    if not isinstance(runner, WorkerRunner) and environment.process_exit_code is None and not runner.stats.num_requests:
+        print("nothing was sent: that is no success", file=sys.stderr)
+        environment.process_exit_code = 1
 
 
 @events.report_to_master.add_listener

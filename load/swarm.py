@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,11 @@ def _said() -> dict[str, Any]:
     return said
 
 
+def here() -> bool:
+    """Whether this is a process of `matchmark load locust`."""
+    return FOLDER in os.environ
+
+
 def seed() -> int:
     return int(_said()["seed"])
 
@@ -107,6 +113,7 @@ def run_locust(words: Sequence[str]) -> int:
     """Locust's exit code: 0 no failures, 1 some; 2 usage, 3 where the target would not start (TargetUnavailable, raised)."""
     parser = argparse.ArgumentParser(
         prog="matchmark load locust",
+        allow_abbrev=False,
         description="Locust with this kit's users: ClosedFixUser, OpenFixUser, MarketDataUser.",
         epilog="Everything else is locust's: --headless -u 4 -r 4 -t 10s, --processes 2, --html, --csv, --tags open, --shape ...",
     )
@@ -116,9 +123,8 @@ def run_locust(words: Sequence[str]) -> int:
     add(
         "--sessions",
         type=int,
-        default=SESSIONS,
         metavar="N",
-        help="as many users over FIX as there may be (default %(default)s)",
+        help=f"as many users over FIX as there may be (default {SESSIONS}, or as many as the profile has symbols and accounts for)",
     )
     add("--seed", type=int, default=1)
     add("--first-seat", type=int, default=0, metavar="N", help="of this machine, where several share a target")
@@ -138,14 +144,18 @@ def run_locust(words: Sequence[str]) -> int:
             env["MATCHMARK_SWARM_FORKED"] = "1"
         locustfile = Path(__file__).with_name("locustfile.py")
         process = subprocess.Popen([sys.executable, "-m", "locust", "-f", str(locustfile), *more], env=env)
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            return process.wait()  # the terminal has told locust too
+            while True:
+                with suppress(KeyboardInterrupt):  # the terminal has told locust too
+                    return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _document(venue: Any, args: argparse.Namespace) -> dict[str, Any]:
-    entry = venue.entry(args.sessions, args.sessions, 1, True)
+    sessions = args.sessions or min(SESSIONS, venue.sessions_max)
+    entry = venue.entry(sessions, sessions, 1, True)
     seats = [
         Seat(
             n, entry.host, entry.port, one.begin_string, one.sender, one.target, entry.settings.symbols[n],

@@ -24,6 +24,8 @@ from matchmark.load.cannon import CannonSettings
 from matchmark.load.fix_load import LoadSession
 
 HOOK = "load_start"
+SESSIONS_MAX = 256
+"""The cannon has no more."""
 
 
 class Remote(LabClients):
@@ -101,16 +103,29 @@ class Venue:
     def info(self) -> TargetInfo:
         return self.profile.info
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.profile.symbols or self.profile.info.instruments.symbols)
+
+    @property
+    def _logons_max(self) -> int:
+        numbered = "{n}" in str(self._clients.entry.get("sender_comp_id", "{account}-{n}"))
+        return SESSIONS_MAX if numbered else len(self._clients.accounts)
+
+    @property
+    def sessions_max(self) -> int:
+        """With a symbol of its own each."""
+        return min(len(self._names), self._logons_max)
+
     def entry(self, sessions: int, symbols: int, run: int, own: bool) -> Entry:
         """For the next run: symbols that no run here has traded, as long as there are some."""
-        names = self.profile.symbols or self.profile.info.instruments.symbols
+        names = self._names
         if symbols > len(names):
             raise ProfileError(
                 f"{self.profile.path}: {symbols} symbols are needed{' (one a session)' if own else ''} and [instruments] has "
                 f"{len(names)}: fewer sessions, or --symbols shared"
             )
-        accounts, pattern = self._clients.accounts, str(self._clients.entry.get("sender_comp_id", "{account}-{n}"))
-        if sessions > len(accounts) and "{n}" not in pattern:
+        if sessions > self._logons_max:
             raise ProfileError(
                 f"{self.profile.path}: {sessions} sessions need as many accounts, or a sender_comp_id with {{n}}"
             )

@@ -73,8 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     shown.add_argument("--open", action="store_true", help="open the report in a browser")
     actions.add_parser("mixes", help="the order mixes of the kit")
+    # No character begins an option: argparse would take the first flag for one of its own, in spite of REMAINDER.
     swarm = actions.add_parser(
-        "locust", add_help=False, help="locust with this kit's users: further words are locust's"
+        "locust", add_help=False, prefix_chars="\0", help="locust with this kit's users: further words are locust's"
     )
     swarm.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
 

@@ -83,6 +83,8 @@ class Scripted:
 
     def __exit__(self, *_: object) -> None:
         self.stopping = True
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # a thread in accept would hold it open, for one more client
         self.listener.close()
 
     def _accept(self) -> None:

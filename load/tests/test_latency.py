@@ -31,7 +31,7 @@ def test_buckets_are_those_of_hdrhistogram(some):
 
 
 @given(st.lists(values, min_size=1, max_size=5))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_a_merge_is_the_histogram_of_all_values(parts):
     merged = Latencies()
     for part in parts:

@@ -62,31 +62,28 @@ def test_a_target_that_is_not_there_is_a_failure(tmp_path):
 def test_a_master_and_three_machines_have_the_union_of_their_histograms(tmp_path):
     port = free_port()
     with Scripted(host="0.0.0.0") as exchange, Machines(3) as machines:
-        started = []
-        for n, name in enumerate(machines.names):
-            path = tmp_path / f"{n}.toml"
-            path.write_text(profile(exchange.port, host=machines.here[n]), encoding="utf-8")
-            words = [
-                "--target",
-                str(path),
-                "--sessions",
-                "4",
-                "--first-seat",
-                str(n),
-                "--latency-out",
-                str(tmp_path / f"{n}.hlog"),
-            ]
-            words += ["--worker", "--master-host", machines.here[n], "--master-port", str(port), "OpenFixUser"]
-            started.append(
-                subprocess.Popen(["ip", "netns", "exec", name, *LOCUST, *words], stderr=subprocess.PIPE, text=True)
+        started: list[subprocess.Popen[str]] = []
+        try:
+            for n, name in enumerate(machines.names):
+                path = tmp_path / f"{n}.toml"
+                path.write_text(profile(exchange.port, host=machines.here[n]), encoding="utf-8")
+                words = ["--target", str(path), "--first-seat", str(n), "--latency-out", str(tmp_path / f"{n}.hlog")]
+                words += ["--worker", "--master-host", machines.here[n], "--master-port", str(port), "OpenFixUser"]
+                command = ["ip", "netns", "exec", name, *LOCUST, *words]
+                started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            path = tmp_path / "master.toml"
+            path.write_text(profile(exchange.port), encoding="utf-8")
+            words = ["--target", str(path), "--latency-out", str(tmp_path / "all.hlog"), "--headless", "--only-summary"]
+            words += ["--master", "--master-bind-host", "0.0.0.0", "--master-bind-port", str(port)]
+            words += ["--expect-workers", "3", "-u", "3", "-r", "3", "-t", "4s", "--fix-rate", "60", "OpenFixUser"]
+            done = subprocess.run(
+                [*LOCUST, *words], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
             )
-        path = tmp_path / "master.toml"
-        path.write_text(profile(exchange.port), encoding="utf-8")
-        words = ["--target", str(path), "--latency-out", str(tmp_path / "all.hlog"), "--headless", "--only-summary"]
-        words += ["--master", "--master-bind-host", "0.0.0.0", "--master-bind-port", str(port), "--expect-workers", "3"]
-        words += ["-u", "3", "-r", "3", "-t", "4s", "--fix-rate", "60", "OpenFixUser"]
-        done = subprocess.run([*LOCUST, *words], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
-        said = [process.communicate(timeout=20)[1] for process in started]
+            said = [process.communicate(timeout=20)[1] for process in started]
+        finally:
+            for process in started:
+                process.terminate()
+                process.communicate(timeout=20)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "merged from 3 workers" in done.stderr
     whole, union = read_log(tmp_path / "all.hlog"), merge_logs([tmp_path / f"{n}.hlog" for n in range(3)])
