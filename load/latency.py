@@ -84,30 +84,42 @@ class Latencies:
     def count(self) -> int:
         return int(self.histogram.get_total_count())
 
+    def _recorded(self) -> tuple[Ints, Ints]:
+        """Buckets that are not empty, by their lowest values ascending, and their counts; shapes (n,) both. The package's own
+        iterators take a quarter of a second for what this does in one of milliseconds."""
+        counts = np.frombuffer(self.histogram.counts, dtype=np.int64)
+        (index,) = np.nonzero(counts)
+        shift = np.maximum((index >> _HALF_BITS) - 1, 0)
+        return (index - (shift << _HALF_BITS)) << shift, counts[index]
+
     def percentile(self, percent: float) -> int:
         """ns; 0 when nothing was recorded."""
-        return int(self.histogram.get_value_at_percentile(percent)) if self.count else 0
+        return self.percentiles((percent,))[percent]
 
     def percentiles(self, percents: Iterable[float]) -> dict[float, int]:
         wanted = [float(p) for p in percents]
         if not self.count:
             return dict.fromkeys(wanted, 0)
-        found: Mapping[float, int] = self.histogram.get_percentile_to_value_dict(wanted)
-        return {p: int(found[p]) for p in wanted}
+        lowest, counts = self._recorded()
+        ranks = [max(1, int(p * self.count / 100 + 0.5)) for p in wanted]
+        place = np.minimum(np.searchsorted(np.cumsum(counts), ranks), len(lowest) - 1)
+        values = np.where(np.array(wanted) > 0, _highest_equivalent(lowest[place]), lowest[place])
+        return dict(zip(wanted, values.tolist(), strict=True))
 
     def buckets(self) -> dict[int, int]:
         """Counts by the lowest value of their bucket: equal for equal histograms."""
-        recorded = self.histogram.get_recorded_iterator()
-        low = self.histogram.get_lowest_equivalent_value
-        return {int(low(item.value_iterated_to)): int(item.count_at_value_iterated_to) for item in recorded}
+        lowest, counts = self._recorded()
+        return dict(zip(lowest.tolist(), counts.tolist(), strict=True))
 
     def summary(self) -> Summary:
         if not self.count:
             return Summary(0, 0, 0.0, 0, 0, 0, 0, 0, 0)
         p = self.percentiles((*PERCENTILES, 100.0))
+        lowest, counts = self._recorded()
+        middle = (lowest + _highest_equivalent(lowest)) / 2
         return Summary(
-            self.count, int(self.histogram.get_min_value()), float(self.histogram.get_mean_value()),
-            p[50.0], p[90.0], p[99.0], p[99.9], p[99.99], p[100.0],
+            self.count, int(lowest[0]), float((middle * counts).sum() / self.count), p[50.0], p[90.0], p[99.0], p[99.9],
+            p[99.99], p[100.0],
         )  # fmt: skip
 
     def encode(self) -> str:
@@ -128,10 +140,19 @@ class Latencies:
 def lowest_equivalent(values: Ints) -> Ints:
     """Of each value the lowest one in its bucket; shape (n,), ns. The layout of HdrHistogram with DIGITS: 2,048 values exact,
     then each doubling in 1,024 steps."""
+    shift = _shift(values)
+    return values >> shift << shift
+
+
+def _shift(values: Ints) -> Ints:
     _, bits = np.frexp(values.astype(np.float64))
     # a float64 has 53 bits: every value up to an hour in ns is exact
-    shift = np.maximum(bits.astype(np.int64) - (_HALF_BITS + 1), 0)
-    return values >> shift << shift
+    return np.maximum(bits.astype(np.int64) - (_HALF_BITS + 1), 0)
+
+
+def _highest_equivalent(values: Ints) -> Ints:
+    shift = _shift(values)
+    return ((values >> shift) + 1 << shift) - 1
 
 
 # --- files ---

@@ -124,7 +124,7 @@ def run_locust(words: Sequence[str]) -> int:
         "--sessions",
         type=int,
         metavar="N",
-        help=f"as many users over FIX as there may be (default {SESSIONS}, or as many as the profile has symbols and accounts for)",
+        help=f"as many users over FIX as there may be (default {SESSIONS}, or what the profile's symbols and accounts allow)",
     )
     add("--seed", type=int, default=1)
     add("--first-seat", type=int, default=0, metavar="N", help="of this machine, where several share a target")

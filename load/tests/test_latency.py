@@ -30,8 +30,21 @@ def test_buckets_are_those_of_hdrhistogram(some):
     assert ours.tolist() == theirs
 
 
+@given(st.lists(st.integers(0, HIGHEST_NS), min_size=1, max_size=60), st.floats(0, 100))
+@settings(deadline=None, max_examples=8)
+def test_percentiles_and_counts_are_those_of_hdrhistogram(some, percent):
+    one = Latencies.of(some)
+    theirs = one.histogram
+    assert one.percentile(percent) == theirs.get_value_at_percentile(percent)
+    low = theirs.get_lowest_equivalent_value
+    recorded = {low(x.value_iterated_to): x.count_at_value_iterated_to for x in theirs.get_recorded_iterator()}
+    assert one.buckets() == recorded
+    assert one.summary().min_ns == low(theirs.get_min_value())
+    assert one.summary().mean_ns == pytest.approx(theirs.get_mean_value(), rel=1e-3, abs=1)
+
+
 @given(st.lists(values, min_size=1, max_size=5))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=40)
 def test_a_merge_is_the_histogram_of_all_values(parts):
     merged = Latencies()
     for part in parts:
