@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from matchmark.load import result
-from matchmark.load.report import HEADS, latency_rows, verdict
+from matchmark.load.report import HEADS, held, latency_rows, verdict
 from matchmark.load.run import Outcome
 from matchmark.load.stats import Slo
 
@@ -19,13 +19,18 @@ def show_load(console: Console, said: dict[str, Any], outcomes: Sequence[Outcome
     runs = [run for run in said["runs"] if run["measured"]]
     for n, one in enumerate(runs, 1):
         m = one["measured"]
-        table = Table("", "orders", *HEADS, title=f"run {n}" if len(runs) > 1 else None)
+        table = Table(title=f"run {n}" if len(runs) > 1 else None, box=None, padding=(0, 1, 0, 0))
+        table.add_column("", no_wrap=True)
+        for head in ("orders", *HEADS):
+            table.add_column(head, justify="right", no_wrap=True)
         for name, _, count, values in latency_rows(one):
-            table.add_row(name, f"{count:,}", *values)
+            whole, part, operation = name.partition("/")
+            table.add_row(f"  {operation}" if part else whole, f"{count:,}", *values)
         console.print(table)
         console.print(
             f"offered {m['offered_per_s']:,.0f}/s, answered {m['answered_per_s']:,.0f}/s; {m['unanswered']:,} never answered, "
-            f"{m['rejected']:,} rejected, {m['held_by_target']:,} held up by the target's socket"
+            f"{m['rejected']:,} rejected, {m['held_by_target']:,} held up by the target's socket",
+            soft_wrap=True,
         )
         judged = one["judged"]
         console.print(
@@ -54,10 +59,12 @@ def show_load(console: Console, said: dict[str, Any], outcomes: Sequence[Outcome
 
 def show_knee(console: Console, said: dict[str, Any]) -> None:
     for n, one in enumerate(said["searches"], 1):
-        table = Table("orders/s", "holds", "answered/s", "p99", "lateness p99", "why not", title=f"search {n}")
+        table = Table(title=f"search {n}", box=None, padding=(0, 1, 0, 0))
+        for head in ("orders/s", "holds", "answered/s", "p99", "lateness p99", "why not"):
+            table.add_column(head, justify="left" if head == "why not" else "right")
         for s in one["steps"]:
             late = f"{s['lateness_p99_ns'] / 1000:,.0f} us"
-            table.add_row(f"{s['rate']:,.0f}", f"{s['held']} of {s['trials']}", s["answered"], s["p99"], late, s["why"])
+            table.add_row(f"{s['rate']:,.0f}", held(s), s["answered"], s["p99"], late, s["why"])
         console.print(table)
     console.print(f"floor (echo, same generator): p99 {said['floor_p99_ns'] / 1000:,.1f} us", markup=False)
     for text in said["warnings"]:

@@ -51,14 +51,18 @@ class Before:
         self.pids = [os.getpid(), *self.pids]
         self._spent = spent_ticks(self.pids)
 
-    def document(self) -> tuple[dict[str, Any], list[str]]:
-        """The environment as JSON has it, and the warnings, a sentence each."""
+    def shares(self) -> tuple[float, float]:
+        """Of the processors' time since then, what the hypervisor took and what other processes used."""
         now = processor_times()
         delta = {name: now[name] - self.times.get(name, 0) for name in now}
         total = max(1, sum(delta.values()))
         busy = total - delta.get("idle", 0) - delta.get("iowait", 0) - delta.get("steal", 0)
         others = max(0, busy - (spent_ticks(self.pids) - self._spent)) / total
-        steal = delta.get("steal", 0) / total
+        return delta.get("steal", 0) / total, others
+
+    def document(self) -> tuple[dict[str, Any], list[str]]:
+        """The environment as JSON has it, and the warnings, a sentence each."""
+        steal, others = self.shares()
         said = {
             "kernel": platform.release(),
             "machine": platform.machine(),

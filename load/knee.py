@@ -2,7 +2,12 @@
 
 A step is several short runs at one rate. It holds when more than half of its runs do. A run holds when the objective does, when
 the target has answered what was due, and when nothing was wrong; a wrong answer ends the search: a knee of wrong answers is none.
-Where the generator is late instead, the step shows nothing of the target: the search says so and ends.
+Where the generator is late instead, it is asked to keep the same schedule against an echo. If it cannot, the step shows nothing
+of the target: the search says so and ends. If it can, the target leaves it too little of the processors that they share, and the
+step broke.
+
+A run that broke while other processes used the processors is no evidence against the target: it is left out and made again, a few
+times at most. One that held all the same counts.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from matchmark.load.environment import OTHERS_MAX
 from matchmark.load.run import Outcome
 from matchmark.load.stats import Mean, Slo, mean_of
 
@@ -19,9 +25,14 @@ WITHIN = 1.06
 ANSWERED_SHARE = 0.98
 """Of what was due in the step, by its end: below, the target falls behind."""
 STEPS_MAX = 40
+AGAIN_MAX = 4
+"""So many runs of a step are left out because of others; after that they count, for a machine may never be quiet."""
+ECHO_TRIES = 3
 
 Fire = Callable[[float], Outcome]
 """A run at that rate."""
+Alone = Callable[[float], bool]
+"""Whether the generator keeps that rate's schedule when all it has beside it is an echo."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,15 @@ class Trial:
     why: str
     late: bool = False
     wrong: bool = False
+    disturbed: float = 0.0
 
 
 @dataclass
 class Step:
     rate: float
     trials: list[Trial] = field(default_factory=list)
+    left_out: list[Trial] = field(default_factory=list)
+    """Broke while others used the processors, and were made again."""
 
     @property
     def holds(self) -> bool:
@@ -81,12 +95,16 @@ def trial_of(rate: float, outcome: Outcome, slo: Slo) -> Trial:
     behind = f"answered {m.answered:,} of {m.offered:,} in time" if m.answered < ANSWERED_SHARE * m.offered else ""
     why = wrong or trouble or slo.broken(response) or behind
     return Trial(
-        rate, m.answered_rate, response.percentile(50), response.percentile(99), lateness, why, bool(m.late), bool(wrong)
+        rate, m.answered_rate, response.percentile(50), response.percentile(99), lateness, why, bool(m.late), bool(wrong),
+        round(outcome.disturbed, 3),
     )  # fmt: skip
 
 
-def search(fire: Fire, slo: Slo, start: float, most: float, repeat: int, told: Callable[[Step], None]) -> Search:
-    """`told` after every run, with its step so far."""
+def search(
+    fire: Fire, slo: Slo, start: float, most: float, repeat: int, told: Callable[[Trial, bool], None],
+    alone: Alone = lambda rate: False,
+) -> Search:  # fmt: skip
+    """`told` after every run, and whether it counts."""
     found = Search()
     rate = start
     while len(found.steps) < STEPS_MAX:
@@ -94,7 +112,7 @@ def search(fire: Fire, slo: Slo, start: float, most: float, repeat: int, told: C
         if found.findings:
             found.ended = "answers were wrong"
             return found
-        if step.late and not step.holds:
+        if step.late and not step.holds and not any(alone(rate) for _ in range(ECHO_TRIES)):
             found.ended = f"at {rate:,.0f}/s the generator was late: what the target does there is not known"
             found.breaks = rate
             return found
@@ -123,15 +141,19 @@ def _next(found: Search, most: float) -> float:
     return float((found.holds * found.breaks) ** 0.5)
 
 
-def _step(fire: Fire, slo: Slo, rate: float, repeat: int, told: Callable[[Step], None], found: Search) -> Step:
+def _step(fire: Fire, slo: Slo, rate: float, repeat: int, told: Callable[[Trial, bool], None], found: Search) -> Step:
     """No more runs than it takes to know."""
     step = Step(rate)
     found.steps.append(step)
     while len(step.trials) < repeat:
         outcome = fire(rate)
         trial = trial_of(rate, outcome, slo)
+        if trial.why and not trial.wrong and trial.disturbed > OTHERS_MAX and len(step.left_out) < AGAIN_MAX:
+            step.left_out.append(trial)
+            told(trial, False)
+            continue
         step.trials.append(trial)
-        told(step)
+        told(trial, True)
         if trial.wrong:
             found.findings = [str(finding) for finding in outcome.judgement.findings]
             break

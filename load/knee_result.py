@@ -65,6 +65,7 @@ def _search(s: Search) -> dict[str, Any]:
             "rate": round(step.rate, 1),
             "held": sum(not t.why for t in step.trials),
             "trials": len(step.trials),
+            "left_out": len(step.left_out),
             "answered": step.answered.words(),
             "p50_ns": int(median(t.p50_ns for t in step.trials)),
             "p99_ns": int(step.p99_ns.value),

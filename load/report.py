@@ -5,7 +5,8 @@ Drawn from the results alone: equal results give equal bytes. No script; a conte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,12 +22,14 @@ from matchmark.reports.plain import visible
 
 ROWS = (
     ("response", "from the intended time to the first answer"),
-    ("service", "from the sending to the first answer"),
-    ("lateness", "from the intended time to the sending: the generator's own"),
     ("response/new", "of new orders"),
     ("response/cancel", "of cancels"),
     ("response/replace", "of replaces"),
+    ("service", "from the sending to the first answer"),
+    ("lateness", "from the intended time to the sending: the generator's own"),
 )
+NAMES = {"cores_ours": "cores that we may use", "steal_share": "taken by the hypervisor", "others_share": "used by others",
+         "governor": "frequency governor", "virtual": "virtual machine"}  # fmt: skip
 COLUMNS = ("p50", "p90", "p99", "p999", "p9999", "max")
 HEADS = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
@@ -34,7 +37,24 @@ HEADS = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 def page(said: Mapping[str, Any]) -> str:
     """The page as text for a UTF-8 file."""
     draw = {"load": _load, "knee": _knee, "compare": _compare}[said["kind"]]
-    return _environment().get_template("report.html").render(said=said, **draw(said))
+    machine = environment(said["environment"])
+    return _environment().get_template("report.html").render(said=said, machine=machine, **draw(said))
+
+
+def environment(said: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is known of the machine, in words."""
+    rows = []
+    for name, value in said.items():
+        if name == "started":
+            words = datetime.fromtimestamp(float(value), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        elif name.endswith("_share"):
+            words = f"{value:.1%} of the processors' time"
+        elif isinstance(value, bool):
+            words = "yes" if value else "no"
+        else:
+            words = str(value)
+        rows.append((NAMES.get(name, name.replace("_", " ")), words or "not known"))
+    return rows
 
 
 def _load(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,21 +75,35 @@ def _load(said: Mapping[str, Any]) -> dict[str, Any]:
                 ("Offered and answered a second", charts.rates(m["timeline"])),
             ],
         })  # fmt: skip
-    return {"title": f"Load on {_name(said['target'])}", "verdict": verdict(said), "facts": facts(said), "sections": sections,
-            "tables": [], "findings": findings(said), "notes": notes(said)}  # fmt: skip
+    return {"title": f"Load on {_name(said['target'])}", "verdict": verdict(said), "headline": headline(runs),
+            "facts": facts(said), "sections": sections, "tables": [],
+            "findings": findings(said), "notes": notes(said)}  # fmt: skip
+
+
+def headline(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What most readers came for, of the first run."""
+    if not runs:
+        return ""
+    m, floor = runs[0]["measured"], runs[0]["floor"]
+    response = m["latency"]["response"]
+    beside = f", the floor's {show_ns(floor['p99_ns'])}" if floor else ""
+    return (
+        f"{m['offered_per_s']:,.0f} orders/s offered, {m['answered_per_s']:,.0f} answered; response p50 "
+        f"{show_ns(response['p50_ns'])}, p99 {show_ns(response['p99_ns'])}{beside}"
+    )
 
 
 def latency_rows(run: Mapping[str, Any]) -> list[tuple[str, str, int, list[str]]]:
-    """Name, meaning, count and percentiles in words; the floor behind the response it belongs to."""
+    """Name, meaning, count and percentiles in words; the floor behind the responses."""
     m = run["measured"]
     rows = []
     for name, meaning in ROWS:
         one = m["latency"].get(name)
+        if name == "service" and run["floor"]:
+            floor = [show_ns(run["floor"][f"{c}_ns"]) for c in COLUMNS]
+            rows.append(("floor", "response of an echo, same schedule and generator", run["floor"]["count"], floor))
         if one and one["count"] and (name != "lateness" or m["open_loop"]):
             rows.append((name, meaning, one["count"], [show_ns(one[f"{c}_ns"]) for c in COLUMNS]))
-            if name == "response" and run["floor"]:
-                floor = [show_ns(run["floor"][f"{c}_ns"]) for c in COLUMNS]
-                rows.append(("floor", "response of an echo, same schedule and generator", run["floor"]["count"], floor))
     return rows
 
 
@@ -94,6 +128,8 @@ def facts(said: Mapping[str, Any]) -> list[tuple[str, str]]:
     plan = said["plan"]
     loop = f"closed loop, {plan['window']} orders a session without an answer" if plan["window"] else "open loop"
     rows = [("Load", f"{plan['words']}; {loop}"), ("Seed", str(plan["seed"])), ("Sessions", str(plan["sessions"]))]
+    if plan["warm_s"]:
+        rows.append(("Warm-up", f"the first {plan['warm_s']:g} s are sent and judged, not measured"))
     if runs:
         rows += [
             ("Offered", f"{mean_of([m['offered_per_s'] for m in runs]).words()} orders/s"),
@@ -142,7 +178,7 @@ def _knee(said: Mapping[str, Any]) -> dict[str, Any]:
             "title": f"Search {n}",
             "head": ("orders a second", "holds", "answered a second", "p50", "p99", "lateness p99", "why not"),
             "rows": [
-                (f"{s['rate']:,.0f}", f"{s['held']} of {s['trials']}", s["answered"], show_ns(s["p50_ns"]), s["p99"],
+                (f"{s['rate']:,.0f}", held(s), s["answered"], show_ns(s["p50_ns"]), s["p99"],
                  show_ns(s["lateness_p99_ns"]), s["why"])
                 for s in one["steps"]
             ],
@@ -153,13 +189,20 @@ def _knee(said: Mapping[str, Any]) -> dict[str, Any]:
     mark = "fail" if said["findings"] else "pass" if knee["found"] else "inconclusive"
     return {
         "title": f"Knee of {_name(said['target'])}",
-        "verdict": (mark, knee["words"]),
+            "verdict": (mark, knee["words"]),
+        "headline": "",
         "facts": [("Objective", said["slo"]), ("Load", said["plan"]["words"]), ("Seed", str(said["plan"]["seed"]))],
         "sections": [_plots(("Latency against offered load", charts.against_rate(lines, knee["rate"])))],
         "tables": tables,
         "findings": said["findings"],
         "notes": [one["ended"] for one in searches if one["ended"]],
     }  # fmt: skip
+
+
+def held(step: Mapping[str, Any]) -> str:
+    """Of a step's runs; those that others spoiled beside them."""
+    left_out = step.get("left_out", 0)
+    return f"{step['held']} of {step['trials']}" + (f" ({left_out} left out)" if left_out else "")
 
 
 # --- a comparison ---
@@ -174,6 +217,7 @@ def _compare(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": "Comparison",
         "verdict": ("pass" if not said["differences"] else "inconclusive", said["words"]),
+        "headline": "",
         "facts": [(name, text) for name, text in said["descriptions"].items()],
         "sections": [_plots(("Response by percentile", charts.by_percentile(curves)))],
         "tables": [{"title": "Figures", "head": ("", *said["names"], "last / first"), "rows": rows}],

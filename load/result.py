@@ -57,6 +57,7 @@ def run_document(o: Outcome) -> dict[str, Any]:
             "left_out": o.judgement.left_out,
         },
         "notes": o.notes,
+        "disturbed": round(o.disturbed, 4),
         "resources": o.resources,
         "counts": counts,
     }

@@ -14,6 +14,7 @@ from typing import Any
 from matchmark.load import resources
 from matchmark.load.arrivals import Arrivals, constant
 from matchmark.load.cannon import Cannon, CannonCounts, CannonSettings, Echo
+from matchmark.load.environment import Before
 from matchmark.load.fix_load import LoadSession
 from matchmark.load.flow import Place, bitstamp_shots, shots_of
 from matchmark.load.judge import JUDGED_MAX, Judgement, judged, logged
@@ -79,6 +80,8 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     resources: dict[str, float] = field(default_factory=dict)
     """Memory and descriptors at its end."""
+    disturbed: float = 0.0
+    """Share of the processors' time that neither generator nor target had."""
 
     @property
     def right(self) -> bool:
@@ -143,7 +146,9 @@ def _run(
         floor = against.measured.histograms["response"] if against.measured else None
     cannon = Cannon(_threads(entry.settings, plan), entry.sessions, shots, venue.numbers(entry.sessions))
     progress("run", {"orders": len(shots), "seconds": float(shots["at_ns"][-1]) / 1e9 if len(shots) else 0.0})
+    before = Before(venue.processes())
     outcome = _fired(cannon, entry.host, entry.port, plan, progress)
+    outcome.disturbed = sum(before.shares())
     venue.remember(entry.sessions, cannon.numbers)
     outcome.floor, outcome.notes = floor, notes
     outcome.resources = resources.document(venue.processes())

@@ -26,7 +26,7 @@ from matchmark.load.arrivals import KINDS, Arrivals, ScheduleError
 from matchmark.load.bitstamp import FlowMissing
 from matchmark.load.environment import Before
 from matchmark.load.latency import HistogramFileError, Latencies
-from matchmark.load.run import Outcome, Plan, run_and_stop
+from matchmark.load.run import Outcome, Plan, floor_of, run_and_stop, shots_for
 from matchmark.load.run import run as run_once
 from matchmark.load.stats import Slo, SloError, slo_of
 from matchmark.load.venue import Venue, open_profile
@@ -262,13 +262,19 @@ def _find_knee(args: argparse.Namespace, console: Console) -> int:
                 floors.append(outcome.floor)
             return outcome
 
-        def told(step: knee.Step) -> None:
-            t = step.trials[-1]
-            text = f"{t.rate:>10,.0f}/s  p99 {t.p99_ns / 1e6:.3f} ms  " + (t.why or "holds")
-            progress("say", {"text": text})
+        def told(t: knee.Trial, counts: bool) -> None:
+            again = "" if counts else f"; others used {t.disturbed:.0%} of the processors: made again"
+            progress("say", {"text": f"{t.rate:>10,.0f}/s  p99 {t.p99_ns / 1e6:.3f} ms  {t.why or 'holds'}{again}"})
+
+        def alone(rate: float) -> bool:
+            one = replace(plan, arrivals=replace(plan.arrivals, rate=rate))
+            measured = floor_of(one, shots_for(one, venue.info.capabilities, 10_000)[0]).measured
+            kept = measured is not None and not measured.late
+            progress("say", {"text": f"{rate:>10,.0f}/s  against an echo: {'in time' if kept else 'late'}"})
+            return kept
 
         for _ in range(args.searches):
-            searches.append(knee.search(fire, args.slo, plan.arrivals.rate, args.max, args.repeat, told))
+            searches.append(knee.search(fire, args.slo, plan.arrivals.rate, args.max, args.repeat, told, alone))
             if searches[-1].findings:
                 break
         environment, warnings = before.document()
