@@ -259,7 +259,11 @@ def sessions_of(lab: LabClients, count: int) -> list[LoadSession]:
         logon = {tag: text.replace("${TOKEN}", tokens[account] or "") for tag, text in endpoint.logon_fields.items()}
         order = {int(tag): str(text).replace("{account}", account) for tag, text in endpoint.order_fields.items()}
         sender = lab.sender(account, n // len(lab.accounts))
-        out.append(LoadSession(sender, endpoint.target_comp_id, logon, order, bool(endpoint.reset_on_logon)))
+        out.append(
+            LoadSession(
+                sender, endpoint.target_comp_id, logon, order, bool(endpoint.reset_on_logon), endpoint.begin_string
+            )
+        )
     return out
 
 

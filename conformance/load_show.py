@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from matchmark.load import result
-from matchmark.load.report import HEADS, held, latency_rows, verdict
+from matchmark.load.report import HEADS, findings, held, latency_rows, notes, verdict
 from matchmark.load.run import Outcome
 from matchmark.load.stats import Slo
 
@@ -41,12 +41,8 @@ def show_load(console: Console, said: dict[str, Any], outcomes: Sequence[Outcome
         console.print(frame.to_string(float_format=lambda value: f"{value:,.1f}"), markup=False)
     for text in said["warnings"]:
         console.print(f"warning: {text}", markup=False, soft_wrap=True)
-    for one in said["runs"]:
-        for text in one["judged"]["left_out"]:
-            console.print(f"not judged: {text}", markup=False, soft_wrap=True)
-        for finding in one["findings"]:
-            names = f" ({', '.join(finding['names'])})" if finding["names"] else ""
-            console.print(f"{finding['kind']}: {finding['text']}{names}", markup=False, soft_wrap=True)
+    for text in (*notes(said), *findings(said)):
+        console.print(text, markup=False, soft_wrap=True)
     mark, words = verdict(said)
     console.print(
         words, markup=False, style={"fail": "red", "inconclusive": "yellow", "pass": "green"}[mark], soft_wrap=True

@@ -30,6 +30,8 @@ ROWS = (
 )
 NAMES = {"cores_ours": "cores that we may use", "steal_share": "taken by the hypervisor", "others_share": "used by others",
          "governor": "frequency governor", "virtual": "virtual machine"}  # fmt: skip
+FINDINGS_SHOWN = 3
+"""Of a kind."""
 COLUMNS = ("p50", "p90", "p99", "p999", "p9999", "max")
 HEADS = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
@@ -147,11 +149,20 @@ def facts(said: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def findings(said: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{f['kind']}: {f['text']}" + (f" ({', '.join(f['names'])})" if f["names"] else "")
-        for run in said.get("runs", [])
-        for f in run["findings"]
-    ]
+    """In words, those of a kind together: some of each, and how many more there are."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for run in said.get("runs", []):
+        for f in run["findings"]:
+            kinds.setdefault(f["kind"], []).append(f)
+    out = []
+    for kind, all_of in kinds.items():
+        out += [
+            f"{kind}: {f['text']}" + (f" ({', '.join(f['names'])})" if f["names"] else "")
+            for f in all_of[:FINDINGS_SHOWN]
+        ]
+        if len(all_of) > FINDINGS_SHOWN:
+            out.append(f"{kind}: {len(all_of) - FINDINGS_SHOWN} more; results.json has them")
+    return out
 
 
 def notes(said: Mapping[str, Any]) -> list[str]:

@@ -196,4 +196,5 @@ def open_profile(target: str, overrides: list[str]) -> tuple[str, Profile]:
         raise ProfileError(
             f'{path}: adapter {profile.adapter!r}: a load needs a target that speaks FIX (adapter = "fix")'
         )
-    return (target if target in PROFILES else path.stem), profile
+    own = path.resolve().parent.name if path.stem == "target" else path.stem
+    return (target if target in PROFILES else own), profile

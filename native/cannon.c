@@ -95,6 +95,7 @@ int mm_cannon_session(mm_cannon *c, uint32_t session, const char *begin_string, 
         return 0;
     cannon_session *s = &c->sessions[session];
     s->reset = reset != 0;
+    s->old_fills = strcmp(begin_string, "FIX.4.2") == 0;
     s->next_out = s->first_out = reset ? 1 : next_out;
     s->next_in = reset ? 1 : next_in;
     return copy_text(s->begin_string, sizeof s->begin_string, begin_string) &&

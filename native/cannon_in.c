@@ -141,6 +141,15 @@ static uint32_t lots_of(const mm_cannon *c, load_text t)
     return (uint32_t)(load_number_of(t) / c->config.lot_size);
 }
 
+/* ExecType, or r for a cancel reject; a fill of FIX 4.2, partial (1) or the last (2), is what later versions call a trade (F). */
+static uint8_t kind_of(const cannon_session *s, const load_message *m)
+{
+    if (m->type == '9')
+        return 'r';
+    char kind = m->exec_type.n ? m->exec_type.at[0] : '?';
+    return s->old_fills && (kind == '1' || kind == '2') ? 'F' : (uint8_t)kind;
+}
+
 static void note(mm_cannon *c, cannon_session *s, const load_message *m, uint64_t now, bool known)
 {
     if (c->n_reports >= c->config.reports_max) {
@@ -160,9 +169,7 @@ static void note(mm_cannon *c, cannon_session *s, const load_message *m, uint64_
         .leaves_lots = lots_of(c, m->leaves),
         .price_ticks = (int32_t)(load_price_e8(m->last_price.n ? m->last_price : m->price) / (int64_t)c->config.tick_e8),
         .session = (uint16_t)s->index,
-        .kind = m->type == '9'   ? 'r'
-                : m->exec_type.n ? (uint8_t)m->exec_type.at[0]
-                                 : '?',
+        .kind = kind_of(s, m),
         .flags = (uint8_t)((m->poss_dup ? POSS_DUP : 0) | (known ? KNOWN : 0) | (m->poss_resend ? POSS_RESEND : 0)),
         .connection = 1,
     };

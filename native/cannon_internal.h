@@ -43,7 +43,7 @@ typedef struct cannon_session {
     uint32_t end;
     int error;
     char words[CANNON_WORDS];
-    bool reset;
+    bool reset, old_fills;
     uint32_t *shots; /* indexes of its shots, by number */
     uint64_t n_shots;
 
