@@ -64,9 +64,8 @@ def build() -> tuple[Path, Path]:
     run("apt-get", *own, "source", "--download-only", "-qq", "quickfix", cwd=source)
     run("tar", "xzf", next(source.glob("quickfix_*.orig.tar.gz")), cwd=source)
     (tree,) = source.glob("quickfix-*.orig")
-    (source / "config.h").write_text(
-        "", encoding="ascii"
-    )  # the build of the whole would write it; ordermatch needs nothing of it
+    # The build of the whole would write it; ordermatch needs nothing of it.
+    (source / "config.h").write_text("", encoding="ascii")
     code = [tree / "examples" / "ordermatch" / name for name in SOURCES]
     run("g++", "-std=c++11", "-O2", "-w", "-I", source, "-o", source / "ordermatch", *code, "-lquickfix", "-lpthread")
     shutil.copy(tree / "spec" / "FIX42.xml", dictionary)
