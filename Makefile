@@ -9,7 +9,7 @@ SECONDS ?= 600
 SEEDS ?= 10000
 SOURCES := pyproject.toml setup.py $(shell git ls-files -co --exclude-standard -- native reference conformance chaos load reports 2>/dev/null | sort)
 
-.PHONY: help build certify certify-full test test-kafka wire wire-orders check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short third-party docs proto wheel test-wheel flow clean
+.PHONY: help build certify certify-full test test-kafka wire wire-orders check format bench fuzz selftest simulate soak chaos chaos-long chaos-readers chaos-readers-short load load-quickfix load-soak third-party docs proto wheel test-wheel flow clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,16 @@ chaos-readers: build  ## 200 kills of publisher, market data, ledger, brokers an
 
 chaos-readers-short: build  ## ten of them
 	$(BIN)/matchmark chaos run --target exchange --scenario readers --kills 10 --seed 1 --out out/chaos-readers-short
+
+load: build     ## a short load on the reference exchange: 10,000 orders/s for 10 s, every answer judged
+	$(BIN)/matchmark load run --target exchange --rate 10000 --seconds 10 --seed 1 --out out/load
+
+load-quickfix: build  ## the same on QuickFIX's ordermatch, an exchange that this project did not write; it fails, and says of what
+	$(BIN)/matchmark load run --target docs/load-examples/quickfix-ordermatch/target.toml --rate 300 --seconds 10 --seed 1 --out out/load-quickfix
+
+RATE ?= 5000
+load-soak: build  ## half an hour at RATE=5000, to be half of what `find-knee` found: memory and descriptors flat, every answer right
+	$(BIN)/matchmark load run --target exchange --rate $(RATE) --seconds 30 --repeat $(or $(REPEAT),60) --seed 1 --out out/load-soak
 
 third-party: build  ## certify the example engines and write docs/third-party.md
 	$(BIN)/matchmark third-party

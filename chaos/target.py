@@ -26,6 +26,7 @@ from matchmark.chaos.schedule import ALL, Step
 from matchmark.conformance.checks.audit_structure import AuditLog
 from matchmark.conformance.hooks import waited
 from matchmark.conformance.lab import Lab, LabBlocked
+from matchmark.conformance.lab_clients import LabClients
 from matchmark.conformance.lab_load import middle_ticks
 from matchmark.conformance.targets.profile import Profile
 from matchmark.load.fix_load import FixLoad, LoadSession, LoadSettings
@@ -247,7 +248,7 @@ class OneMember:
             self.machine.close()
 
 
-def sessions_of(lab: Lab, count: int) -> list[LoadSession]:
+def sessions_of(lab: LabClients, count: int) -> list[LoadSession]:
     """One a session, the accounts in turn. Tokens are made by the profile's hook, which takes its time: beside each other."""
     accounts = [lab.accounts[n % len(lab.accounts)] for n in range(count)]
     with ThreadPoolExecutor(TOKENS_AT_ONCE) as pool:
@@ -258,11 +259,15 @@ def sessions_of(lab: Lab, count: int) -> list[LoadSession]:
         logon = {tag: text.replace("${TOKEN}", tokens[account] or "") for tag, text in endpoint.logon_fields.items()}
         order = {int(tag): str(text).replace("{account}", account) for tag, text in endpoint.order_fields.items()}
         sender = lab.sender(account, n // len(lab.accounts))
-        out.append(LoadSession(sender, endpoint.target_comp_id, logon, order, bool(endpoint.reset_on_logon)))
+        out.append(
+            LoadSession(
+                sender, endpoint.target_comp_id, logon, order, bool(endpoint.reset_on_logon), endpoint.begin_string
+            )
+        )
     return out
 
 
-def settings_of(lab: Lab, seed: int, run: int, capacity: int, window: int) -> LoadSettings:
+def settings_of(lab: LabClients, seed: int, run: int, capacity: int, window: int) -> LoadSettings:
     """The load that this profile can take. LabBlocked when the load cannot write its prices."""
     symbols = lab.profile.symbols or lab.profile.info.instruments.symbols
     instruments = [lab.instrument(n) for n in range(min(SYMBOLS, len(symbols)))]

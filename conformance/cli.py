@@ -53,6 +53,10 @@ COMMANDS = {
         "matchmark.conformance.commands.chaos",
         "game days: kill, pause and cut off an expendable target under load; is anything lost or done twice?",
     ),
+    "load": (
+        "matchmark.conformance.commands.load",
+        "fire orders at a FIX exchange: latency at a stated rate, where the knee is, and whether every answer was right",
+    ),
     "doctor": (
         "matchmark.conformance.commands.doctor",
         "what this machine has and lacks for each part, and how to get it",

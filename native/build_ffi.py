@@ -28,6 +28,7 @@ HEADERS = (
     "gateway.h",
     "replay.h",
     "load.h",
+    "cannon.h",
     "snapshot.h",
     "direct_feed.h",
     "fanout.h",
@@ -79,6 +80,7 @@ SNAPSHOT = ("snapshot.c",)
 DIRECT_FEED = ("direct_feed.c", "direct_feed_message.c", "direct_feed_packet.c")
 FANOUT = ("fanout.c",)
 LOAD = ("load.c", "load_in.c", "load_out.c")
+CANNON = ("cannon.c", "cannon_in.c", "cannon_out.c", "cannon_echo.c")
 SOURCES = (
     *ENGINE,
     "log_replay.c",
@@ -92,6 +94,7 @@ SOURCES = (
     *SESSION,
     *GATEWAY,
     *LOAD,
+    *CANNON,
     *SNAPSHOT,
     *DIRECT_FEED,
     *FANOUT,
@@ -113,7 +116,16 @@ ffibuilder.set_source(
     "matchmark.native._native",
     "".join(
         f'#include "matchmark/{header}"\n'
-        for header in ("gateway.h", "replay.h", "replica.h", "load.h", "snapshot.h", "direct_feed.h", "fanout.h")
+        for header in (
+            "gateway.h",
+            "replay.h",
+            "replica.h",
+            "load.h",
+            "cannon.h",
+            "snapshot.h",
+            "direct_feed.h",
+            "fanout.h",
+        )
     ),
     sources=[str(HERE / source) for source in SOURCES],
     include_dirs=[str(HERE / "include"), str(HERE)],

@@ -21,20 +21,6 @@ static void finish(load_session *s, char *room, char *at)
     s->out_end += length;
 }
 
-static char *put_name(char *at, const mm_load *load, const load_session *s, uint64_t number)
-{
-    *at++ = 'K';
-    at = put_digits(at, load->config.run, 6);
-    at = put_digits(at, s->index, 3);
-    return put_digits(at, number, 10);
-}
-
-static char *put_price(char *at, const mm_load_config *c, int64_t ticks)
-{
-    uint64_t units = (uint64_t)ticks * c->tick_e8; /* of 10^-8 */
-    return put_decimal(at, (int64_t)(units / mm_powers_of_ten[8 - c->price_decimals]), c->price_decimals);
-}
-
 /* Under the number `seq`; with `orig_ns` it was sent under that number before, then. */
 static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_t seq, uint64_t now_ns,
                         uint64_t orig_ns)
@@ -46,14 +32,14 @@ static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_
         *at = mm_fix_put_header(&s->envelope, room, plan.cancels ? "F" : "D", seq, now_ns, orig_ns);
     if (seq == s->doubted)
         at = PUT(at, "97=Y\001");
-    at = put_name(PUT(at, "11="), load, s, number);
+    at = load_put_name(PUT(at, "11="), c->run, s->index, number);
     if (plan.cancels)
-        at = put_name(PUT(at, "\00141="), load, s, plan.orig);
+        at = load_put_name(PUT(at, "\00141="), c->run, s->index, plan.orig);
     at = put_text(PUT(at, "\00155="), symbol, (uint32_t)strlen(symbol));
     at = plan.sells ? PUT(at, "\00154=2") : PUT(at, "\00154=1");
     at = put_uint(PUT(at, "\00138="), (uint64_t)plan.lots * c->lot_size);
     if (!plan.cancels) {
-        at = put_price(PUT(at, "\00140=2\00144="), c, plan.price_ticks);
+        at = load_put_price(PUT(at, "\00140=2\00144="), c->tick_e8, c->price_decimals, plan.price_ticks);
         at = plan.immediate ? PUT(at, "\00159=3") : PUT(at, "\00159=0");
     }
     at = mm_fix_put_utc(&s->envelope, PUT(at, "\00160="), now_ns);

@@ -21,7 +21,7 @@ from matchmark.chaos.scenarios import BY_NAME, SCENARIOS
 from matchmark.chaos.schedule import EpisodePlan, plan_of
 from matchmark.conformance.chaos_progress import DayProgress
 from matchmark.conformance.lab import LOG_FORMATS
-from matchmark.conformance.targets.open import PROFILES
+from matchmark.conformance.targets.open import PROFILES, suites_speak
 from matchmark.conformance.targets.profile import Profile, ProfileError, load
 
 NAME = "chaos"
@@ -131,6 +131,7 @@ def _profiles(target: str, overrides: list[str]) -> dict[str, Profile]:
     if not path.is_file():
         raise Refused(f"--target {target}: there is no such file; `matchmark init --adapter fix {target}` writes one")
     profile = load(path, overrides)
+    suites_speak(profile)
     if not profile.tables["target"].get("expendable", False):
         raise Refused(
             f"{path}: the target is not marked expendable, so nothing is done to it. A game day kills it, pauses it and "

@@ -122,6 +122,7 @@ EXAMPLES: dict[str, dict[str, str]] = {
         "lab_start": '["my-engine", "--small", "--data", "{folder}", "--port", "{port}"]',
         "ledger_start": '["my-engine", "--ledger", "--data", "{folder}", "--port", "{port}"]',
         "chaos_start": '["my-engine", "--data", "{folder}", "--port", "{port}"]',
+        "load_start": '["my-engine", "--large", "--data", "{folder}", "--port", "{port}"]',
         "cluster_start": '["my-engine", "--cluster", "{shared}", "--member", "{member}", "--data", "{folder}"]',
         "standby_start": '["my-engine", "--standby", "--cluster", "{shared}", "--member", "{member}", "--data", "{folder}"]',
         "stop": '["my-engine-ctl", "stop", "{pid}"]',

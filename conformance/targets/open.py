@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matchmark.conformance.targets.base import Target, TargetUnavailable
 from matchmark.conformance.targets.profile import Profile, ProfileError, load, variables
+from matchmark.conformance.targets.profile_fix import SUITES_SPEAK
 from matchmark.reports.redact import Redactor
 
 BUILT_IN = ("model", "native", "exchange", "exchange-fsync", "exchange-full", "exchange-dpdk")
@@ -70,8 +71,18 @@ def redactor_for(spec: str) -> Redactor:
     return Redactor.from_environment(named)
 
 
+def suites_speak(profile: Profile) -> None:
+    """ProfileError where the target's version of FIX is one for loads alone."""
+    said = profile.tables.get("order_entry", {}).get("begin_string", SUITES_SPEAK)
+    if said != SUITES_SPEAK:
+        raise ProfileError(
+            f'{profile.path}: the suites and game days speak "{SUITES_SPEAK}", not {said!r}: `matchmark load` does'
+        )
+
+
 def from_profile(profile: Profile) -> Target:
     if profile.adapter == "fix":
+        suites_speak(profile)
         from matchmark.conformance.targets.fix import FixTarget
 
         return FixTarget(profile)

@@ -16,10 +16,13 @@ from matchmark.conformance.targets.profile_key import Fail, Key, Tables
 ACCOUNTS_MIN = 5
 """The suites trade with A1 to A4 and a probe that belongs to none of them; where accounts are told apart."""
 
+SUITES_SPEAK, LOADS_SPEAK = "FIX.4.4", ("FIX.4.4", "FIX.4.2")
+"""The suites and game days know the reports of one version; a load fires new orders alone at the other, too."""
+
 ORDER_ENTRY: dict[str, Key] = {
     "host": Key(str, "where the engine listens; left out when [hooks] start says it"),
     "port": Key(int, "its port; left out when [hooks] start says it"),
-    "begin_string": Key(str, 'FIX version, "FIX.4.4"'),
+    "begin_string": Key(str, 'FIX version, "FIX.4.4"; for `matchmark load` alone also "FIX.4.2"'),
     "target_comp_id": Key(str, "the engine's CompID; left out when [hooks] start says it"),
     "sender_comp_id": Key(
         str, 'CompID of our sessions, with {account} and, if an account may have several, {n} (default "{account}-{n}")'
@@ -71,6 +74,10 @@ HOOKS: dict[str, Key] = {
     "ledger_start": Key(list, "starts an instance with a ledger, if it is another than `start`"),
     "chaos_start": Key(
         list, "starts an instance for a game day, if it is another than `start`: quick to start, made for load"
+    ),
+    "load_start": Key(
+        list,
+        "starts an instance for `matchmark load`, if it is another than `start`: large rings, no limits of balances",
     ),
     "cluster_start": Key(
         list, "starts the member {member} of the cluster in {shared}; the first one founds it and is primary"
@@ -156,7 +163,7 @@ def _order_entry(tables: Tables, has: set[str], fail: Fail) -> None:
             fail("order_entry", None, f"lacks {key}: {ORDER_ENTRY[key].help}")
     if "port" in table and not 1 <= table["port"] <= 65535:
         fail("order_entry", "port", f"must be from 1 to 65535, not {table['port']}")
-    if table.get("begin_string", "FIX.4.4") != "FIX.4.4":
+    if table.get("begin_string", SUITES_SPEAK) not in LOADS_SPEAK:
         fail("order_entry", "begin_string", f'this kit speaks "FIX.4.4", not {table["begin_string"]!r}')
     accounts = table["accounts"]
     if not all(isinstance(a, str) and a for a in accounts) or len(set(accounts)) != len(accounts):

@@ -71,7 +71,7 @@ def test_the_suites_trade_their_own_symbols_and_the_profile_keeps_the_targets(tm
         ('["A", "B", "C", "D", "E"]', '["A", "B", "C", "C", "E"]', 12, "must be different"),
         ("port = 9878", "port = 98780", 10, "from 1 to 65535"),
         ("port = 9878", "prot = 9878", 10, "unknown key, did you mean 'port'?"),
-        ("port = 9878", 'port = 9878\nbegin_string = "FIX.4.2"', 11, 'speaks "FIX.4.4"'),
+        ("port = 9878", 'port = 9878\nbegin_string = "FIX.4.1"', 11, 'speaks "FIX.4.4"'),
         ("port = 9878", 'port = 9878\nsender_comp_id = "KIT"', 11, "must contain {account}"),
         ("port = 9878", "port = 9878\nheartbeat_s = -1", 11, "from 0 to 3600"),
         ('{ 554 = "{token}" }', '{ Password = "x" }', 13, "must map tags to text"),

@@ -29,6 +29,7 @@ PARTS = {
     "kafka_run": "from the engine to Kafka",
     "market_data_run": "market data",
     "ledger_run": "the ledger",
+    "load_run": "the load's generators",
 }
 
 
