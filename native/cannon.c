@@ -89,7 +89,8 @@ static int copy_text(char *to, size_t room, const char *text)
 }
 
 int mm_cannon_session(mm_cannon *c, uint32_t session, const char *begin_string, const char *sender, const char *target,
-                      const char *logon_fields, const char *order_fields, int reset, uint64_t next_out, uint64_t next_in)
+                      const char *logon_fields, const char *order_fields, int reset, uint64_t next_out,
+                      uint64_t next_in)
 {
     if (session >= c->config.sessions)
         return 0;

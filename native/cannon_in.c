@@ -46,7 +46,8 @@ static void filled(mm_cannon *c, uint32_t index, const mm_load_report *r, uint64
         wrong(c, MM_CANNON_OVERFILL, at);
     else if (!r->last_lots || r->cum_lots != cum || r->leaves_lots != shot->lots - cum)
         wrong(c, MM_CANNON_SUM, at);
-    if (!(shot->flags & 2) && (shot->flags & 1 ? r->price_ticks < shot->price_ticks : r->price_ticks > shot->price_ticks))
+    if (!(shot->flags & 2) &&
+        (shot->flags & 1 ? r->price_ticks < shot->price_ticks : r->price_ticks > shot->price_ticks))
         wrong(c, MM_CANNON_PRICE, at);
     mark->cum_lots = (uint32_t)cum;
     mark->state |= CANNON_TRADED | (cum >= shot->lots ? CANNON_OVER : 0);
@@ -167,7 +168,8 @@ static void note(mm_cannon *c, cannon_session *s, const load_message *m, uint64_
         .last_lots = lots_of(c, m->last_lots),
         .cum_lots = lots_of(c, m->cum),
         .leaves_lots = lots_of(c, m->leaves),
-        .price_ticks = (int32_t)(load_price_e8(m->last_price.n ? m->last_price : m->price) / (int64_t)c->config.tick_e8),
+        .price_ticks =
+            (int32_t)(load_price_e8(m->last_price.n ? m->last_price : m->price) / (int64_t)c->config.tick_e8),
         .session = (uint16_t)s->index,
         .kind = kind_of(s, m),
         .flags = (uint8_t)((m->poss_dup ? POSS_DUP : 0) | (known ? KNOWN : 0) | (m->poss_resend ? POSS_RESEND : 0)),

@@ -76,7 +76,8 @@ struct mm_cannon {
     uint32_t full, done, stop, cease;
     int64_t to_real_ns; /* from CLOCK_MONOTONIC to CLOCK_REALTIME, as it was at the start */
     char (*symbols)[40];
-    uint32_t *last_acknowledged; /* by session and symbol: 1 + the number; an exchange may have an engine for each symbol */
+    uint32_t
+        *last_acknowledged; /* by session and symbol: 1 + the number; an exchange may have an engine for each symbol */
     cannon_session *sessions;
 };
 

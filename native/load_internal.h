@@ -18,7 +18,7 @@ enum {
     LOAD_IN_BYTES = 1 << 18,
     LOAD_OUT_BYTES = 1 << 16,
     LOAD_MESSAGE_ROOM = 8192, /* the longest that we write, with what the writers put behind it */
-    LOAD_ADMIN_MAX = 1 << 16 /* session messages of a session, beside its orders */
+    LOAD_ADMIN_MAX = 1 << 16  /* session messages of a session, beside its orders */
 };
 
 typedef enum load_state { LOAD_DOWN, LOAD_CONNECTING, LOAD_LOGGING_ON, LOAD_UP } load_state;

@@ -20,7 +20,8 @@ typedef struct load_message {
     char type;
     bool poss_dup, poss_resend, gap_fill;
     uint64_t number, begin, end, new_number, about;
-    load_text cl, orig, exec_id, order_id, exec_type, last_lots, last_price, price, cum, leaves, lots, test_id, sender, target, words;
+    load_text cl, orig, exec_id, order_id, exec_type, last_lots, last_price, price, cum, leaves, lots, test_id, sender,
+        target, words;
 } load_message;
 
 static inline uint64_t load_number_of(load_text t)
@@ -177,8 +178,7 @@ static inline bool load_sum_fits(const char *from, uint64_t length)
     uint32_t sum = 0;
     for (uint64_t i = 0; i < length - 7; i++)
         sum += (unsigned char)from[i];
-    return memcmp(from + length - 7, "10=", 3) == 0 &&
-           load_number_of((load_text){from + length - 4, 3}) == (sum & 255);
+    return memcmp(from + length - 7, "10=", 3) == 0 && load_number_of((load_text){from + length - 4, 3}) == (sum & 255);
 }
 
 /* ClOrdIDs are "K" run(6) session(3) number(10). */

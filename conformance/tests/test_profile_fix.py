@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from matchmark.conformance.targets.open import from_profile
 from matchmark.conformance.targets.profile import Profile, ProfileError, load
 from matchmark.conformance.venue import Venue
 
@@ -118,3 +119,9 @@ def test_the_values_that_ask_for_self_match_prevention_are_the_profiles(tmp_path
     assert Venue(loaded(tmp_path, named)).smp == (8000, {"cancel_newest": "N", "cancel_oldest": "O"})
     with pytest.raises(ProfileError, match="smp_oldest"):
         loaded(tmp_path, with_tag.replace("8000\n", '8000\nsmp_oldest = "1"\n'))
+
+
+def test_a_version_for_loads_alone_is_refused_by_the_suites(tmp_path):
+    profile = loaded(tmp_path, GOOD.replace("port = 9878", 'port = 9878\nbegin_string = "FIX.4.2"'))
+    with pytest.raises(ProfileError, match="matchmark load"):
+        from_profile(profile)

@@ -67,6 +67,7 @@ class Scripted:
     port: int = 0
     orders: int = 0
     host: str = "127.0.0.1"
+    begin_string: str = "FIX.4.4"
 
     def __enter__(self) -> Scripted:
         self.engine = ModelEngine(self.symbols)
@@ -103,7 +104,11 @@ class Scripted:
                     raw, kind = answer.raw, answer.kind
                     if writer is None:
                         writer = Writer(
-                            "FIX.4.4", value_of(raw, b"\x0156=").decode(), value_of(raw, b"\x0149=").decode(), "", ""
+                            self.begin_string,
+                            value_of(raw, b"\x0156=").decode(),
+                            value_of(raw, b"\x0149=").decode(),
+                            "",
+                            "",
                         )
                     if kind == b"A":
                         out += self._logon(writer)
@@ -215,7 +220,8 @@ class Scripted:
         order = self.book[cl]
         order.cum += qty
         more = {32: str(qty), 31: f"{px * TICK:.2f}"}
-        return self._report(cl, "F", order.symbol, order.side, order.lots - order.cum, order.cum, more)
+        kind = "F" if self.begin_string == "FIX.4.4" else "1" if order.cum < order.lots else "2"
+        return self._report(cl, kind, order.symbol, order.side, order.lots - order.cum, order.cum, more)
 
     def _report(
         self, cl: str, kind: str, symbol: str, side: str, leaves: int, cum: int, more: Report | None = None

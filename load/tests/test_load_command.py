@@ -46,6 +46,17 @@ def test_right_answers_are_measured_and_judged(tmp_path, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_fills_of_fix_4_2_are_fills(tmp_path, wrong):
+    spoil = change("2", _31="0.01") if wrong else (lambda reports: reports)
+    with Scripted(begin_string="FIX.4.2", spoil=spoil) as exchange:
+        code, said = loaded(tmp_path, exchange, "--set", "order_entry.begin_string=FIX.4.2")
+    (run,) = said["runs"]
+    assert {f["kind"] for f in run["findings"]} >= ({"price"} if wrong else set())
+    assert code == (1 if wrong else 0)
+    assert run["measured"]["unanswered"] == 0
+
+
 def change(kind: str, **fields: str) -> Callable[[list[Report]], list[Report]]:
     """Fields of every report of that ExecType, once fifty of them came."""
     seen = [0]

@@ -25,9 +25,9 @@ enum mm_cannon_wrong {
     MM_CANNON_SUM = 3,       /* CumQty or LeavesQty do not follow from the fills before */
     MM_CANNON_PRICE = 4,     /* traded at a worse price than its limit */
     MM_CANNON_AFTER_END = 5, /* traded after it was over */
-    MM_CANNON_ORDER = 6,     /* a session's orders of one symbol were acknowledged in another order than they were sent */
-    MM_CANNON_NUMBER = 7,    /* MsgSeqNum left out or used again */
-    MM_CANNON_GARBLED = 8,   /* no FIX message, or its CheckSum is wrong */
+    MM_CANNON_ORDER = 6,   /* a session's orders of one symbol were acknowledged in another order than they were sent */
+    MM_CANNON_NUMBER = 7,  /* MsgSeqNum left out or used again */
+    MM_CANNON_GARBLED = 8, /* no FIX message, or its CheckSum is wrong */
     MM_CANNON_WRONGS = 9
 };
 
@@ -47,8 +47,9 @@ typedef struct mm_cannon_config {
     uint32_t price_decimals, lot_size;
     uint32_t sessions, symbols;
     uint32_t heartbeat_s;
-    uint32_t run;     /* of ClOrdIDs, below 10^6: "K" run(6) session(3) number(10) */
-    uint32_t window;  /* 0: open loop. Else the schedule is not looked at, and so many orders of a session have no answer */
+    uint32_t run; /* of ClOrdIDs, below 10^6: "K" run(6) session(3) number(10) */
+    uint32_t
+        window; /* 0: open loop. Else the schedule is not looked at, and so many orders of a session have no answer */
     uint32_t spin_us; /* the sender sleeps until so long before the next shot, and spins then */
     uint32_t listen_spins;
 } mm_cannon_config;
@@ -79,7 +80,7 @@ typedef struct mm_cannon_mark {
 typedef struct mm_cannon_counts {
     uint64_t sent, told, reports, rejected, refused_messages, held, asked_again, last_told_ns;
     uint64_t wrong[9];
-    uint64_t first_wrong[9]; /* of each kind, 1 + the index of its report; 0: none, or no report shows it */
+    uint64_t first_wrong[9];       /* of each kind, 1 + the index of its report; 0: none, or no report shows it */
     uint32_t up, down, full, done; /* done: every shot was sent */
 } mm_cannon_counts;
 
@@ -96,8 +97,9 @@ mm_cannon *mm_cannon_make(const mm_cannon_config *config, const mm_cannon_shot *
                           mm_load_report *reports);
 void mm_cannon_free(mm_cannon *cannon);
 /* As mm_load_session; numbers go on from there, 1 and 1 at first. */
-int mm_cannon_session(mm_cannon *cannon, uint32_t session, const char *begin_string, const char *sender, const char *target,
-                      const char *logon_fields, const char *order_fields, int reset, uint64_t next_out, uint64_t next_in);
+int mm_cannon_session(mm_cannon *cannon, uint32_t session, const char *begin_string, const char *sender,
+                      const char *target, const char *logon_fields, const char *order_fields, int reset,
+                      uint64_t next_out, uint64_t next_in);
 int mm_cannon_symbol(mm_cannon *cannon, uint32_t symbol, const char *name);
 /* Connects and logs all sessions on, within `timeout_ms`; how many are on. */
 uint32_t mm_cannon_connect(mm_cannon *cannon, const char *host, uint16_t port, uint32_t timeout_ms);
