@@ -296,6 +296,10 @@ class TcpMachine:
             return
         if s.flags & SYN or not i.fits(offset, s.length):
             self.stray += 1
+            # While our window is closed nothing fits, and acknowledgements still count (RFC 9293, 3.10.7.4): who had something
+            # on the way when it closed numbers them behind that.
+            if not i.window and s.flags & ACK and not s.flags & SYN and not self._take_ack(s):
+                return
             self._ack()
             return
         if not s.flags & ACK or not self._take_ack(s):

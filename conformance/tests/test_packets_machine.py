@@ -212,6 +212,22 @@ def test_a_plan_waits_for_room_and_goes_on() -> None:
     assert bytes(pair.peer.taken) == DATA[:400] and not pair.peer.faults and set(pair.sizes) == {20}
 
 
+def test_an_acknowledgement_counts_while_our_window_is_closed() -> None:
+    """The server had a report on the way when the window closed; what it acknowledges from then on is numbered behind it."""
+    pair = Pair()
+    machine = pair.machine
+    machine.advertise(0)
+    pair.exchange()
+    answer = pair.peer.seen[-1]
+    pair.peer.take = lambda segment: []  # type: ignore[method-assign]
+    machine.write(DATA[:100], None, False)
+    machine.poll(pair.now_ns)
+    machine.segments()
+    pure = Segment(THERE[0], HERE[0], THERE[1], HERE[1], answer.ack + 180, answer.seq + 100, ACK, 1000)
+    machine.take(pure, pair.now_ns)
+    assert machine.outgoing.done and machine.read() == b""
+
+
 def test_our_window_closes_and_opens() -> None:
     pair = Pair()
     pair.machine.advertise(0)
