@@ -56,6 +56,10 @@ def words(found: Sequence[float], apart: float, findings: Sequence[str], searche
     many = (
         f" ({len(found)} searches, {min(found):,.0f} to {max(found):,.0f}, {apart:.0%} apart)" if len(found) > 1 else ""
     )
+    without = [s for s in searches if s.ended or not s.holds]
+    if without:
+        held = max(s.holds for s in without)
+        many += f"; {len(without)} of {len(searches)} searches found none, where {held:,.0f}/s held: {without[0].ended}"
     return f"Up to {mean_of(found).value:,.0f} orders/s hold {slo}{many}"
 
 

@@ -128,6 +128,13 @@ def test_a_search_for_the_knee_has_a_page():
     assert "2 searches" in text
 
 
+def test_a_search_that_found_no_knee_is_not_kept_quiet_about():
+    steps = [Step(1_000.0, [Trial(1_000.0, 1_000.0, 50_000, 100_000, 1_000, "")])]
+    both = [Search(steps, 1_000, 2_000), Search(steps, 3_000, 3_100, "the generator was late")]
+    found = knee_document(TARGET, PLAN, slo_of("p99<10ms"), both, 5_000, ENVIRONMENT, [])
+    assert "1 of 2 searches found none, where 3,000/s held: the generator was late" in found["knee"]["words"]
+
+
 def test_the_environment_says_what_spoils_numbers():
     before = Before()
     sum(n * n for n in range(200_000))
