@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--level",
-        help=f"levels to certify, comma-separated, of {', '.join(ASSESSABLE)} (default: all that the target declares)",
+        action="append",
+        help=f"levels to certify, by commas or one a flag, of {', '.join(ASSESSABLE)} (default: all that the target declares)",
     )
     parser.add_argument(
         "--clause", action="append", default=[], metavar="ID", help="only the checks of this clause; repeatable"
@@ -126,7 +127,7 @@ def _levels(args: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
         if "wire" in levels and (why := no_wire(args.target, args.set)):
             left_out["wire"] = f"This machine cannot: {why} (matchmark doctor)."
         return [level for level in levels if level not in left_out], left_out
-    levels = [word.strip() for word in args.level.split(",") if word.strip()]
+    levels = list(dict.fromkeys(word.strip() for said in args.level for word in said.split(",") if word.strip()))
     for level in levels:
         if level not in LEVELS:
             raise Refused(f"--level {level}: unknown; the levels are {', '.join(LEVELS)}")

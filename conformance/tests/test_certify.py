@@ -138,6 +138,16 @@ def test_an_unwritable_run_folder_is_said_before_anything_is_run(tmp_path, capsy
     assert "--out" in words(capsys)
 
 
+def test_levels_are_named_by_commas_or_one_a_flag(capsys):
+    said = []
+    for levels in (["--level", "matching,order-entry"], ["--level", "matching", "--level", "order-entry"]):
+        assert main(["certify", "--target", "exchange", "--seed", "1", "--dry-run", *levels]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and "D01." in said[0]
+    assert main(["certify", "--target", "exchange", "--seed", "1", "--dry-run", "--level", "matching"]) == 0
+    assert capsys.readouterr().out != said[0]
+
+
 def test_a_dry_run_lists_checks_and_runs_none(tmp_path, capsys):
     assert main(["certify", "--target", "native", "--dry-run", "--out", str(tmp_path / "run")]) == 0
     printed = words(capsys)
