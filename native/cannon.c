@@ -79,15 +79,6 @@ void mm_cannon_free(mm_cannon *c)
     free(c);
 }
 
-static int copy_text(char *to, size_t room, const char *text)
-{
-    size_t n = strlen(text);
-    if (n >= room)
-        return 0;
-    memcpy(to, text, n + 1);
-    return 1;
-}
-
 int mm_cannon_session(mm_cannon *c, uint32_t session, const char *begin_string, const char *sender, const char *target,
                       const char *logon_fields, const char *order_fields, int reset, uint64_t next_out,
                       uint64_t next_in)
@@ -99,15 +90,15 @@ int mm_cannon_session(mm_cannon *c, uint32_t session, const char *begin_string, 
     s->old_fills = strcmp(begin_string, "FIX.4.2") == 0;
     s->next_out = s->first_out = reset ? 1 : next_out;
     s->next_in = reset ? 1 : next_in;
-    return copy_text(s->begin_string, sizeof s->begin_string, begin_string) &&
-           copy_text(s->logon_fields, sizeof s->logon_fields, logon_fields) &&
-           copy_text(s->order_fields, sizeof s->order_fields, order_fields) &&
+    return load_copy_text(s->begin_string, sizeof s->begin_string, begin_string) &&
+           load_copy_text(s->logon_fields, sizeof s->logon_fields, logon_fields) &&
+           load_copy_text(s->order_fields, sizeof s->order_fields, order_fields) &&
            mm_fix_envelope_make(&s->envelope, begin_string, sender, target);
 }
 
 int mm_cannon_symbol(mm_cannon *c, uint32_t symbol, const char *name)
 {
-    return symbol < c->config.symbols && copy_text(c->symbols[symbol], sizeof c->symbols[symbol], name);
+    return symbol < c->config.symbols && load_copy_text(c->symbols[symbol], sizeof c->symbols[symbol], name);
 }
 
 /* --- connections --- */

@@ -87,14 +87,6 @@ static char *put_field(char *at, const char *tag, load_text value)
     return at;
 }
 
-static void finish(echo_client *k, char *room, char *at)
-{
-    uint32_t length;
-    const char *from = mm_fix_close(&k->envelope, room, at, &length);
-    memcpy(k->out + k->out_end, from, length);
-    k->out_end += length;
-}
-
 static void answer_session(echo_client *k, const load_message *m, const char *type, uint64_t now)
 {
     char room[CANNON_MESSAGE_ROOM], *at = mm_fix_put_header(&k->envelope, room, type, k->next_out++, now, 0);
@@ -102,7 +94,7 @@ static void answer_session(echo_client *k, const load_message *m, const char *ty
         at = PUT(at, "98=0\001108=30\001141=Y\001");
     if (m->type == '1')
         at = put_field(at, "112=", m->test_id);
-    finish(k, room, at);
+    load_put_message(&k->envelope, room, at, k->out, &k->out_end);
 }
 
 static void answer_order(mm_echo *e, echo_client *k, const load_message *m, uint64_t now)
@@ -119,7 +111,7 @@ static void answer_order(mm_echo *e, echo_client *k, const load_message *m, uint
          : m->type == 'G' ? PUT(at, "150=5\00139=0\00114=0\0016=0\001")
                           : PUT(at, "150=4\00139=4\00114=0\0016=0\001");
     at = m->type == 'F' ? PUT(at, "151=0\001") : put_field(at, "151=", m->lots);
-    finish(k, room, at);
+    load_put_message(&k->envelope, room, at, k->out, &k->out_end);
 }
 
 static bool greet(echo_client *k, const load_message *m)
@@ -154,16 +146,7 @@ static bool answer(mm_echo *e, echo_client *k, const load_message *m, uint64_t n
 
 static bool flush(echo_client *k)
 {
-    while (k->out_start < k->out_end) {
-        ssize_t n = send(k->fd, k->out + k->out_start, k->out_end - k->out_start, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN)
-            return true;
-        if (n <= 0)
-            return false;
-        k->out_start += (uint32_t)n;
-    }
-    k->out_start = k->out_end = 0;
-    return true;
+    return cannon_send(k->fd, k->out, &k->out_start, &k->out_end);
 }
 
 static bool answer_all(mm_echo *e, echo_client *k, uint64_t now)

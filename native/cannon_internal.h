@@ -6,6 +6,8 @@
 #include "load_wire.h"
 #include "matchmark/cannon.h"
 
+#include <errno.h>
+#include <sys/socket.h>
 #include <time.h>
 
 enum {
@@ -88,6 +90,21 @@ static inline uint64_t cannon_clock(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Gives the kernel what it takes of out[*start, *end). false: the connection is gone. */
+static inline bool cannon_send(int fd, const char *out, uint32_t *start, uint32_t *end)
+{
+    while (*start < *end) {
+        ssize_t n = send(fd, out + *start, *end - *start, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN)
+            return true;
+        if (n <= 0)
+            return false;
+        *start += (uint32_t)n;
+    }
+    *start = *end = 0;
+    return true;
+}
+
 /* Counts are read by other threads; only `n_reports`, `state` and what the receiver asks the sender for carry an order. */
 #define CANNON_GET(from)       __atomic_load_n(&(from), __ATOMIC_RELAXED)
 #define CANNON_SET(to, value)  __atomic_store_n(&(to), (value), __ATOMIC_RELAXED)
@@ -98,7 +115,7 @@ static inline uint64_t cannon_clock(void)
 void cannon_put_admin(const mm_cannon *cannon, cannon_session *s, const char *type, uint64_t seq, uint64_t orig_ns,
                       const char *fields);
 void cannon_put_logon(const mm_cannon *cannon, cannon_session *s);
-/* Gives the kernel what it takes. false: the connection is gone. */
+/* cannon_send of what waits. */
 bool cannon_flush(cannon_session *s);
 /* Takes what came, `most` bytes at once; *moved: something was there. A session that is over has another state after it. */
 void cannon_receive(mm_cannon *cannon, cannon_session *s, uint32_t most, bool *moved);

@@ -12,15 +12,6 @@ static bool has_room(const cannon_session *s)
     return CANNON_OUT_BYTES - s->out_end > CANNON_MESSAGE_ROOM;
 }
 
-/* Closes the message whose body ends at `at` and puts it behind what waits. */
-static void finish(cannon_session *s, char *room, char *at)
-{
-    uint32_t length;
-    const char *from = mm_fix_close(&s->envelope, room, at, &length);
-    memcpy(s->out + s->out_end, from, length);
-    s->out_end += length;
-}
-
 static uint64_t real_ns(const mm_cannon *c, uint64_t now)
 {
     return (uint64_t)((int64_t)now + c->to_real_ns);
@@ -32,7 +23,7 @@ void cannon_put_admin(const mm_cannon *c, cannon_session *s, const char *type, u
     char room[CANNON_MESSAGE_ROOM];
     uint64_t now = real_ns(c, cannon_clock());
     char *at = mm_fix_put_header(&s->envelope, room, type, seq, now, orig_ns ? now : 0);
-    finish(s, room, put_text(at, fields, (uint32_t)strlen(fields)));
+    load_put_message(&s->envelope, room, put_text(at, fields, (uint32_t)strlen(fields)), s->out, &s->out_end);
 }
 
 void cannon_put_logon(const mm_cannon *c, cannon_session *s)
@@ -67,21 +58,12 @@ static void put_shot(const mm_cannon *c, cannon_session *s, uint32_t index, uint
     if (s->next_out - s->first_out < s->n_numbers)
         CANNON_SHOW(s->shot_of[s->next_out - s->first_out], index + 1);
     s->next_out++;
-    finish(s, room, at);
+    load_put_message(&s->envelope, room, at, s->out, &s->out_end);
 }
 
 bool cannon_flush(cannon_session *s)
 {
-    while (s->out_start < s->out_end) {
-        ssize_t n = send(s->fd, s->out + s->out_start, s->out_end - s->out_start, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN)
-            return true;
-        if (n <= 0)
-            return false;
-        s->out_start += (uint32_t)n;
-    }
-    s->out_start = s->out_end = 0;
-    return true;
+    return cannon_send(s->fd, s->out, &s->out_start, &s->out_end);
 }
 
 /* Heartbeats, and what the receiver was asked for. */

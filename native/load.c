@@ -92,30 +92,21 @@ void mm_load_free(mm_load *load)
     free(load);
 }
 
-static int copy_text(char *to, size_t room, const char *text)
-{
-    size_t n = strlen(text);
-    if (n >= room)
-        return 0;
-    memcpy(to, text, n + 1);
-    return 1;
-}
-
 int mm_load_session(mm_load *load, uint32_t session, const char *begin_string, const char *sender, const char *target,
                     const char *logon_fields, const char *order_fields, int reset_first)
 {
     load_session *s = &load->sessions[session];
     s->reset = reset_first != 0;
-    return copy_text(s->sender, sizeof s->sender, sender) && copy_text(s->target, sizeof s->target, target) &&
-           copy_text(s->begin_string, sizeof s->begin_string, begin_string) &&
-           copy_text(s->logon_fields, sizeof s->logon_fields, logon_fields) &&
-           copy_text(s->order_fields, sizeof s->order_fields, order_fields) &&
+    return load_copy_text(s->sender, sizeof s->sender, sender) && load_copy_text(s->target, sizeof s->target, target) &&
+           load_copy_text(s->begin_string, sizeof s->begin_string, begin_string) &&
+           load_copy_text(s->logon_fields, sizeof s->logon_fields, logon_fields) &&
+           load_copy_text(s->order_fields, sizeof s->order_fields, order_fields) &&
            mm_fix_envelope_make(&s->envelope, begin_string, sender, target);
 }
 
 int mm_load_symbol(mm_load *load, uint32_t symbol, const char *name)
 {
-    return symbol < LOAD_SYMBOLS_MAX && copy_text(load->symbols[symbol], sizeof load->symbols[symbol], name);
+    return symbol < LOAD_SYMBOLS_MAX && load_copy_text(load->symbols[symbol], sizeof load->symbols[symbol], name);
 }
 
 int mm_load_address(mm_load *load, uint32_t index, const char *host, uint16_t port)

@@ -12,15 +12,6 @@ bool load_has_room(const load_session *s)
     return LOAD_OUT_BYTES - s->out_end > LOAD_MESSAGE_ROOM;
 }
 
-/* Closes the message whose body ends at `at` and puts it behind what waits. */
-static void finish(load_session *s, char *room, char *at)
-{
-    uint32_t length;
-    const char *from = mm_fix_close(&s->envelope, room, at, &length);
-    memcpy(s->out + s->out_end, from, length);
-    s->out_end += length;
-}
-
 /* Under the number `seq`; with `orig_ns` it was sent under that number before, then. */
 static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_t seq, uint64_t now_ns,
                         uint64_t orig_ns)
@@ -45,7 +36,7 @@ static void write_order(mm_load *load, load_session *s, uint64_t number, uint64_
     at = mm_fix_put_utc(&s->envelope, PUT(at, "\00160="), now_ns);
     *at++ = 1;
     at = put_text(at, s->order_fields, (uint32_t)strlen(s->order_fields));
-    finish(s, room, at);
+    load_put_message(&s->envelope, room, at, s->out, &s->out_end);
 }
 
 void load_put_order(mm_load *load, load_session *s, uint64_t number, uint64_t now_ns)
@@ -78,7 +69,7 @@ static void put_fields(load_session *s, const char *type, uint64_t seq, uint64_t
 {
     char room[LOAD_MESSAGE_ROOM];
     char *at = mm_fix_put_header(&s->envelope, room, type, seq, load_clock(CLOCK_REALTIME), orig_ns);
-    finish(s, room, put_text(at, fields, (uint32_t)strlen(fields)));
+    load_put_message(&s->envelope, room, put_text(at, fields, (uint32_t)strlen(fields)), s->out, &s->out_end);
 }
 
 void load_put_admin(load_session *s, const char *type, const char *fields)

@@ -206,6 +206,24 @@ static inline char *load_put_price(char *at, uint64_t tick_e8, uint32_t decimals
     return put_decimal(at, (int64_t)(units / mm_powers_of_ten[8 - decimals]), decimals);
 }
 
+/* Closes the message in `room` whose body ends at `at`, and puts it behind what waits in `out`. */
+static inline void load_put_message(const mm_fix_envelope *envelope, char *room, char *at, char *out, uint32_t *out_end)
+{
+    uint32_t length;
+    const char *from = mm_fix_close(envelope, room, at, &length);
+    memcpy(out + *out_end, from, length);
+    *out_end += length;
+}
+
+/* False: the text does not fit. */
+static inline bool load_copy_text(char *to, size_t room, const char *text)
+{
+    size_t n = strlen(text);
+    if (n < room)
+        memcpy(to, text, n + 1);
+    return n < room;
+}
+
 /* Bit of an order's state that a report of that kind sets. */
 static inline uint32_t load_state_bit(char kind)
 {
