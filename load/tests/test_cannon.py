@@ -43,14 +43,22 @@ def test_every_shot_is_sent_and_answered_with_one_thread_and_with_two(threads):
     assert outcome.counts.wrong[:4] == (0, 0, 0, 0)
 
 
+TRIES, CALM_NS = 3, 5_000_000
+
+
 def test_a_stall_each_second_is_in_the_percentiles_and_not_as_fewer_orders():
     """A closed loop would send nothing in a stall, and have one slow answer of it a session."""
     length = 3.0
     fired = shots(4_000, length)
-    calm = floor_of(plan(seconds=length), fired).measured
-    stalled = floor_of(plan(seconds=length), fired, stall_ms=STALL_MS * 8, stall_every_ms=1000).measured
-    assert calm is not None
-    assert stalled is not None
+    for _ in range(
+        TRIES
+    ):  # the run without a stall says whether others have the processors: then neither says anything
+        calm = floor_of(plan(seconds=length), fired).measured
+        stalled = floor_of(plan(seconds=length), fired, stall_ms=STALL_MS * 8, stall_every_ms=1000).measured
+        assert calm is not None
+        assert stalled is not None
+        if calm.histograms["response"].percentile(99) < CALM_NS:
+            break
     assert stalled.offered == stalled.sent == len(fired)
     # 40 of each 1,000 ms: of what was due then, evenly spread, half has waited for 20 ms or more
     waited = stalled.histograms["response"]
