@@ -43,7 +43,8 @@ def test_a_clause_over_both_carriers_passes_and_leaves_nothing(tmp_path: Path) -
 
 
 def _asked(*levels: str) -> argparse.Namespace:
-    return argparse.Namespace(target="exchange", set=[], level=",".join(levels) or None)
+    """As the command line has it: a list of what each --level said."""
+    return argparse.Namespace(target="exchange", set=[], level=list(levels) or None)
 
 
 def test_without_the_right_to_it_the_level_is_left_out_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +52,7 @@ def test_without_the_right_to_it_the_level_is_left_out_and_says_why(monkeypatch:
     levels, left_out = certify._levels(_asked())
     assert "wire" not in levels and "order-entry" in levels and "need root" in left_out["wire"]
     assert certify._levels(_asked("wire")) == (["wire"], {})
+    assert certify._levels(_asked("safety,wire", "wire")) == (["safety", "wire"], {})
     monkeypatch.setattr(certify, "no_wire", lambda *_: None)
     levels, left_out = certify._levels(_asked())
     assert "wire" in levels and not left_out
