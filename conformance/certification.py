@@ -24,6 +24,7 @@ from matchmark.reports.results import (
     Evidence,
     LatencyRow,
     LevelStatus,
+    LoadSummary,
     Results,
     TargetSummary,
     Waiver,
@@ -59,9 +60,11 @@ def results_of(
     waivers: Iterable[Waiver] = (),
     exploratory: bool = False,
     left_out: Mapping[str, str] = MappingProxyType({}),
+    under_load: LoadSummary | None = None,
 ) -> Results:
     """The results of one run. Clauses outside `request.clauses` (if it names any) are left UNTESTED and say so. `left_out`:
-    levels that a run which names none does not assess, and why, a sentence."""
+    levels that a run which names none does not assess, and why, a sentence. Who answers wrongly `under_load` is certified
+    nothing."""
     ended = datetime.now(UTC)
     capabilities = frozenset(run.target.get("capabilities", ()))
     register = load()
@@ -76,6 +79,8 @@ def results_of(
     statuses, reasons = {}, {}
     for level in LEVELS:
         status, reason = _judge(level, levels, pairs, capabilities, run, waived_clauses(settled), exploratory, request)
+        if status is LevelStatus.CERTIFIED and under_load is not None and under_load.findings:
+            status, reason = LevelStatus.NOT_CERTIFIED, f"Answers were wrong under load: {under_load.findings[0]}."
         statuses[level] = status
         if level in left_out and level not in levels:
             reason = left_out[level]
@@ -100,6 +105,7 @@ def results_of(
         notes=list(run.target.get("notes", ())),
         duration_s=round((ended - started).total_seconds(), 3),
         waivers=settled,
+        load=under_load,
     )
 
 

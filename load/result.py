@@ -18,6 +18,7 @@ from matchmark.load import measure
 from matchmark.load.latency import Latencies, merge_logs, write_log
 from matchmark.load.run import Outcome, Plan
 from matchmark.load.stats import mean_of
+from matchmark.reports.redact import Redactor
 
 VERSION = 1
 RESULTS, HISTOGRAMS, PAGE = "results.json", "latency.hlog", "report.html"
@@ -61,6 +62,12 @@ def run_document(o: Outcome) -> dict[str, Any]:
         "resources": o.resources,
         "counts": counts,
     }
+
+
+def cleaned(said: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """Without secrets: a target's own words are in it."""
+    without: dict[str, Any] = json.loads(redactor.text(json.dumps(said)))
+    return without
 
 
 def histograms_of(outcomes: Sequence[Outcome]) -> dict[str, Latencies]:

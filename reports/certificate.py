@@ -29,10 +29,12 @@ FORMAT = "matchmark-certificate/1"
 NAME = "certificate.json"
 
 
-def file_digest(path: Path) -> FileDigest:
+def file_digest(folder: Path, name: str) -> FileDigest:
+    """Of a file of a run folder, by its name there."""
+    path = folder / name
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
-    return FileDigest(path.name, digest.hexdigest(), path.stat().st_size)
+    return FileDigest(name, digest.hexdigest(), path.stat().st_size)
 
 
 def clauses_digest(clauses: list[ClauseResult]) -> str:
@@ -42,7 +44,7 @@ def clauses_digest(clauses: list[ClauseResult]) -> str:
 
 def claims_of(results: Results, folder: Path) -> dict[str, Any]:
     """What the signature vouches for. Reads the files of the run folder for their digests; `results.signer` is set."""
-    present = [file_digest(folder / name) for name in COVERED if (folder / name).is_file()]
+    present = [file_digest(folder, name) for name in COVERED if (folder / name).is_file()]
     claims = {
         "title": statement.title(results),
         "matchmark": results.matchmark,
@@ -173,7 +175,7 @@ def _bytes(node: Node, key: str, length: int) -> bytes:
 
 def _check_file(folder: Path, name: str, sha256: str, needed: bool, outcome: Verification) -> None:
     try:
-        actual = file_digest(folder / name).sha256
+        actual = file_digest(folder, name).sha256
     except FileNotFoundError:
         (outcome.problems if needed else outcome.remarks).append(f"{name} is not there, so it could not be compared")
     except OSError as error:

@@ -13,7 +13,8 @@ from matchmark.conformance.verdict import Verdict
 from matchmark.reports.verdicts import LevelStatus
 
 STRENGTHS = ("MUST", "SHOULD")
-COVERED = ("results.json", "history.jsonl", "junit.xml", "certificate.html")
+LOAD_RESULTS, LOAD_PAGE = "load/results.json", "load/report.html"
+COVERED = ("results.json", "history.jsonl", "junit.xml", "certificate.html", LOAD_RESULTS)
 """The files of a run folder whose digests a certificate carries, those of them that are there."""
 WAIVER_STATES = ("in force", "stale", "expired", "unused")
 
@@ -87,6 +88,26 @@ class LatencyRow:
 
 
 @dataclass(slots=True)
+class LoadSummary:
+    """A load that was part of the run; LOAD_RESULTS and LOAD_PAGE have all of it."""
+
+    plan: str
+    offered_per_s: int
+    answered_per_s: int
+    orders: int
+    """Of the measured part, after the warm-up."""
+    latency: list[LatencyRow] = field(default_factory=list)
+    """Response first, from the time when an order was due; then the floor, an echo under the same schedule."""
+    findings: list[str] = field(default_factory=list)
+    """Answers that were wrong, in words; with any, no level is certified by the run."""
+    trouble: str = ""
+    """Why it ended before its time."""
+    judged: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """What spoils the figures: a late generator, others on the machine."""
+
+
+@dataclass(slots=True)
 class Waiver:
     """A deviation that the target's maker declares, until `expires` (ISO 8601 date)."""
 
@@ -153,6 +174,7 @@ class Results:
     rulings: list[RulingText] = field(default_factory=list)
     signer: Signer | None = None
     files: list[FileDigest] = field(default_factory=list)
+    load: LoadSummary | None = None
 
     def counts(self) -> Counter[Verdict]:
         return Counter(clause.verdict for clause in self.clauses)

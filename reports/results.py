@@ -21,6 +21,7 @@ from matchmark.reports.records import (
     Evidence,
     FileDigest,
     LatencyRow,
+    LoadSummary,
     Results,
     RulingText,
     Signer,
@@ -40,6 +41,7 @@ __all__ = [
     "FileDigest",
     "LatencyRow",
     "LevelStatus",
+    "LoadSummary",
     "Results",
     "ResultsError",
     "RulingText",
@@ -70,7 +72,8 @@ def to_json(results: Results) -> dict[str, Any]:
 _ALWAYS = {
     "ClauseResult": {"id", "level", "verdict", "reason", "tests", "examples", "evidence", "mutants"},
     "LatencyRow": {f.name for f in fields(LatencyRow)},
-    "Results": {f.name for f in fields(Results)} - {"diagrams", "rulings", "signer", "files", "waivers", "notes"},
+    "Results": {f.name for f in fields(Results)}
+    - {"diagrams", "rulings", "signer", "files", "waivers", "notes", "load"},
 }
 
 
@@ -110,6 +113,7 @@ def from_json(document: Any) -> Results:
         rulings=[_ruling(node) for node in root.children("rulings")],
         signer=_signer(root.child("signer")) if "signer" in root else None,
         files=[_file(node) for node in root.children("files")],
+        load=_load(root.child("load")) if "load" in root else None,
     )
     _agree(results)
     return results
@@ -191,6 +195,20 @@ def _latency(node: Node) -> LatencyRow:
     return row
 
 
+def _load(node: Node) -> LoadSummary:
+    return LoadSummary(
+        plan=node.text("plan"),
+        offered_per_s=node.integer("offered_per_s"),
+        answered_per_s=node.integer("answered_per_s"),
+        orders=node.integer("orders"),
+        latency=[_latency(child) for child in node.children("latency")],
+        findings=node.texts("findings"),
+        trouble=node.text("trouble", ""),
+        judged=node.text("judged", ""),
+        warnings=node.texts("warnings"),
+    )
+
+
 def _waiver(node: Node) -> Waiver:
     state = node.text("state", "in force")
     if state not in WAIVER_STATES:
@@ -234,6 +252,10 @@ def _agree(results: Results) -> None:
 def _certified_holds(results: Results, level: str) -> None:
     pairs = [(_Clause(c.id, c.level, c.levels), c) for c in results.clauses]
     waived = waived_clauses(results.waivers)
+    if results.load is not None and results.load.findings:
+        raise ResultsError(
+            f"levels.{level}: says CERTIFIED, but answers were wrong under load: {results.load.findings[0]}"
+        )
     status, reason = judge_level(level, pairs, [], waived=waived, exploratory=results.exploratory)
     if status is not LevelStatus.CERTIFIED:
         raise ResultsError(f"levels.{level}: says CERTIFIED, but the clauses say otherwise: {reason}")

@@ -53,6 +53,8 @@ def assumptions(results: Results) -> list[str]:
         "MUST clauses alone decide a level. SHOULD clauses are reported.",
     ]
     sentences += _about_latency(results)
+    if results.load is not None:
+        sentences.append("The load's figures hold for this machine, which the generator shared with the target.")
     if any(clause.ruling for clause in results.clauses):
         sentences.append(
             "Where the specification contradicts itself or is silent, the rulings printed with the clauses hold."

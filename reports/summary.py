@@ -11,7 +11,8 @@ from rich.text import Text
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import statement, view
 from matchmark.reports.plain import visible
-from matchmark.reports.records import ClauseResult, Results
+from matchmark.reports.records import ClauseResult, LoadSummary, Results
+from matchmark.reports.wirelog import nanoseconds
 
 STYLES = {
     "pass": "green",
@@ -40,12 +41,27 @@ def print_summary(console: Console, results: Results) -> None:
     counts = [f"{n} {m.word}" for m, n in view.counts(clauses) if n]
     counts += [f"{n} outside this run" for n in [sum(c.outside for c in clauses)] if n]
     console.print(_text("clauses: " + (", ".join(counts) or "none")))
+    if results.load is not None:
+        print_load(console, results.load)
     found = statement.open_clauses(results)
     if found:
         console.print()
         console.print(_findings(found[:SHOWN]))
         if len(found) > SHOWN:
             console.print(_text(f"and {len(found) - SHOWN} more, see certificate.html", "dim"))
+
+
+def print_load(console: Console, load: LoadSummary) -> None:
+    """What a load that was part of the run found, in a line."""
+    times = ", ".join(f"{r.stage} p50 {nanoseconds(r.p50_ns)} p99 {nanoseconds(r.p99_ns)}" for r in load.latency)
+    said = f"load: {load.offered_per_s:,} orders/s offered, {load.answered_per_s:,} answered; {times or 'nothing measured'}; "
+    if load.findings:
+        text, style = f"answers were WRONG: {load.findings[0]}", "bold red"
+    elif load.trouble:
+        text, style = f"ended early: {load.trouble}", "yellow"
+    else:
+        text, style = "every answer right", ""
+    console.print(_text(said + text, style))
 
 
 def _levels(levels: Sequence[view.LevelView]) -> Table:

@@ -12,7 +12,16 @@ from typing import Any
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import latency, statement, wirelog
 from matchmark.reports.compare import Row, compare
-from matchmark.reports.records import COVERED, ClauseResult, DiagramText, Evidence, Results, RulingText, Waiver
+from matchmark.reports.records import (
+    COVERED,
+    LOAD_PAGE,
+    ClauseResult,
+    DiagramText,
+    Evidence,
+    Results,
+    RulingText,
+    Waiver,
+)
 from matchmark.reports.verdicts import LevelStatus
 from matchmark.reports.waivers import waived_clauses
 
@@ -128,7 +137,8 @@ def _level_css(results: Results, level: str, status: LevelStatus) -> str:
     """A level that nothing failed must not look like one that something did: it is `open`."""
     waived = waived_clauses(results.waivers)
     members = [c for c in results.clauses if level in c.levels and c.level == "MUST" and c.id not in waived]
-    if status is LevelStatus.NOT_CERTIFIED and not any(c.verdict is Verdict.FAIL for c in members):
+    wrong = results.load is not None and results.load.findings
+    if status is LevelStatus.NOT_CERTIFIED and not wrong and not any(c.verdict is Verdict.FAIL for c in members):
         return "open"
     return status.lower().replace("_", "-")
 
@@ -230,6 +240,8 @@ def page(results: Results) -> dict[str, Any]:
         "diagrams": diagrams(results, views),
         "findings": findings(results, views),
         "plot": latency.plot(results.latency),
+        "load_plot": latency.plot(results.load.latency) if results.load else None,
+        "load_page": LOAD_PAGE,
         "gaps": [
             (mark(verdict), list(gaps)) for verdict, gaps in groupby(statement.gaps(results), lambda g: g.verdict)
         ],

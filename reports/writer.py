@@ -15,7 +15,7 @@ from matchmark.reports.describe import describe_from_register
 from matchmark.reports.document import readable
 from matchmark.reports.html import render
 from matchmark.reports.keys import SigningKey, signing_key
-from matchmark.reports.records import FileDigest, Results
+from matchmark.reports.records import LOAD_RESULTS, FileDigest, Results
 from matchmark.reports.redact import Redactor
 from matchmark.reports.results import from_json, to_json
 
@@ -81,7 +81,7 @@ def _clean(results: Results, describe: Callable[[Results], Results], redactor: R
 
 def run_files(out: Path) -> list[FileDigest]:
     """What the run itself left in the folder. The Allure folder is named only: Allure's own tools may add to it."""
-    files = [file_digest(out / name) for name in ("history.jsonl", "junit.xml") if (out / name).is_file()]
+    files = [file_digest(out, name) for name in ("history.jsonl", "junit.xml", LOAD_RESULTS) if (out / name).is_file()]
     if (out / ALLURE).is_dir():
         size = sum(path.stat().st_size for path in (out / ALLURE).rglob("*") if path.is_file())
         files.append(FileDigest(f"{ALLURE}/", "", size))

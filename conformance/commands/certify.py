@@ -6,12 +6,14 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -38,9 +40,13 @@ from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
 from matchmark.reports.allure import write_environment
 from matchmark.reports.keys import KeyFileError
+from matchmark.reports.records import LOAD_PAGE
 from matchmark.reports.redact import Redactor
 from matchmark.reports.results import LevelStatus, Results, Waiver
-from matchmark.reports.summary import print_summary
+from matchmark.reports.summary import print_load, print_summary
+
+if TYPE_CHECKING:
+    from matchmark.conformance.certify_load import Load
 
 NAME = "certify"
 HELP = "run the suites against a target and write its certificate"
@@ -82,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Ed25519 key in PEM; default: MATCHMARK_SIGNING_KEY, else one of your own",
     )
+    parser.add_argument(
+        "--load",
+        type=float,
+        metavar="ORDERS_S",
+        help="after the suites fire so many orders a second for 10 s; who answers wrongly then is not certified (docs/load.md)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the checks that would run, and run none")
     parser.add_argument(
         "--exploratory",
@@ -108,10 +120,11 @@ def run(args: argparse.Namespace) -> int:
         for level, why in left_out.items():
             print(f"level {level} is left out. {why}", file=sys.stderr)
         request = replace(_request(args), levels=() if args.clause else tuple(levels))
+        load_asked = _load(args, request)
         if args.dry_run:
             return _dry_run(request, levels)
-        return _certify(args, request, levels, left_out, waivers, console)
-    except (Refused, UsageError, UnknownClause) as error:
+        return _certify(args, request, levels, left_out, waivers, console, load_asked)
+    except (Refused, UsageError, UnknownClause, ProfileError) as error:
         print(f"matchmark certify: {error}", file=sys.stderr)
         return EXIT_USAGE
     except (ReportError, KeyFileError) as error:
@@ -190,6 +203,21 @@ def _request(args: argparse.Namespace) -> Request:
     return Request(args.target, seed, args.examples, tuple(args.clause), (), tuple(args.set), out)
 
 
+def _load(args: argparse.Namespace, request: Request) -> Load | None:
+    """What --load asks for. ProfileError where the target does not speak FIX."""
+    if args.load is None:
+        return None
+    if args.clause:
+        raise Refused("--load: it is a part of a whole run, and --clause asks for less than one")
+    from matchmark.conformance.certify_load import Load
+    from matchmark.load.arrivals import ScheduleError
+
+    try:
+        return Load(args.target, args.set, args.load, request.seed)
+    except ScheduleError as error:
+        raise Refused(f"--load {args.load:g}: {error}") from None
+
+
 def _slug(target: str) -> str:
     path = Path(target)
     name = path.parent.name if path.stem == "target" and path.parent.name else path.stem
@@ -216,6 +244,7 @@ def _certify(
     left_out: dict[str, str],
     waivers: list[Waiver],
     console: Console,
+    load_asked: Load | None,
 ) -> int:
     assert request.out is not None
     _clear(request.out)
@@ -228,11 +257,12 @@ def _certify(
     started = datetime.now(UTC)
     with RunProgress(_slug(request.target), args.quiet) as progress:
         outcome = run_suites(request, _shards(args), progress)
+    redactor = redactor_for(request.target)
+    under_load = None if load_asked is None or outcome.blocked else load_asked.fire(request.out, redactor, args.quiet)
     results = results_of(
         outcome, request, levels, started, invocation=_invocation(), waivers=waivers, exploratory=args.exploratory,
-        left_out=left_out,
+        left_out=left_out, under_load=under_load,
     )  # fmt: skip
-    redactor = redactor_for(request.target)
     _take_secrets_out(request.out, redactor)
     write_environment(request.out / "allure-results", results)
     written = write(
@@ -243,6 +273,8 @@ def _certify(
         say=lambda text: console.print(text, markup=False),
     )
     code = exit_code(results, outcome, request, levels)
+    if under_load is not None and (under_load.findings or under_load.trouble):
+        code = EXIT_FAILED if under_load.findings else code or EXIT_BLOCKED
     _summary(console, results, outcome, levels, args.quiet)
     console.print(f"certificate: {written.html}", markup=False, soft_wrap=True)
     return code
@@ -263,6 +295,7 @@ def _clear(out: Path) -> None:
             (out / name).unlink(missing_ok=True)
         for stale in (out / "allure-results").glob("*"):
             stale.unlink()
+        shutil.rmtree((out / LOAD_PAGE).parent, ignore_errors=True)
     except OSError as error:
         raise Refused(f"--out {out}: {error.strerror}") from None
 
@@ -304,6 +337,8 @@ def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[
     if quiet:
         for level in levels:
             console.print(f"level {level}: {results.levels[level]}  {results.level_reasons[level]}", markup=False)
+        if results.load is not None:
+            print_load(console, results.load)
         return
     print_summary(console, results)
     examples = sum(record.examples for record in outcome.tests)

@@ -4,7 +4,6 @@ whether they were right while it was under load."""
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import sys
 import webbrowser
@@ -26,7 +25,9 @@ from matchmark.load.arrivals import KINDS, Arrivals, ScheduleError
 from matchmark.load.bitstamp import FlowMissing
 from matchmark.load.environment import Before
 from matchmark.load.latency import HistogramFileError, Latencies
-from matchmark.load.run import Outcome, Plan, floor_of, run_and_stop, shots_for
+from matchmark.load.repeat import fired
+from matchmark.load.result import cleaned
+from matchmark.load.run import Outcome, Plan, floor_of, shots_for
 from matchmark.load.run import run as run_once
 from matchmark.load.stats import Slo, SloError, slo_of
 from matchmark.load.venue import Venue, open_profile
@@ -199,21 +200,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if not args.quiet:
         words = "the recording" if plan.mix == mix.BITSTAMP else plan.arrivals.words
         console.print(f"matchmark load: {name}, {plan.mix}, {words}, seed {plan.seed}", markup=False)
-    outcomes: list[Outcome] = []
-    with Venue(name, profile) as venue, LoadProgress(args.quiet) as progress:
-        before = Before(venue.processes())
-        for n in range(args.repeat):
-            if args.repeat == 1:
-                outcome = run_and_stop(venue, plan, 1, progress)
-            else:
-                floor = outcomes[0].floor if outcomes else None
-                outcome = run_once(venue, replace(plan, seed=plan.seed + n), n + 1, progress, floor)
-            outcomes.append(outcome)
-            if outcome.trouble or not outcome.right:
-                break
-        environment, warnings = before.document()
-        said = result.document(_target(venue), plan, outcomes, environment, warnings)
-    said = _clean(said, args.target)
+    with LoadProgress(args.quiet) as progress:
+        said, outcomes = fired(name, profile, plan, progress, args.repeat)
+    said = cleaned(said, redactor_for(args.target))
     folder = _out(args, name, plan.seed)
     result.write(folder, said, result.histograms_of(outcomes))
     broken = show_load(console, said, outcomes, args.slo)
@@ -221,12 +210,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if args.open:
         webbrowser.open((folder / result.PAGE).resolve().as_uri())
     return _code(outcomes, broken)
-
-
-def _clean(said: dict[str, Any], target: str) -> dict[str, Any]:
-    """Without secrets: a target's own words are in it."""
-    cleaned: dict[str, Any] = json.loads(redactor_for(target).text(json.dumps(said)))
-    return cleaned
 
 
 def _code(outcomes: Sequence[Outcome], broken: bool) -> int:
@@ -280,7 +263,7 @@ def _find_knee(args: argparse.Namespace, console: Console) -> int:
         environment, warnings = before.document()
         floor_p99 = floors[0].percentile(99) if floors else 0
         said = knee_result.document(_target(venue), plan, args.slo, searches, floor_p99, environment, warnings)
-    said = _clean(said, args.target)
+    said = cleaned(said, redactor_for(args.target))
     folder = _out(args, name, plan.seed, "knee")
     result.write(folder, said, {"floor": floors[0]} if floors else {})
     show_knee(console, said)

@@ -50,4 +50,6 @@ def folder(sample: Callable[[str], Results], tmp_path: Path) -> Written:
     out.mkdir()
     (out / "history.jsonl").write_text('{"command":{"op":"reset"},"events":[]}\n')
     (out / "junit.xml").write_text("<testsuites/>\n")
+    (out / "load").mkdir()
+    (out / "load" / "results.json").write_text("{}\n")
     return write(sample("fail"), out, say=lambda text: None)

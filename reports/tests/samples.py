@@ -19,6 +19,7 @@ from matchmark.reports.records import (
     Evidence,
     FileDigest,
     LatencyRow,
+    LoadSummary,
     Results,
     Signer,
     TargetSummary,
@@ -64,6 +65,7 @@ def results(kind: str = "pass") -> Results:
         if kind == "fail"
         else [],
         signer=Signer("3f1c-90aa-71be-d204", "q83vEjRWeJq83vEjRWeJq83vEjRWeJq83vEjRWeJq80=", "made here"),
+        load=_load(kind) if kind != "inconclusive" else None,
         files=[FileDigest("history.jsonl", "ab" * 32, 18_734_221), FileDigest("junit.xml", "cd" * 32, 41_007)],
     )
     described = describe_from_register(bare)
@@ -184,6 +186,21 @@ def _latency() -> list[LatencyRow]:
     ]
 
 
+def _load(kind: str) -> LoadSummary:
+    rows = [
+        LatencyRow(
+            "response, from the intended time to the first answer", 90_113, 290_000, 4_550_000, 9_100_000, 12_000_000
+        ),
+        LatencyRow("floor, an echo that answers at once", 30_021, 129_000, 1_200_000, 2_400_000, 3_100_000),
+    ]
+    wrong = ["price: 1 execution at a price worse than the limit (K1-7)"] if kind == "fail" else []
+    return LoadSummary(
+        "The mix specification, poisson, 10,000/s, 10 s, 4 sessions", 10_007, 10_005, 90_113, rows, wrong,
+        judged="60,000 commands held against the model, 150,000 log records",
+        warnings=["others used 12 % of the processors' time"],
+    )  # fmt: skip
+
+
 HOSTILE = "</script><script>alert(1)</script>\" onmouseover='x' {{7*7}} \x00\u202e\ud800 <img src=//evil/x>"
 
 
@@ -195,6 +212,9 @@ def _poison(results: Results) -> None:
     results.environment = {HOSTILE: HOSTILE, "nested": {HOSTILE: [HOSTILE]}}
     results.notes = [HOSTILE]
     results.latency[0].stage = HOSTILE
+    assert results.load is not None
+    results.load.plan = results.load.trouble = results.load.judged = results.load.latency[0].stage = HOSTILE
+    results.load.warnings = [HOSTILE]
     results.files = [FileDigest("javascript:alert(1)", HOSTILE, 1)]
     results.waivers = [Waiver(HOSTILE, HOSTILE, HOSTILE)]
     results.level_reasons = dict.fromkeys(results.levels, HOSTILE)

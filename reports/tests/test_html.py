@@ -87,7 +87,7 @@ def test_nothing_is_fetched_and_only_our_script_may_run(page: Page) -> None:
 
 
 def test_links_stay_on_the_page_or_in_the_folder(page: Page) -> None:
-    allowed = {"results.json", "certificate.json", "history.jsonl", "junit.xml"}
+    allowed = {"results.json", "certificate.json", "history.jsonl", "junit.xml", "load/report.html"}
     assert {href for href in page.values("href") if not href.startswith("#")} <= allowed
 
 
@@ -138,6 +138,15 @@ def test_a_finding_shows_what_is_needed_to_check_it(sample: Sample) -> None:
         for evidence in clause.evidence:
             for part in (evidence.message, evidence.reproduce, evidence.test, *evidence.expected, *evidence.actual):
                 assert part in text
+
+
+def test_a_load_is_shown_where_there_was_one_and_wrong_answers_before_its_figures(sample: Sample) -> None:
+    pages = [Page(render(sample(kind))) for kind in ("pass", "fail", "inconclusive")]
+    assert ["#load" in page.values("href") for page in pages] == [True, True, False]
+    right, wrong = pages[0].text, pages[1].text
+    assert "10,005 answered" in right and "every answer right" in right and "1.20 ms" in right
+    assert "this run certifies nothing" in wrong and "worse than the limit" in wrong
+    assert "every answer right" not in wrong
 
 
 def test_missing_latency_is_said_and_not_drawn(sample: Sample) -> None:

@@ -57,6 +57,13 @@ def test_the_least_document_is_enough() -> None:
     assert from_json(small()).levels == {"matching": LevelStatus.CERTIFIED}
 
 
+def test_a_certificate_and_wrong_answers_under_load_contradict_each_other() -> None:
+    under = {"plan": "p", "offered_per_s": 1, "answered_per_s": 1, "orders": 1}
+    assert from_json(small(load=under)).levels == {"matching": LevelStatus.CERTIFIED}
+    with pytest.raises(ResultsError, match=r"levels\.matching: says CERTIFIED, but answers were wrong under load: twice"):
+        from_json(small(load={**under, "findings": ["twice"]}))
+
+
 def test_unknown_keys_are_left_for_newer_versions() -> None:
     assert from_json(small(later="x")).seed == 1
 
