@@ -60,7 +60,9 @@ def test_the_least_document_is_enough() -> None:
 def test_a_certificate_and_wrong_answers_under_load_contradict_each_other() -> None:
     under = {"plan": "p", "offered_per_s": 1, "answered_per_s": 1, "orders": 1}
     assert from_json(small(load=under)).levels == {"matching": LevelStatus.CERTIFIED}
-    with pytest.raises(ResultsError, match=r"levels\.matching: says CERTIFIED, but answers were wrong under load: twice"):
+    with pytest.raises(
+        ResultsError, match=r"levels\.matching: says CERTIFIED, but answers were wrong under load: twice"
+    ):
         from_json(small(load={**under, "findings": ["twice"]}))
 
 
