@@ -52,6 +52,12 @@ class Run:
     """Of the audit ring: so many records may be acknowledged and not on disk."""
 
 
+def shm_dir_of(data: Path) -> Path:
+    """Of a data directory, without opening it."""
+    name = hashlib.sha256(os.fsencode(os.path.realpath(data))).hexdigest()[:16]
+    return Path("/dev/shm") / f"matchmark-{os.getuid()}-{name}"
+
+
 class DataDir:
     """Taken at construction and held until `release`, or the death of the process. StartError when it cannot be had."""
 
@@ -92,8 +98,7 @@ class DataDir:
 
     def shm_dir(self) -> Path:
         """Where this directory's shared memory is unless someone says otherwise: the same at every start."""
-        name = hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:16]
-        return Path("/dev/shm") / f"matchmark-{os.getuid()}-{name}"
+        return shm_dir_of(self.path)
 
     def last_run(self) -> Run | None:
         """None when nothing is known of a former run."""

@@ -20,7 +20,7 @@ from typing import Any
 import simplefix
 
 from matchmark.conformance.commands.operator import post
-from matchmark.reference.data_dir import remove_shared_memory
+from matchmark.reference.data_dir import remove_shared_memory, shm_dir_of
 from matchmark.reference.tokens import Keys
 
 SMALL = """
@@ -146,6 +146,7 @@ class Serve:
             self.kill()
         if self.ready:
             self.lose_memory()
+        remove_shared_memory(shm_dir_of(self.data))  # of a start that was refused: it waits there for the next one
 
 
 class Trader:
