@@ -10,6 +10,7 @@ from typing import Any
 
 from matchmark.conformance.load_progress import LoadProgress
 from matchmark.conformance.targets.base import TargetUnavailable
+from matchmark.conformance.targets.profile import ProfileError
 from matchmark.load import result
 from matchmark.load.arrivals import Arrivals
 from matchmark.load.repeat import fired
@@ -32,13 +33,14 @@ class Load:
         self.plan.arrivals.times(seed)
 
     def fire(self, out: Path, redactor: Redactor, quiet: bool) -> LoadSummary:
-        """Fires it and writes its folder into the run folder `out`. ProfileError where the profile has too little for a load."""
+        """Fires it and writes its folder into the run folder `out`. What keeps it from that is the summary's trouble: the suites
+        before it were not run for nothing."""
         words = f"The mix {self.plan.mix}, {self.plan.arrivals.words}, {self.plan.sessions} sessions"
         try:
             with LoadProgress(quiet) as progress:
                 said, outcomes = fired(self.name, self.profile, self.plan, progress)
-        except TargetUnavailable as error:
-            return LoadSummary(words, 0, 0, 0, trouble=redactor.text(f"the target did not start: {error}"))
+        except (TargetUnavailable, ProfileError) as error:
+            return LoadSummary(words, 0, 0, 0, trouble=redactor.text(f"it could not be fired: {error}"))
         said = result.cleaned(said, redactor)
         result.write((out / LOAD_PAGE).parent, said, result.histograms_of(outcomes))
         return summary_of(said, words)

@@ -30,5 +30,4 @@ def fired(
             if outcome.trouble or not outcome.right:
                 break
         environment, warnings = before.document()
-        target = {"name": venue.info.name, "version": venue.info.version}
-        return result.document(target, plan, outcomes, environment, warnings), outcomes
+        return result.document(venue.target, plan, outcomes, environment, warnings), outcomes

@@ -104,6 +104,11 @@ class Venue:
         return self.profile.info
 
     @property
+    def target(self) -> dict[str, str]:
+        """As results name it."""
+        return {"name": self.info.name, "version": self.info.version}
+
+    @property
     def _names(self) -> tuple[str, ...]:
         return tuple(self.profile.symbols or self.profile.info.instruments.symbols)
 

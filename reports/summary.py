@@ -53,7 +53,8 @@ def print_summary(console: Console, results: Results) -> None:
 
 def print_load(console: Console, load: LoadSummary) -> None:
     """What a load that was part of the run found, in a line."""
-    times = ", ".join(f"{r.stage} p50 {nanoseconds(r.p50_ns)} p99 {nanoseconds(r.p99_ns)}" for r in load.latency)
+    rows = [(row.stage.partition(",")[0], nanoseconds(row.p50_ns), nanoseconds(row.p99_ns)) for row in load.latency]
+    times = ", ".join(f"{name} p50 {p50} p99 {p99}" for name, p50, p99 in rows)
     said = f"load: {load.offered_per_s:,} orders/s offered, {load.answered_per_s:,} answered; {times or 'nothing measured'}; "
     if load.findings:
         text, style = f"answers were WRONG: {load.findings[0]}", "bold red"

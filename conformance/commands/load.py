@@ -185,10 +185,6 @@ def _out(args: argparse.Namespace, name: str, seed: int, what: str = "load") -> 
     return args.out or Path("out") / f"{what}-{name}-{seed}"
 
 
-def _target(venue: Venue) -> dict[str, str]:
-    return {"name": venue.info.name, "version": venue.info.version}
-
-
 # --- run ---
 
 
@@ -262,7 +258,7 @@ def _find_knee(args: argparse.Namespace, console: Console) -> int:
                 break
         environment, warnings = before.document()
         floor_p99 = floors[0].percentile(99) if floors else 0
-        said = knee_result.document(_target(venue), plan, args.slo, searches, floor_p99, environment, warnings)
+        said = knee_result.document(venue.target, plan, args.slo, searches, floor_p99, environment, warnings)
     said = cleaned(said, redactor_for(args.target))
     folder = _out(args, name, plan.seed, "knee")
     result.write(folder, said, {"floor": floors[0]} if floors else {})

@@ -50,9 +50,8 @@ def test_a_stall_each_second_is_in_the_percentiles_and_not_as_fewer_orders():
     """A closed loop would send nothing in a stall, and have one slow answer of it a session."""
     length = 3.0
     fired = shots(4_000, length)
-    for _ in range(
-        TRIES
-    ):  # the run without a stall says whether others have the processors: then neither says anything
+    # The run without a stall says whether others have the processors: then neither says anything.
+    for _ in range(TRIES):
         calm = floor_of(plan(seconds=length), fired).measured
         stalled = floor_of(plan(seconds=length), fired, stall_ms=STALL_MS * 8, stall_every_ms=1000).measured
         assert calm is not None

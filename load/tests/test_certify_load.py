@@ -93,6 +93,31 @@ def test_a_load_that_ends_early_is_no_failure_and_no_success(tmp_path):
     assert "by the target" in results["load"]["trouble"]
 
 
+def test_a_profile_that_does_not_do_for_a_load_loses_no_verdict(tmp_path):
+    with Scripted() as exchange:
+        text = profile(exchange.port)
+        path, out = tmp_path / "target.toml", tmp_path / "out"
+        path.write_text(text, encoding="utf-8")
+        words = [
+            "--target",
+            str(path),
+            "--level",
+            "order-entry",
+            "--seed",
+            "1",
+            "--load",
+            "500",
+            "--quiet",
+            "--out",
+            str(out),
+        ]
+        code = main(["certify", *words, "--set", 'instruments.symbols=["ONE"]'])
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert code == 3 and results["levels"]["order-entry"] == "CERTIFIED"
+    assert "4 symbols are needed" in results["load"]["trouble"]
+    assert "Nothing was measured" in (out / "certificate.html").read_text(encoding="utf-8")
+
+
 def test_nothing_is_left_of_a_load_before(tmp_path):
     with Scripted() as exchange:
         certified(tmp_path, exchange)
@@ -107,6 +132,8 @@ def test_nothing_is_left_of_a_load_before(tmp_path):
     [
         (["--target", "native", "--load", "500"], "a load needs a FIX port"),
         (["--target", "exchange", "--load", "0"], "--load 0:"),
+        (["--target", "exchange", "--load", "nan"], "--load nan:"),
+        (["--target", "exchange", "--load", "inf"], "--load inf:"),
         (["--target", "exchange", "--load", "500", "--clause", "D01.1"], "--clause asks for less"),
     ],
 )

@@ -52,7 +52,7 @@ typedef struct seconds {
 } seconds;
 
 typedef struct options {
-    const char *library, *regime;
+    const char *engine_path, *regime;
     uint32_t orders, runs;
     uint64_t seed;
     int driver_core, drain_core;
@@ -289,7 +289,7 @@ static options parse(int argc, char **argv)
         }
         i++;
         if (!strcmp(argv[i - 1], "--engine") && value)
-            o.library = value;
+            o.engine_path = value;
         else if (!strcmp(argv[i - 1], "--regime") && value)
             o.regime = value;
         else if (!strcmp(argv[i - 1], "--orders"))
@@ -306,7 +306,7 @@ static options parse(int argc, char **argv)
         else
             die("unknown option", argv[i - 1]);
     }
-    if (!o.library)
+    if (!o.engine_path)
         die("usage: harness_replay --engine LIBRARY [--regime NAME] [--orders N] [--runs N] [--seed N] "
             "[--plain-transport] "
             "[--driver-core N] [--drain-core N]",
@@ -317,7 +317,7 @@ static options parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     options o = parse(argc, argv);
-    engine e = load(o.library);
+    engine e = load(o.engine_path);
     const engine floor = {floor_init, floor_nothing, floor_new_order, floor_cancel, floor_modify, floor_nothing, NULL};
     drain d = {.transport = !o.plain_transport && e.get_transport ? e.get_transport() : NULL};
     if (!d.transport)

@@ -6,6 +6,7 @@
 
 #include "../audit_record.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,11 +50,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     const char *given = getenv("FUZZ_FILES"); /* run.sh's, which takes it away however this ends */
-    if (given)
-        snprintf(directory, sizeof directory, "%s", given);
-    else
-        snprintf(directory, sizeof directory, "/dev/shm/matchmark-fuzz-%d", (int)getpid());
-    if (!given && mkdir(directory, 0700))
+    snprintf(directory, sizeof directory, "%s", given ? given : "/dev/shm/matchmark-fuzz");
+    if (mkdir(directory, 0700) && errno != EEXIST)
         abort();
     make_sound();
     return 0;

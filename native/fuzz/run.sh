@@ -36,8 +36,7 @@ cd "$native" || exit 2
     $flags -o "$out/fuzz_$what" $sources $libs || exit 2
 echo "fuzz: $what, seed $seed, $seconds s, repeat with: native/fuzz/run.sh $what $seconds $seed"
 cd "$out" || exit 2
-FUZZ_FILES=$(mktemp -d /dev/shm/matchmark-fuzz-XXXXXX) || exit 2
-export FUZZ_FILES
+export FUZZ_FILES="/dev/shm/matchmark-fuzz-$$"
 trap 'rm -rf "$FUZZ_FILES"' EXIT
 trap 'exit 2' HUP INT TERM
 if ./fuzz_$what -seed="$seed" -max_total_time="$seconds" -max_len=$length -print_final_stats=1 -verbosity=1 \
