@@ -39,6 +39,7 @@ from matchmark.conformance.targets.profile import ProfileError
 from matchmark.conformance.verdict import Verdict
 from matchmark.reports import ReportError, write
 from matchmark.reports.allure import write_environment
+from matchmark.reports.describe import describe_from_register
 from matchmark.reports.keys import KeyFileError
 from matchmark.reports.records import LOAD_PAGE
 from matchmark.reports.redact import Redactor
@@ -340,7 +341,7 @@ def _summary(console: Console, results: Results, outcome: Run, levels: Sequence[
         if results.load is not None:
             print_load(console, results.load)
         return
-    print_summary(console, results)
+    print_summary(console, describe_from_register(results))  # which levels a clause counts for is in the register
     examples = sum(record.examples for record in outcome.tests)
     console.print(f"{len(outcome.tests)} checks, {examples:,} examples in {results.duration_s:.0f} s", markup=False)
     failed = [clause for clause in results.clauses if clause.evidence]

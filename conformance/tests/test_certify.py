@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from matchmark.conformance.certification import results_of
+from matchmark.conformance.clauses import load
 from matchmark.conformance.cli import main
+from matchmark.conformance.commands import certify
 from matchmark.conformance.commands.certify import exit_code
 from matchmark.conformance.runner import CheckRecord, Request, Run, Violation
 from matchmark.conformance.verdict import Verdict
@@ -76,6 +78,25 @@ def test_a_mutant_fails_with_its_transcript_and_the_command_that_runs_it_again(t
     evidence = clause["evidence"][0]
     assert evidence["expected"] != evidence["actual"]
     assert evidence["transcript"]
+
+
+def test_the_terminal_counts_what_the_certificate_counts(tmp_path, capsys, monkeypatch):
+    run = Run(
+        control_ok=True, target={"name": "x", "version": "1", "capabilities": ["limit", "market", "ioc", "cancel"]}
+    )
+    unlike = iter((Verdict.INCONCLUSIVE, None))  # the second one nobody tested
+    for clause in load().for_level("matching"):
+        if verdict := next(unlike, Verdict.PASS):
+            run.tests.append(CheckRecord(f"t::{clause.id}", [clause.id], verdict, "", 1, 0.0))
+    monkeypatch.setattr(certify, "run_suites", lambda *_: run)
+    out = tmp_path / "run"
+    main(["certify", "--target", "model", "--level", "matching", "--seed", "1", "--out", str(out)])
+    printed = words(capsys)
+    main(["report", str(out)])
+    said, again = (
+        [line for line in text.splitlines() if line.startswith("clauses:")] for text in (printed, words(capsys))
+    )
+    assert said == again and "1 untested" in said[0]
 
 
 def test_a_dead_target_is_blocked_with_its_last_words(tmp_path, capsys):
