@@ -361,6 +361,9 @@ class Certification:
             violations = violations_in(call.excinfo.value)
             if not violations:
                 verdict, reason = Verdict.INCONCLUSIVE, f"the check itself failed: {call.excinfo.exconly()[:500]}"
+                # Who drives the examples may put an error of its own before ours: of a target that failed, its failure stands.
+                noted = self._notes.get(item.nodeid)
+                reason = noted[1] if noted and noted[0] is Verdict.INCONCLUSIVE else reason
         counter = item.stash.get(EXAMPLES, None)
         count = counter.count if counter else 1
         for violation in violations:

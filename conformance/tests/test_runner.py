@@ -241,6 +241,54 @@ def test_an_engine_that_kills_the_process_it_is_loaded_in_is_charged_and_the_res
     assert "SIGSEGV" in outcome.violations[0].message
 
 
+def test_a_hang_between_the_draws_of_an_example_is_the_target_s_and_no_fault_of_the_check(
+    suite, engine_profile, tmp_path
+):
+    """Hypothesis takes an example that ends before another with the same beginning went on for one that draws at random."""
+    once = f"os.path.exists({str(tmp_path / 'hung')!r})"
+    hang = f"open({str(tmp_path / 'hung')!r}, 'w').close(); time.sleep(60)"
+    profile = engine_profile(f"exec({hang!r}) if m.get('px') == 402 and not {once} else None")
+    outcome = suite(
+        """
+        import hypothesis
+        from hypothesis import strategies as st
+
+        @pytest.mark.clause("D01.6")
+        def test_rests(engine, property_settings):
+            done = [0]
+
+            @hypothesis.settings(property_settings)
+            @hypothesis.given(st.data())
+            def drawn(data):
+                engine.reset()
+                done[0] += 1
+                data.draw(st.just(0) | st.just(1))
+                engine.buy(10, 402 if done[0] == 50 else 500)
+                data.draw(st.integers(0, 100))
+
+            drawn()
+        """,
+        profile,
+    )
+    (test,) = outcome.tests
+    assert test.verdict is Verdict.INCONCLUSIVE and "failed once and not again" in test.reason
+    assert "no answer within" in test.reason
+
+
+def test_what_a_check_noted_before_it_failed_makes_no_pass_of_it(suite):
+    outcome = suite("""
+        from matchmark.conformance.plugin import CERTIFICATION
+        from matchmark.conformance.verdict import Verdict
+
+        @pytest.mark.clause("D01.6")
+        def test_rests(engine, request):
+            request.config.stash[CERTIFICATION].note(request.node, Verdict.PASS, "assuming that its battery holds")
+            raise KeyError("a bug of the kit")
+    """)
+    (test,) = outcome.tests
+    assert test.verdict is Verdict.INCONCLUSIVE and "the check itself failed: KeyError" in test.reason
+
+
 def test_after_five_hangs_the_rest_is_not_run_and_says_so(suite, engine_profile):
     source = "".join(
         f'@pytest.mark.clause("D01.6")\ndef test_{n}(engine):\n    engine.buy(10, 403)\n' for n in range(7)
